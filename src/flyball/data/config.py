@@ -1,0 +1,102 @@
+"""Settings of the dataset stage: sources, cleaning, redaction, deduplication, validation, splits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which column of a source means what."""
+
+    text: Annotated[str, Meta(description="The input: what a user writes.")] = "text"
+    label: Annotated[str, Meta(description="The answer to learn: a label (classification) or a reply.")] | None = (
+        "label"
+    )
+    subject: Annotated[str, Meta(description="The person a row is about: erasure finds rows by it.")] | None = None
+    group: (
+        Annotated[str, Meta(description="Rows that must stay on one side of the split; default: subject.")] | None
+    ) = None
+    id: Annotated[str, Meta(description="The row's own key in the source.")] | None = None
+
+
+class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One file of rows (JSONL, CSV or Parquet; gzip too)."""
+
+    path: Annotated[str, Meta(description="Relative to the project, absolute, or with ${VARIABLE} of the environment.")]
+    name: Annotated[str, Meta(description="How records call it; default: the file's name.")] | None = None
+    fields: Fields = msgspec.field(default_factory=Fields)
+    split: (
+        Annotated[
+            Literal["train", "validation", "test"],
+            Meta(description="The side all its rows are on; null: by hash of the group."),
+        ]
+        | None
+    ) = None
+
+
+class CleanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is repaired, and what is dropped with its reason."""
+
+    repair_encoding: bool = True
+    strip_markup: bool = True
+    min_characters: Annotated[int, Meta(ge=0)] = 1
+    max_characters: Annotated[int, Meta(ge=1)] = 20_000
+
+
+class RedactConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Personal data in the text; the release applies the same profile to what users send."""
+
+    profile: Annotated[Literal["none", "default"], Meta(description="default: replaced by <TYPE> placeholders.")] = (
+        "default"
+    )
+
+
+class DedupeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exact duplicates always go; near ones from this Jaccard similarity of word 3-grams on."""
+
+    near: Annotated[float, Meta(ge=0.5, le=1.0, description="null: exact duplicates only.")] | None = 0.8
+    conflicts: Annotated[
+        Literal["drop", "keep"], Meta(description="Same text with different labels: drop all but the majority label.")
+    ] = "drop"
+
+
+class ValidateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules that stop the pipeline, naming the rows that broke them."""
+
+    min_rows: Annotated[int, Meta(ge=1)] = 20
+    min_rows_per_label: Annotated[int, Meta(ge=1)] = 2
+    max_dropped: Annotated[Share, Meta(description="Largest share of rows that may be dropped.")] = 0.5
+    labels: Annotated[tuple[str, ...], Meta(description="The only labels allowed; null: those seen.")] | None = None
+
+
+class SplitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shares by keyed hash of the group; a row's side never changes as data grows."""
+
+    validation: Share = 0.05
+    test: Share = 0.15
+
+
+class ProductionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be learned from production."""
+
+    corrections: Annotated[bool, Meta(description="Corrected answers become training rows on `flyball improve`.")] = (
+        True
+    )
+    max_rows: Annotated[int, Meta(ge=0)] = 10_000
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The dataset stage."""
+
+    sources: Annotated[tuple[SourceConfig, ...], Meta(min_length=1)]
+    clean: CleanConfig = msgspec.field(default_factory=CleanConfig)
+    redact: RedactConfig = msgspec.field(default_factory=RedactConfig)
+    dedupe: DedupeConfig = msgspec.field(default_factory=DedupeConfig)
+    validate: ValidateConfig = msgspec.field(default_factory=ValidateConfig)
+    split: SplitConfig = msgspec.field(default_factory=SplitConfig)
+    production: ProductionConfig = msgspec.field(default_factory=ProductionConfig)

@@ -1,0 +1,36 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class RecordingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What happens to requests after they are answered."""
+
+    on_failure: Annotated[
+        Literal["serve", "refuse"], Meta(description="When recording is impossible: answer and mark it, or 503.")
+    ] = "serve"
+    retention_days: Annotated[float, Meta(gt=0, description="How long redacted texts are kept.")] = 30.0
+    sealed_days: Annotated[float, Meta(gt=0, description="How long sealed originals are kept.")] = 7.0
+    max_disk_mb: Annotated[int, Meta(ge=1, description="Segments not yet in the ledger.")] = 512
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP edge."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Meta(ge=1)] = 1
+    connect_timeout_s: Annotated[float, Meta(gt=0)] = 2.0
+    first_token_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    total_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
+    stall_timeout_s: Annotated[float, Meta(gt=0, description="Longest gap inside a stream.")] = 15.0
+    retries: Annotated[int, Meta(ge=0, description="Only while no byte has been sent.")] = 2
+    queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a free slot.")] = 10.0
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+    drain_s: Annotated[float, Meta(ge=0)] = 10.0
+    recording: RecordingConfig = msgspec.field(default_factory=RecordingConfig)

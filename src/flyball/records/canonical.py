@@ -1,0 +1,85 @@
+"""Canonical bytes and fingerprints: one content, one byte string, one name.
+
+Canonical bytes are JSON with sorted keys, no white space, UTF-8, shortest-round-trip floats, wrapped as
+{"content": …, "type": …, "version": …}. What cannot be made canonical (NaN, infinity, bytes, sets, keys that
+are not strings) raises. A fingerprint is the SHA-256 of those bytes, in hex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from flyball.errors import CorruptionError, InputError
+
+T = TypeVar("T")
+JSON = Any
+"""A JSON value: None, bool, int, float, str, list or tuple, or mapping with string keys."""
+
+
+def to_plain(value: object) -> JSON:
+    """`value` as plain JSON types; raises InputError for anything that has no canonical form."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InputError(f"{value} has no canonical form", cure="leave out what was not measured, or use null")
+        return value
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InputError(f"the key {key!r} is not a string", cure="use string keys in records")
+        return {key: to_plain(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return to_plain(msgspec.to_builtins(value))
+    raise InputError(f"{type(value).__name__} has no canonical form", cure="convert it to JSON types first")
+
+
+def canonical_json(value: object) -> bytes:
+    """The one byte string for a JSON-like value."""
+    return json.dumps(
+        to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode("utf-8")
+
+
+def canonical_bytes(record: object) -> bytes:
+    """The one byte string for a record: its type, the version of that type, and its content."""
+    kind = type(record)
+    return canonical_json({"type": kind.__name__, "version": kind.VERSION, "content": record})  # type: ignore[attr-defined]
+
+
+def fingerprint(record: object) -> str:
+    """SHA-256 of the record's canonical bytes, 64 hex digits."""
+    return hashlib.sha256(canonical_bytes(record)).hexdigest()
+
+
+def fingerprint_of(value: object) -> str:
+    """SHA-256 of any JSON-like value's canonical bytes, 64 hex digits (settings, prompts, policies)."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def parse(body: bytes, kind: type[T]) -> T:
+    """The record of type `kind` in canonical bytes; raises CorruptionError when it is not exactly that."""
+    try:
+        document = msgspec.json.decode(body)
+        if document["type"] != kind.__name__ or document["version"] != kind.VERSION:  # type: ignore[attr-defined]
+            raise CorruptionError(
+                f"expected {kind.__name__}, found {document['type']} version {document['version']}",
+                cure="run `flyball doctor` to check the ledger",
+            )
+        record = msgspec.convert(document["content"], kind)
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise CorruptionError(f"not a {kind.__name__}: {error}", cure="run `flyball doctor`") from error
+    if canonical_bytes(record) != body:
+        raise CorruptionError(f"a {kind.__name__} with unknown or altered fields", cure="run `flyball doctor`")
+    return record

@@ -1,0 +1,73 @@
+"""Names of things: UUIDv7 with room for a MAC, content hashes, short forms for people.
+
+A request id is a UUIDv7 (RFC 9562) whose last 40 bits are an HMAC over the rest, the project and the key that made
+the request, so that any worker can tell a genuine id, and whose it is, without a lookup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+import uuid
+
+MAC_BITS = 40
+
+
+def uuid7(*, now_ms: int | None = None, random: int | None = None) -> str:
+    """A UUIDv7: 48 bits of Unix milliseconds, then random bits (74 of them unless given)."""
+    milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    bits = int.from_bytes(os.urandom(10), "big") if random is None else random
+    value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | (bits >> 62 & 0xFFF) << 64 | 0b10 << 62
+    return str(uuid.UUID(int=value | bits & (1 << 62) - 1))
+
+
+def milliseconds_of(identifier: str) -> int:
+    """Unix milliseconds inside a UUIDv7."""
+    return uuid.UUID(identifier).int >> 80
+
+
+def _mac(key: bytes, head: int, owner: str) -> int:
+    digest = hmac.digest(key, head.to_bytes(16, "big") + owner.encode(), "sha256")
+    return int.from_bytes(digest[: MAC_BITS // 8], "big")
+
+
+def request_id(key: bytes, owner: str, *, now_ms: int | None = None) -> str:
+    """A fresh request id that only a holder of `key` can make, bound to `owner` (an API key's id)."""
+    head = uuid.UUID(uuid7(now_ms=now_ms)).int >> MAC_BITS << MAC_BITS
+    return str(uuid.UUID(int=head | _mac(key, head, owner)))
+
+
+def is_genuine(key: bytes, owner: str, identifier: str) -> bool:
+    """Whether `identifier` was made by `request_id(key, owner)`; constant time, no lookup."""
+    try:
+        value = uuid.UUID(identifier)
+    except ValueError:
+        return False
+    if value.version != 7 or str(value) != identifier:
+        return False
+    head = value.int >> MAC_BITS << MAC_BITS
+    expected = _mac(key, head, owner).to_bytes(MAC_BITS // 8, "big")
+    return hmac.compare_digest(expected, (value.int & (1 << MAC_BITS) - 1).to_bytes(MAC_BITS // 8, "big"))
+
+
+def derived_id(key: bytes, parent: str, content: bytes) -> str:
+    """A UUIDv7 that is the same for the same parent and content: its time is the parent's, its bits an HMAC."""
+    digest = hmac.digest(key, parent.encode() + b"\0" + content, "sha256")
+    return uuid7(now_ms=milliseconds_of(parent), random=int.from_bytes(digest[:10], "big"))
+
+
+def keyed_hash(key: bytes, purpose: str, value: str) -> str:
+    """HMAC-SHA256 in hex: the name of a person or value inside records, useless without the project key."""
+    return hmac.digest(key, purpose.encode() + b"\0" + value.encode(), "sha256").hex()
+
+
+def content_hash(data: bytes) -> str:
+    """SHA-256 in hex of plain bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def short(name: str) -> str:
+    """The first 12 characters of a fingerprint, as people see it; a UUID stays whole."""
+    return name if "-" in name else name[:12]

@@ -1,0 +1,51 @@
+"""Settings of packaging and of the release: all that decides an answer besides the weights."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the engine will load."""
+
+    quantization: Annotated[Literal["q8_0", "f16", "f32"], Meta(description="Weights in the GGUF file.")] = "q8_0"
+
+
+class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One example shown to the model before the user's own message."""
+
+    user: str
+    assistant: str
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the engine is started."""
+
+    kind: Literal["llama.cpp", "openai"] = "llama.cpp"
+    context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
+    slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
+    threads: Annotated[int, Meta(ge=1)] = 1
+
+
+class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Defaults where a request says nothing (a constrained classification always answers greedily)."""
+
+    temperature: Annotated[float, Meta(ge=0)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Meta(ge=1)] = 128
+
+
+class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The release stage."""
+
+    system_prompt: str | None = None
+    examples: tuple[ExampleConfig, ...] = ()
+    constraint: Annotated[
+        Literal["auto", "none", "labels"], Meta(description="auto: labels for classification, else none.")
+    ] = "auto"
+    sampling: SamplingConfig = msgspec.field(default_factory=SamplingConfig)
+    guardrails: Annotated[tuple[str, ...], Meta(description="Names of guardrails on requests: max_prompt_tokens.")] = ()
+    engine: EngineConfig = msgspec.field(default_factory=EngineConfig)

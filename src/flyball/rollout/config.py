@@ -1,0 +1,45 @@
+"""Settings of the gate and of rollouts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule on one measure; exactly one of the four comparisons."""
+
+    measure: str
+    suite: str = "test"
+    at_least: float | None = None
+    at_most: float | None = None
+    not_worse_than_live: Annotated[float, Meta(ge=0, description="Margin, paired with the live release.")] | None = None
+    better_than_live: Annotated[float, Meta(ge=0, description="By at least this much, paired.")] | None = None
+
+
+class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a release must prove before it may be deployed: one-sided bounds at alpha, every rule."""
+
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    rules: tuple[GateRule, ...] = (
+        GateRule(measure="exact_match", at_least=0.6),
+        GateRule(measure="exact_match", not_worse_than_live=0.03),
+    )
+
+
+class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a release that passed takes over a route."""
+
+    strategy: Annotated[
+        Literal["blue-green", "canary"], Meta(description="Of `flyball run`; the first release is always blue-green.")
+    ] = "blue-green"
+    canary_steps: Annotated[tuple[float, ...], Meta(description="Growing shares of the units.")] = (0.1, 0.5)
+    min_units: Annotated[int, Meta(ge=1, description="Judged units of the canary before it may go on.")] = 30
+    margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live is still harmless.")] = 0.1
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5
+    deadline_s: Annotated[float, Meta(gt=0, description="Undecided by then: paused for a person.")] = 3600.0
+    scale_down_delay_s: Annotated[float, Meta(ge=0, description="The old release stays hot this long.")] = 300.0
+    ready_timeout_s: Annotated[float, Meta(gt=0)] = 60.0

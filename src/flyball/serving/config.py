@@ -1,0 +1,17 @@
+"""Settings of engines."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many engines a release gets and how long they may take."""
+
+    replicas: Annotated[int, Meta(ge=1)] = 1
+    memory_limit_mb: Annotated[int, Meta(ge=64, description="Per engine; null: no limit.")] | None = None
+    liveness_s: Annotated[float, Meta(gt=0, description="Between two looks at an engine.")] = 1.0
+    max_restarts: Annotated[int, Meta(ge=0, description="In a row, before it counts as a crash loop.")] = 3

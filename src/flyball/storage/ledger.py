@@ -1,0 +1,209 @@
+"""The ledger: every record once, in an order of its own, with the edges between them. I/O: SQLite or PostgreSQL.
+
+Records are stored as canonical bytes and are never changed; appending the same record again does nothing. Order is the
+ledger's sequence, never a clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import msgspec
+from sqlalchemy import Connection, Engine, and_, create_engine, event, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from flyball.errors import EnvironmentMissing, InputError, NotFoundError
+from flyball.records import JSON, KINDS, Record, canonical_bytes, name_of, parents_of, parse
+from flyball.storage import tables
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A record with its place in the ledger and what was recorded beside it (code version, locations, times)."""
+
+    seq: int
+    id: str
+    record: Record
+    recorded: Mapping[str, JSON]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """`child` came from `parent` in the way that `relation` says."""
+
+    child: str
+    relation: str
+    parent: str
+
+
+class Ledger:
+    """One project's view of the ledger; open it with `open_ledger`."""
+
+    def __init__(self, engine: Engine, *, project: str) -> None:
+        self.engine = engine
+        self.project = project
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction; on SQLite it takes the write lock at once, so that it cannot fail half-way for it."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for reading only."""
+        with self.engine.connect().execution_options(readonly=True) as connection:
+            yield connection
+
+    def append(
+        self,
+        record: Record,
+        *,
+        recorded: Mapping[str, JSON] | None = None,
+        links: Iterable[tuple[str, str]] = (),
+        connection: Connection | None = None,
+    ) -> bool:
+        """Add a record and its edges (`links`: further (relation, parent) pairs); False when it was there already."""
+        if connection is None:
+            with self.begin() as own:
+                return self.append(record, recorded=recorded, links=links, connection=own)
+        name = name_of(record)
+        added = insert_new(
+            connection,
+            tables.records,
+            {
+                "id": name,
+                "project": self.project,
+                "type": type(record).__name__,
+                "body": canonical_bytes(record),
+                "recorded": msgspec.json.encode(recorded or {}).decode(),
+                "at_ms": now_ms(),
+            },
+        )
+        for relation, parent in (*parents_of(record), *links):
+            insert_new(connection, tables.edges, {"child": name, "relation": relation, "parent": parent})
+        return added
+
+    def get(self, name: str, *, connection: Connection | None = None) -> Stored:
+        """The record with this name (whole, or the first 8 or more digits of a fingerprint); NotFoundError otherwise."""
+        if connection is None:
+            with self.read() as own:
+                return self.get(name, connection=own)
+        exact = tables.records.c.id == name
+        prefix = tables.records.c.id.like(f"{name}%") if 8 <= len(name) < 64 and name.isalnum() else exact
+        query = select(tables.records).where(tables.records.c.project == self.project)
+        rows = connection.execute(query.where(exact)).all() or connection.execute(query.where(prefix).limit(2)).all()
+        if len(rows) > 1:
+            raise InputError(f"{name} is the beginning of several records", cure="give more digits")
+        if not rows:
+            raise NotFoundError(f"no record {name} in project {self.project}", cure="see `flyball status`")
+        return stored(rows[0])
+
+    def find(self, kind: type[R], *, limit: int = 100, after_seq: int = 0, newest_first: bool = True) -> list[Stored]:
+        """Records of one type in ledger order (RequestRecord and Feedback have tables of their own)."""
+        column = tables.records.c
+        query = select(tables.records).where(
+            and_(column.project == self.project, column.type == kind.__name__, column.seq > after_seq)
+        )
+        query = query.order_by(column.seq.desc() if newest_first else column.seq).limit(limit)
+        with self.read() as connection:
+            return [stored(row) for row in connection.execute(query)]
+
+    def parents(self, name: str) -> list[Edge]:
+        """Where a record came from."""
+        with self.read() as connection:
+            rows = connection.execute(select(tables.edges).where(tables.edges.c.child == name))
+            return [Edge(child=row.child, relation=row.relation, parent=row.parent) for row in rows]
+
+    def children(self, name: str) -> list[Edge]:
+        """What came from a record."""
+        with self.read() as connection:
+            rows = connection.execute(select(tables.edges).where(tables.edges.c.parent == name))
+            return [Edge(child=row.child, relation=row.relation, parent=row.parent) for row in rows]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+
+def now_ms() -> int:
+    """Unix milliseconds: shown to people, never used for order."""
+    return time.time_ns() // 1_000_000
+
+
+def stored(row: Any) -> Stored:
+    """A row of `records` as a Stored."""
+    record = parse(bytes(row.body), KINDS[row.type])
+    return Stored(
+        seq=row.seq,
+        id=row.id,
+        record=cast(Record, record),
+        recorded=msgspec.json.decode(row.recorded),
+        at_ms=row.at_ms,
+    )
+
+
+def insert_new(connection: Connection, table: Any, values: Mapping[str, object]) -> bool:
+    """Insert a row unless its key is there already; True when it was new."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
+
+
+def open_ledger(url: str, *, project: str) -> Ledger:
+    """Connect and bring the schema up to date; EnvironmentMissing when the database is not there."""
+    from flyball.storage.schema import bring_up_to_date  # Alembic loads only when the schema is behind
+
+    engine = connect(url)
+    try:
+        bring_up_to_date(engine)
+    except OperationalError as error:
+        raise EnvironmentMissing(
+            f"the ledger at {engine.url.render_as_string(hide_password=True)} does not answer: {error.orig}",
+            cure="check ledger.url in flyball.yaml, the disk and its permissions",
+        ) from error
+    return Ledger(engine, project=project)
+
+
+def connect(url: str) -> Engine:
+    """A SQLAlchemy engine with the settings that the ledger's promises need."""
+    if url.startswith("postgresql"):
+        try:
+            return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+        except ModuleNotFoundError as error:
+            raise EnvironmentMissing(
+                "the PostgreSQL driver is not installed", cure='pip install "flyball[postgres]"'
+            ) from error
+    if not url.startswith("sqlite:///"):
+        raise InputError(f"unknown ledger URL {url!r}", cure="use sqlite:///PATH or postgresql://USER@HOST/NAME")
+    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # an acknowledged write survives a power cut
+        "secure_delete=ON",  # erased bytes are overwritten
+        "foreign_keys=ON",
+        "busy_timeout=30000",
+        "journal_size_limit=16777216",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    readonly = connection.get_execution_options().get("readonly", False)
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

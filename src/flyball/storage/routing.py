@@ -1,0 +1,73 @@
+"""The routing table: what control publishes and every gateway worker reads. I/O: one file, replaced atomically.
+
+A gateway keeps serving the last table it read when everything else is down.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from flyball.errors import CorruptionError
+from flyball.records import Release
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One running engine: its base URL (without /v1), an id, and the most requests it takes at once."""
+
+    id: str
+    url: str
+    slots: int
+    api_key: str | None = None  # a reference such as env:NAME, never the secret itself
+
+
+class Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """One release behind a route with its share of units (0 to 1) and its engines."""
+
+    release: str
+    variant: str  # live | canary | shadow | a | b
+    weight: float
+    endpoints: tuple[Endpoint, ...]
+    deployment: str | None = None
+    prompt_path: Release | None = None  # None: a bare upstream, requests pass unchanged
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A `model` name that clients send, and what answers it. `salt` keys the assignment of units to arms."""
+
+    name: str
+    arms: tuple[Arm, ...]
+    default: bool = False
+    salt: str = ""
+
+
+class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
+    """All routes of one project, with a version that only grows."""
+
+    version: int
+    project: str
+    routes: tuple[Route, ...]
+
+
+def publish(path: Path, table: RoutingTable) -> None:
+    """Replace the table on disk in one step; a reader sees the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(msgspec.json.encode(table))
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
+
+
+def load(path: Path) -> RoutingTable:
+    """The table on disk; CorruptionError when it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RoutingTable)
+    except msgspec.MsgspecError as error:
+        raise CorruptionError(
+            f"{path} is not a routing table: {error}", cure="restart `flyball up`, which writes it anew"
+        ) from error

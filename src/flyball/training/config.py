@@ -1,0 +1,49 @@
+"""Settings of the training stage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Shape of a Llama-architecture model trained from scratch."""
+
+    layers: Annotated[int, Meta(ge=1)] = 4
+    hidden: Annotated[int, Meta(ge=32)] = 128
+    heads: Annotated[int, Meta(ge=1)] = 4
+    kv_heads: Annotated[int, Meta(ge=1)] = 4
+    feed_forward: Annotated[int, Meta(ge=32)] = 352
+    vocabulary: Annotated[int, Meta(ge=300)] = 4096
+    context: Annotated[int, Meta(ge=32, description="Longest prompt and answer together, in tokens.")] = 256
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One recipe: from scratch, from a base model, or a command of the user's."""
+
+    method: Annotated[
+        Literal["scratch", "finetune", "command"],
+        Meta(description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; command."),
+    ] = "scratch"
+    base: Annotated[str, Meta(description="A Hugging Face model folder on disk, for finetune.")] | None = None
+    command: (
+        Annotated[
+            str,
+            Meta(description="For method command: run with FLYBALL_DATASET and FLYBALL_OUTPUT; writes a model folder."),
+        ]
+        | None
+    ) = None
+    size: SizeConfig = msgspec.field(default_factory=SizeConfig)
+    steps: Annotated[int, Meta(ge=1)] = 600
+    batch_size: Annotated[int, Meta(ge=1)] = 32
+    learning_rate: Annotated[float, Meta(gt=0)] = 2e-3
+    warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps.")] = 0.05
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.05
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    seed: int = 1
+    threads: Annotated[int, Meta(ge=1)] = 2
+    tracking: (
+        Annotated[str, Meta(description="An MLflow tracking URI; null: a local store in .flyball/mlflow.db.")] | None
+    ) = None
