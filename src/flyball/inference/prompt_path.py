@@ -1,0 +1,117 @@
+"""The prompt path: a chat body and a release in, the body that the engine gets out; one path for tests and traffic.
+
+For a classification (a release whose constraint is labels) the user's last message is the raw text and the answer is
+the label alone: earlier turns and whatever could change the form of the answer are left out, decoding is greedy. For
+llama.cpp the labels are a GBNF grammar. An OpenAI-compatible engine knows no grammars, so there the labels are named in
+the system message instead and nothing is enforced; evaluation then counts any other answer as wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flyball.errors import InputError
+from flyball.inference.grammars import labels_grammar
+from flyball.inference.guardrails import guardrail
+from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
+from flyball.records import Release
+
+PROMPT_PATH = 1
+"""Version of this path; an EvalReport says which one it was measured through."""
+
+_DECIDED_BY_LABELS = (
+    *("response_format", "tools", "tool_choice", "functions", "function_call", "json_schema", "grammar", "stop"),
+    *("max_tokens", "max_completion_tokens", "n_predict", "top_p", "top_k", "min_p", "logit_bias", "samplers"),
+    *("frequency_penalty", "presence_penalty", "repeat_penalty", "mirostat"),
+)
+_LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
+
+
+class PromptPath:
+    """The prompt path of one release, prepared once: grammar, system message and examples are made here."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        constraint, engine = release.constraint, release.engine
+        self._labels = constraint.kind == "labels"
+        self._redact = redactor(release.input_redaction)
+        self._guardrails = [guardrail(name, context=engine.context) for name in release.guardrails]
+        self._system = release.system_prompt or ""
+        self._fixed: dict[str, Any] = {}
+        if isinstance(model := engine.flags.get("model"), str):
+            self._fixed["model"] = model  # the name that an OpenAI-compatible engine knows it by
+        if self._labels and engine.kind == "llama.cpp":
+            self._fixed |= {"grammar": labels_grammar(constraint.labels), "temperature": 0}
+        elif self._labels:
+            self._fixed["temperature"] = 0
+            choice = "Answer with exactly one of these labels and nothing else: " + ", ".join(constraint.labels)
+            self._system = f"{self._system}\n\n{choice}" if self._system else choice
+        elif constraint.kind == "json_schema":
+            schema = {"name": "answer", "schema": constraint.schema}
+            self._fixed["response_format"] = {"type": "json_schema", "json_schema": schema}
+        self._sampling = dict(release.sampling)
+        self._examples = [{"role": example.role, "content": example.content} for example in release.examples]
+
+    def engine_request(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the engine's /v1/chat/completions gets for `body`; InputError for a bad one. `body` is not changed."""
+        if not isinstance(body, Mapping):
+            raise InputError("the request is not a JSON object", cure='send {"model": …, "messages": […]}')
+        messages = messages_of(body)
+        request = dict(body)
+        if self._labels:
+            for key in _DECIDED_BY_LABELS:
+                request.pop(key, None)
+            turns = [{"role": "user", "content": self._clean(last_user_text(messages))}]
+            system = self._system
+        else:
+            for key, value in self._sampling.items():
+                if key not in request and not (key in _LIMITS and any(name in request for name in _LIMITS)):
+                    request[key] = value
+            system, turns = self._turns(messages)
+        if self._guardrails:
+            size = sum(len(str(turn.get("content") or "").encode()) for turn in turns)
+            for check in self._guardrails:
+                check(size)
+        head = [{"role": "system", "content": system}] if system else []
+        request["messages"] = [*head, *self._examples, *turns]
+        request.update(self._fixed)
+        return request
+
+    def _clean(self, text: str) -> str:
+        return neutralise(self._redact(text))
+
+    def _turns(self, messages: list[Mapping[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+        """One system text (the release's first, then the client's own), and the other messages, cleaned."""
+        system, turns = [self._system] if self._system else [], []
+        for message in messages:
+            content = message.get("content")
+            text = self._clean(content_text(content))
+            if message["role"] in ("system", "developer"):
+                system.append(text)
+            else:
+                turns.append({**message, "content": text if content is not None else None})
+        return "\n\n".join(system), turns
+
+
+def engine_request(release: Release, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What `release`'s engine gets for `body`; who answers many requests keeps a PromptPath instead."""
+    return PromptPath(release).engine_request(body)
+
+
+def prompt_text(body: Mapping[str, Any]) -> str:
+    """What the user said last in a chat body: what monitoring and curation look at."""
+    return last_user_text(messages_of(body))
+
+
+def redactor(profile: str) -> Callable[[str], str]:
+    """The function that takes personal data out of a text under `profile`."""
+    if profile == "none":
+        return _unchanged
+    from flyball.privacy.redaction import redact  # compiles its patterns on import; "none" never needs them
+
+    return lambda text: redact(text, profile).text
+
+
+def _unchanged(text: str) -> str:
+    return text
