@@ -1,1 +1,1 @@
-"""."""
+"""The command line: a thin face over workflows; imported by nothing."""

@@ -1,1 +1,1 @@
-"""."""
+"""One verb per file: what a command or a trigger does, end to end."""

@@ -1,0 +1,142 @@
+"""The entry point: finds the command, runs it, and turns every error into one message and an exit code.
+
+Exit codes: 0 done, 1 our bug, 2 bad usage or input, 3 gate failed, 4 not found, 5 environment missing (the message
+names the cure), 6 gate inconclusive, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+import click
+import msgspec
+
+from flyball import __version__
+from flyball.errors import EnvironmentMissing, FlyballError, nearest
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("start", "Scaffold a project, in a new folder or an existing repository."),
+    "run": ("build", "The whole build and, if the gate passes, the deployment."),
+    "data": ("build", "Collect, clean, redact, deduplicate, validate, split, version."),
+    "train": ("build", "Train on the dataset version."),
+    "package": ("build", "Package the trained weights for serving."),
+    "compose": ("build", "Compose the release: model, prompts, sampling, constraint, engine."),
+    "evaluate": ("build", "Measure the release in its engine, or any OpenAI-compatible URL."),
+    "gate": ("build", "Decide whether the release may ship."),
+    "up": ("serve", "Serve: gateway, console, engines, control; ctrl-c drains."),
+    "gateway": ("serve", "The gateway alone, in front of any OpenAI-compatible server."),
+    "deploy": ("release", "Put a release on a route."),
+    "rollback": ("release", "Go back to the release before."),
+    "deployments": ("release", "Who deployed what, when, why and on which evidence."),
+    "status": ("look", "The loop at a glance."),
+    "lineage": ("look", "An answer, back to its rows; a row or person, forward."),
+    "models": ("look", "Model versions and how they scored."),
+    "requests": ("look", "Recorded requests."),
+    "watch": ("improve", "Findings of monitoring."),
+    "improve": ("improve", "Proposals, and the retraining that they ask for."),
+    "feedback": ("improve", "Say what you think of one answer."),
+    "cost": ("look", "What the loop costs, in all and per good answer."),
+    "key": ("access", "Create, list and revoke API keys."),
+    "subject": ("access", "Erase or export what is held about one person."),
+    "audit": ("access", "Who did what: the hash-chained log."),
+    "import": ("start", "Take in a Hugging Face model folder as a model version."),
+    "doctor": ("start", "Check this machine and project."),
+    "schema": ("start", "JSON Schema of flyball.yaml, for editors."),
+    "completion": ("start", "Shell completion: bash, zsh or fish."),
+}
+HIDDEN = {"stage": "build", "process": "serve"}  # run by DVC and by the supervisor
+
+
+class Commands(click.Group):
+    """Loads a command's module only when that command runs."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        module = HIDDEN.get(name) or (COMMANDS[name][0] if name in COMMANDS else None)
+        if module is None:
+            return None
+        found = getattr(importlib.import_module(f"flyball.cli.{module}"), name.replace("import", "import_") + "_command")
+        assert isinstance(found, click.Command)
+        return found
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and args[0] not in HIDDEN and not args[0].startswith("-"):
+            close = nearest(args[0], list(COMMANDS))
+            hint = f" Did you mean {close}?" if close else " See flyball --help."
+            raise click.UsageError(f"There is no command {args[0]}.{hint}")
+        return super().resolve_command(context, args)
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+EXAMPLES = """\b
+Examples:
+  flyball init shop && cd shop     a project with sample data
+  flyball run                      raw rows → dataset → model → release → gate → deployment
+  flyball up                       http://127.0.0.1:8080/v1 and the console on :8400
+  flyball lineage ID               an answer, back to its training rows
+"""
+
+
+@click.group(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="flyball")
+def cli() -> None:
+    """Closed-loop LLMOps: from raw rows to a served, watched and improved language model."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        result = cli.main(args=arguments, prog_name="flyball", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what was finished is kept, the same command goes on", err=True)
+        return 130
+    except BrokenPipeError:
+        return 0
+    except FlyballError as error:
+        return report(error, arguments)
+    except OSError as error:
+        return report(of_system(error), arguments)
+    except Exception:  # noqa: BLE001 - the process's edge: a bug must not print a traceback at a user
+        with tempfile.NamedTemporaryFile("w", prefix="flyball-", suffix=".log", delete=False) as file:
+            file.write(f"flyball {__version__}: {' '.join(arguments)}\n{traceback.format_exc()}")
+        last = traceback.format_exc().strip().splitlines()[-1]
+        click.echo(f"error: a bug in Flyball: {last}\n  → the details are in {file.name}; please report it", err=True)
+        return 1
+
+
+def report(error: FlyballError, arguments: list[str]) -> int:
+    """Print an expected error; its exit code."""
+    if "--json" in arguments:
+        document = {"error": {"code": error.code, "message": error.message, "cure": error.cure}}
+        click.echo(msgspec.json.encode(document).decode())
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+    return error.exit_code
+
+
+def of_system(error: OSError) -> FlyballError:
+    """An error of the operating system, with a cure where we know one."""
+    cures = {13: "check the owner and mode of the file", 28: "free some space and run the same command again"}
+    where = f"{error.filename}: " if error.filename else ""
+    return EnvironmentMissing(f"{where}{error.strerror or error}", cure=cures.get(error.errno or 0, ""))

@@ -1,0 +1,116 @@
+"""How commands speak: results on standard output (text or JSON), everything else on standard error. I/O: both streams."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def emit(result: object, *, as_json: bool, text: Callable[[Any], str]) -> None:
+    """Print a result: one JSON object, or its text for people."""
+    if as_json:
+        click.echo(msgspec.json.encode(result, order="deterministic").decode())
+    else:
+        click.echo(text(result))
+
+
+def emit_lines(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: tuple[str, ...]) -> None:
+    """Print a list: JSON Lines, or a table for people."""
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(row).decode())
+        return
+    click.echo(table(list(rows), columns))
+
+
+def table(rows: list[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
+    """Rows as aligned text with a heading."""
+    cells = [[show(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) if cells else len(name) for i, name in enumerate(columns)]
+    heading = "  ".join(name.upper().replace("_", " ").ljust(width) for name, width in zip(columns, widths, strict=True))
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    return "\n".join([click.style(heading.rstrip(), bold=True), *lines]) if lines else "(none)"
+
+
+def pairs(facts: Mapping[str, Any]) -> str:
+    """Facts as aligned `name  value` lines."""
+    width = max((len(name) for name in facts), default=0)
+    return "\n".join(f"{click.style(name.ljust(width), bold=True)}  {show(value)}" for name, value in facts.items())
+
+
+def show(value: Any) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
+        return value[:12]
+    if isinstance(value, list | tuple):
+        return ", ".join(show(item) for item in value)
+    return str(value)
+
+
+class ProgressLine:
+    """Long work on standard error: a line that redraws on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, *, every_s: float = 5.0) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.every_s = 0.1 if self.terminal else every_s
+        self.last = 0.0
+        self.began: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        key = what.split(" · ")[0]
+        began = self.began.setdefault(key, now)
+        finished = bool(total) and done >= total
+        if now - self.last < self.every_s and not finished:
+            return
+        self.last = now
+        left = (now - began) / done * (total - done) if done and total else 0.0
+        share = f" {done}/{total}" if total else (f" {done}" if done else "")
+        line = f"  {what}{share}" + (f" · {left:.0f} s left" if left >= 1 and not finished else "")
+        if self.terminal:
+            sys.stderr.write("\r\x1b[2K" + line + ("\n" if finished else ""))
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def json_option(function: F) -> F:
+    """`--json`: machine-readable output."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")(function)
+
+
+def say(message: str) -> None:
+    """A line for people on standard error."""
+    click.echo(message, err=True)
+
+
+def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Open the project of the current folder (or --project DIR), hand it to the command, and close it."""
+
+    @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
+    def wrapped(folder: str | None, *args: Any, **kwargs: Any) -> Any:
+        from pathlib import Path
+
+        from flyball.wiring import open_project  # keeps `--help` under its budget
+
+        project = open_project(Path(folder) if folder else None)
+        try:
+            return function(project, *args, **kwargs)
+        finally:
+            project.close()
+
+    return update_wrapper(wrapped, function)

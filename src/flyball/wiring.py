@@ -1,0 +1,162 @@
+"""Builds every object of a project once and hands it over. I/O: opens the ledger and key files when first asked for.
+
+Heavy parts load inside the property that needs them, so that a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyball.errors import EnvironmentMissing
+from flyball.settings import Settings, find_root, load_settings, secret
+
+if TYPE_CHECKING:
+    from flyball.security.keys import ProjectKey
+    from flyball.storage.artifacts import ArtifactStore
+    from flyball.storage.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a project keeps what: `loop/` travels with DVC, `.flyball/` stays on this machine."""
+
+    root: Path
+
+    @property
+    def loop(self) -> Path:
+        return self.root / "loop"
+
+    @property
+    def dataset(self) -> Path:
+        return self.loop / "dataset"
+
+    @property
+    def training(self) -> Path:
+        return self.loop / "training"
+
+    @property
+    def model(self) -> Path:
+        return self.loop / "model"
+
+    @property
+    def release(self) -> Path:
+        return self.loop / "release"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.loop / "evaluation"
+
+    @property
+    def metrics(self) -> Path:
+        return self.loop / "metrics.json"
+
+    @property
+    def corrections(self) -> Path:
+        """Corrected production answers, redacted, as a source of the dataset stage."""
+        return self.loop / "corrections.jsonl"
+
+    @property
+    def suppressions(self) -> Path:
+        """Keyed hashes of erased people, tracked by git, so that no clone collects them again."""
+        return self.loop / "suppressions.json"
+
+    @property
+    def state(self) -> Path:
+        return self.root / ".flyball"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.state / "artifacts"
+
+    @property
+    def reports(self) -> Path:
+        return self.state / "reports"
+
+    @property
+    def rows(self) -> Path:
+        """Row indexes of dataset versions, without any text: what lineage reads."""
+        return self.state / "rows"
+
+    @property
+    def segments(self) -> Path:
+        return self.state / "segments"
+
+    @property
+    def run(self) -> Path:
+        return self.state / "run"
+
+    @property
+    def routes(self) -> Path:
+        return self.run / "routes.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+
+@dataclass
+class Project:
+    """One project: its settings, its places, and the objects that live in them."""
+
+    root: Path
+    settings: Settings
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self.root)
+
+    @property
+    def name(self) -> str:
+        return self.settings.project
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from flyball.storage.ledger import open_ledger  # SQLAlchemy takes a quarter of a second
+
+        return open_ledger(self.ledger_url, project=self.name)
+
+    @property
+    def ledger_url(self) -> str:
+        url = self.settings.ledger.url
+        if url is None:
+            return f"sqlite:///{self.places.state / 'ledger.db'}"
+        return secret(url, self.root, self.environment) if url.startswith(("env:", "file:")) else url
+
+    @cached_property
+    def key(self) -> ProjectKey:
+        from flyball.security.keys import parse_project_key  # cryptography takes a while
+
+        return parse_project_key(secret(self.settings.security.project_key, self.root, self.environment))
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        from flyball.storage.artifacts import ArtifactStore  # keeps `--help` free of it
+
+        return ArtifactStore(self.places.artifacts)
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.settings.train.tracking or f"sqlite:///{self.places.state / 'mlflow.db'}"
+
+    def close(self) -> None:
+        if "ledger" in self.__dict__:
+            self.ledger.close()
+
+
+def open_project(start: Path | None = None) -> Project:
+    """The project at or above `start` (default: the current folder)."""
+    root = find_root((start or Path.cwd()).resolve())
+    project = Project(root=root, settings=load_settings(root))
+    try:
+        project.places.state.mkdir(exist_ok=True)
+    except OSError as error:
+        raise EnvironmentMissing(
+            f"{project.places.state} cannot be written: {error.strerror}", cure="check the folder's owner and the disk"
+        ) from error
+    return project

@@ -1,0 +1,95 @@
+"""The whole build and, if the gate passes, the deployment; a second run redoes nothing. I/O: DVC, ledger, engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flyball.records import Deployment, GateDecision, name_of
+from flyball.rollout.deploying import request_deployment
+from flyball.storage.deployments import open_deployments, pointer
+from flyball.telemetry import Progress
+from flyball.wiring import Project
+from flyball.workflows.gating import gate
+from flyball.workflows.intake import Build, take_in
+from flyball.workflows.locking import only_one
+from flyball.workflows.pipeline import reproduce
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run did: the stages that ran, the records, the decision, and the deployment if there is one."""
+
+    ran: tuple[str, ...]
+    build: Build
+    decision: GateDecision
+    deployment: Deployment | None
+    changed: bool
+
+
+def build(project: Project, *, stage: str | None, wait: bool, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Bring the build up to date (up to `stage`); the stages that ran."""
+    with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        return tuple(reproduce(project, stage))
+
+
+def run(
+    project: Project,
+    *,
+    route: str | None = None,
+    deploy: bool = True,
+    strategy: str | None = None,
+    requested_by: str = "local",
+    reason: str = "flyball run",
+    wait: bool = True,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> RunResult:
+    """Build, gate, deploy. The gate's verdict is in the result; nothing is deployed unless it is a pass."""
+    target = route or project.name
+    with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        ran = tuple(reproduce(project))
+        made = take_in(project)
+        already = newest_decision(project, name_of(made.report))
+        decision = already if already and not ran else gate(project, made.report, route=target, progress=progress)
+        deployment, fresh = None, False
+        if deploy and decision.verdict == "pass":
+            deployment, fresh = ensure_deployed(
+                project, made, target, strategy=strategy, requested_by=requested_by, reason=reason
+            )
+    changed = bool(ran) or already is None or fresh
+    return RunResult(ran=ran, build=made, decision=decision, deployment=deployment, changed=changed)
+
+
+def newest_decision(project: Project, report: str) -> GateDecision | None:
+    """The last decision on a report."""
+    for stored in project.ledger.find(GateDecision, limit=200):
+        if isinstance(stored.record, GateDecision) and stored.record.report == report:
+            return stored.record
+    return None
+
+
+def ensure_deployed(
+    project: Project, made: Build, route: str, *, strategy: str | None, requested_by: str, reason: str
+) -> tuple[Deployment | None, bool]:
+    """The deployment of this release on the route, and whether it is a new one."""
+    release = name_of(made.release)
+    live = pointer(project.ledger, route)
+    for stored in open_deployments(project.ledger):
+        if isinstance(stored.record, Deployment) and (stored.record.route, stored.record.release) == (route, release):
+            return stored.record, False
+    if live and live.live_release == release and live.live_deployment:
+        record = project.ledger.get(live.live_deployment).record
+        return (record if isinstance(record, Deployment) else None), False
+    chosen = strategy or project.settings.rollout.strategy
+    deployment = request_deployment(
+        project.ledger,
+        project=project.name,
+        route=route,
+        release=release,
+        strategy="blue-green" if live is None or live.live_release is None else chosen,  # type: ignore[arg-type]
+        plan={"steps": list(project.settings.rollout.canary_steps)},
+        requested_by=requested_by,
+        reason=reason,
+    )
+    return deployment, True

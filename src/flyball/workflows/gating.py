@@ -1,0 +1,60 @@
+"""Decide whether the release that was built may ship, against the live one. I/O: ledger, reports."""
+
+from __future__ import annotations
+
+from flyball.errors import NotFoundError
+from flyball.evaluation.items import ItemScore, read_items
+from flyball.records import EvalReport, GateDecision, name_of
+from flyball.rollout.gate import Baseline, decide
+from flyball.storage.deployments import pointer
+from flyball.telemetry import Progress
+from flyball.wiring import Project
+from flyball.workflows.evaluating import reevaluate
+
+
+def gate(project: Project, report: EvalReport, *, route: str, progress: Progress) -> GateDecision:
+    """The decision on a report, kept in the ledger; the same question gets the same, stored answer."""
+    baseline = baseline_for(project, report, route=route, progress=progress)
+    decision = decide(
+        project.settings.gate,
+        project=project.name,
+        release=report.release,
+        report=report,
+        report_name=name_of(report),
+        items=items_of(project, name_of(report)),
+        baseline=baseline,
+    )
+    project.ledger.append(decision)
+    return decision
+
+
+def baseline_for(project: Project, report: EvalReport, *, route: str, progress: Progress) -> Baseline | None:
+    """What is live on the route, measured on the same suites; measured now where that was not done yet."""
+    live = pointer(project.ledger, route)
+    if live is None or live.live_release is None or live.live_release == report.release:
+        return None
+    name = comparable_report(project, live.live_release, report) or reevaluate(project, live.live_release, progress)
+    found = project.ledger.get(name).record
+    assert isinstance(found, EvalReport)
+    return Baseline(release=live.live_release, report=found, report_name=name, items=items_of(project, name))
+
+
+def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:
+    """The newest report on a release with the same suites."""
+    wanted = {(suite.name, suite.fingerprint) for suite in report.suites}
+    for stored in project.ledger.find(EvalReport, limit=1000):
+        candidate = stored.record
+        assert isinstance(candidate, EvalReport)
+        if candidate.release == release and {(s.name, s.fingerprint) for s in candidate.suites} == wanted:
+            return stored.id
+    return None
+
+
+def items_of(project: Project, report_name: str) -> list[ItemScore]:
+    """A report's per-item scores."""
+    path = project.places.reports / report_name / "items.jsonl"
+    if not path.is_file():
+        raise NotFoundError(
+            f"the scores of report {report_name[:12]} are not on this machine", cure="run `flyball evaluate`"
+        )
+    return read_items(path)

@@ -1,0 +1,142 @@
+"""Take the records that the build wrote into the ledger, and keep what serving and gates need of its outputs.
+
+I/O: reads loop/, writes the ledger, .flyball/artifacts, .flyball/reports and .flyball/rows. Idempotent: a cloned or
+restored pipeline brings its records with it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from flyball.errors import NotFoundError
+from flyball.records import (
+    DatasetVersion,
+    EvalReport,
+    ModelVersion,
+    Release,
+    TrainingRun,
+    name_of,
+)
+from flyball.records.documents import read_document
+from flyball.wiring import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """The records of the build as it stands in loop/."""
+
+    dataset: DatasetVersion
+    training_run: TrainingRun
+    model: ModelVersion
+    release: Release
+    report: EvalReport
+
+
+def take_in(project: Project) -> Build:
+    """The build's records, all of them in the ledger."""
+    places = project.places
+    folders = (places.dataset, places.training, places.model, places.release, places.evaluation)
+    documents = [read_document(folder / "record.json") for folder in folders]
+    build = Build(
+        dataset=cast(DatasetVersion, documents[0][0]),
+        training_run=cast(TrainingRun, documents[1][0]),
+        model=cast(ModelVersion, documents[2][0]),
+        release=cast(Release, documents[3][0]),
+        report=cast(EvalReport, documents[4][0]),
+    )
+    check_chain(build)
+    keep_rows(project, build.dataset)
+    project.artifacts.put(name_of(build.model), places.model, build.model.files)
+    keep_report(project, build.report, places.evaluation)
+    charges = {"TrainingRun": "training", "EvalReport": "evaluation"}
+    for record, recorded in documents:
+        added = project.ledger.append(record, recorded=recorded)
+        kind = charges.get(type(record).__name__)
+        if added and kind:
+            charge_seconds(project, kind, name_of(record), float(recorded.get("seconds", 0.0)))
+    return build
+
+
+def check_chain(build: Build) -> None:
+    """The five records must follow from each other, or loop/ is a mixture of builds."""
+    links = (
+        ("training", build.training_run.dataset, name_of(build.dataset)),
+        ("model", build.model.training_run, name_of(build.training_run)),
+        ("release", build.release.model, name_of(build.model)),
+        ("evaluation", build.report.release, name_of(build.release)),
+    )
+    for stage, found, expected in links:
+        if found != expected:
+            raise NotFoundError(
+                f"loop/{stage} was made from {str(found)[:12]}, but loop/ now has {expected[:12]}",
+                cure="run `flyball run`, which brings every stage up to date",
+            )
+
+
+def charge_seconds(project: Project, kind: str, subject: str, seconds: float) -> None:
+    """Put a stage's machine time on the bill."""
+    from flyball.cost.metering import charge
+    from flyball.cost.prices import machine_usd
+
+    charge(
+        project.ledger, kind=kind, subject=subject, usd=machine_usd(project.settings.cost, seconds), quantity=seconds
+    )
+
+
+def keep_report(project: Project, report: EvalReport, folder: Path) -> None:
+    """Keep a report's per-item scores, so that every later decision can recompute; and append the record."""
+    project.ledger.append(report)
+    target = project.places.reports / name_of(report)
+    if target.exists():
+        return
+    temporary = target.with_name(f".{target.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name in ("items.jsonl", "report.html", "report.json"):
+        if (folder / name).is_file():
+            shutil.copy2(folder / name, temporary / name)
+    temporary.replace(target)
+
+
+class RowRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one row came from; never its text."""
+
+    row: str
+    split: str
+    source: str
+    line: int
+    subject: str | None
+
+
+def keep_rows(project: Project, dataset: DatasetVersion) -> None:
+    """Keep the row index of a dataset version: `flyball lineage` reads it without the build's libraries."""
+    target = project.places.rows / f"{name_of(dataset)}.jsonl.gz"
+    if target.exists():
+        return
+    from flyball.data.rows import read_rows  # pyarrow loads with it
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.new")
+    with gzip.GzipFile(temporary, "wb", mtime=0) as file:
+        for split in dataset.splits:
+            for row in read_rows(project.places.dataset, split.name):
+                reference = RowRef(
+                    row=row.row_id, split=split.name, source=row.source, line=row.line, subject=row.subject
+                )
+                file.write(msgspec.json.encode(reference) + b"\n")
+    temporary.replace(target)
+
+
+def rows_of(project: Project, dataset: str) -> list[RowRef]:
+    """The row index of a dataset version."""
+    path = project.places.rows / f"{dataset}.jsonl.gz"
+    if not path.is_file():
+        return []
+    with gzip.open(path, "rb") as file:
+        return [msgspec.json.decode(line, type=RowRef) for line in file]

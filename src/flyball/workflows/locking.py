@@ -1,0 +1,40 @@
+"""One build at a time in one project. I/O: a lock file that the kernel frees when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flyball.errors import LockedError
+
+
+@contextmanager
+def only_one(path: Path, *, what: str, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock while the body runs; a second holder waits and says for whom, or gets a LockedError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as file:
+        told = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "?"
+                if not wait:
+                    raise LockedError(
+                        f"{what} runs in this project already (process {holder})", cure="wait for it, or end it"
+                    ) from None
+                if not told:
+                    say(f"waiting: {what} runs in this project already (process {holder})")
+                    told = True
+                time.sleep(0.2)
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

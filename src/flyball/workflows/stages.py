@@ -1,0 +1,168 @@
+"""One stage of the build, as DVC runs it: reads what stands before it, writes its outputs and its record. I/O: loop/."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from flyball import __version__
+from flyball.errors import NotFoundError
+from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
+from flyball.records.canonical import fingerprint
+from flyball.records.documents import read_document, write_document
+from flyball.settings import expand
+from flyball.telemetry import Progress, peak_memory_mb
+from flyball.wiring import Project
+
+
+def run_stage(project: Project, name: str, progress: Progress) -> Record:
+    """Run one stage and write its record.json; the record."""
+    if name not in STAGE_FUNCTIONS:
+        raise NotFoundError(f"no stage {name}", cure=f"stages: {', '.join(STAGE_FUNCTIONS)}")
+    began = time.monotonic()
+    folder, function = STAGE_FUNCTIONS[name]
+    record = function(project, progress)
+    recorded: Mapping[str, JSON] = {
+        "flyball": __version__,
+        "python": platform.python_version(),
+        "seconds": round(time.monotonic() - began, 2),
+        "peak_mb": round(peak_memory_mb()),
+        "at_ms": time.time_ns() // 1_000_000,
+    }
+    write_document(getattr(project.places, folder) / "record.json", record, recorded)
+    return record
+
+
+def dataset(project: Project, progress: Progress) -> DatasetVersion:
+    """collect → clean → redact → deduplicate → validate → split."""
+    from flyball.data.building import Source, build_dataset  # pyarrow loads with it
+    from flyball.data.config import Fields, SourceConfig
+
+    settings = project.settings
+    sources = [Source(config=source, path=expand(source.path, project.root)) for source in settings.data.sources]
+    corrections = project.places.corrections
+    if settings.data.production.corrections and corrections.is_file() and corrections.stat().st_size:
+        fields = Fields(text="text", label="label", subject="subject", id="id")
+        config = SourceConfig(path=str(corrections), name="production", fields=fields, split="train")
+        sources.append(Source(config=config, path=corrections))
+    return build_dataset(
+        settings.data,
+        project=project.name,
+        task=settings.task,
+        sources=sources,
+        key=project.key.row_key,
+        suppressed=suppressed(project.places.suppressions),
+        out=fresh(project.places.dataset),
+        progress=progress,
+    )
+
+
+def training(project: Project, progress: Progress) -> TrainingRun:
+    """Rows and recipe in, weights out."""
+    from flyball.training.running import train  # torch loads with it
+
+    config = project.settings.train
+    version, _ = read_document(project.places.dataset / "record.json")
+    return train(
+        config,
+        project=project.name,
+        task=project.settings.task,
+        dataset=cast(DatasetVersion, version),
+        dataset_dir=project.places.dataset,
+        base_dir=expand(config.base, project.root) if config.base else None,
+        out=fresh(project.places.training),
+        tracking_uri=project.tracking_uri,
+        progress=progress,
+    )
+
+
+def model(project: Project, progress: Progress) -> ModelVersion:
+    """Weights as the engine will load them."""
+    from flyball.registry.packaging import package  # numpy and gguf load with it
+
+    progress("packaging", 0, 0)
+    run, _ = read_document(project.places.training / "record.json")
+    profile = project.places.dataset / "profile.json"
+    return package(
+        project.places.training,
+        config=project.settings.package,
+        run=cast(TrainingRun, run),
+        project=project.name,
+        profile=profile if profile.is_file() else None,
+        out=fresh(project.places.model),
+    )
+
+
+def release(project: Project, _progress: Progress) -> Release:
+    """All that decides an answer, under one fingerprint."""
+    from flyball.registry.composing import compose  # keeps the CLI light
+
+    settings = project.settings
+    packaged, _ = read_document(project.places.model / "record.json")
+    version, _ = read_document(project.places.dataset / "record.json")
+    fresh(project.places.release).mkdir(parents=True)
+    return compose(
+        settings.release,
+        project=project.name,
+        task=settings.task,
+        model=cast(ModelVersion, packaged),
+        labels=cast(DatasetVersion, version).labels,
+        redaction=settings.data.redact.profile,
+    )
+
+
+def evaluation(project: Project, progress: Progress) -> EvalReport:
+    """The packaged model, in its engine, through the prompt path that production uses."""
+    from flyball.workflows.evaluating import evaluate_release  # engines load with it
+
+    composed, _ = read_document(project.places.release / "record.json")
+    version, _ = read_document(project.places.dataset / "record.json")
+    partial = project.places.state / "partial" / f"evaluation-{fingerprint(composed)[:12]}"
+    report = evaluate_release(
+        project,
+        cast(Release, composed),
+        artifact=project.places.model,
+        dataset=cast(DatasetVersion, version),
+        out=partial,
+        progress=progress,
+    )
+    fresh(project.places.evaluation)
+    partial.replace(project.places.evaluation)
+    metrics = {
+        f"{measure.suite}.{measure.name}": {"value": measure.value, "lower": measure.lower, "upper": measure.upper}
+        for measure in report.measures
+        if measure.slice is None and not measure.name.startswith("latency")
+    }
+    encoded = msgspec.json.encode(metrics, order="sorted")
+    project.places.metrics.write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+    return report
+
+
+def fresh(folder: Path) -> Path:
+    """The folder's place, empty: a stage writes all of its outputs or none."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def suppressed(path: Path) -> frozenset[str]:
+    """Keyed hashes of people whose rows must not be collected again."""
+    return frozenset(msgspec.json.decode(path.read_bytes(), type=list[str])) if path.is_file() else frozenset()
+
+
+StageFunction = Callable[[Project, Progress], Record]
+STAGE_FUNCTIONS: dict[str, tuple[str, StageFunction]] = {
+    "dataset": ("dataset", dataset),
+    "training": ("training", training),
+    "model": ("model", model),
+    "release": ("release", release),
+    "evaluation": ("evaluation", evaluation),
+}
+
