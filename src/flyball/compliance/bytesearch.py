@@ -1,7 +1,7 @@
 """Proof that something is gone: finds texts in every file below some folders. I/O: reads files.
 
-Looks at raw bytes (so also at SQLite's free pages and write-ahead log) in every spelling of `spellings.py`, and inside what
-`unpacking.py` understands. What cannot be read or unpacked is reported, never skipped in silence.
+Looks at raw bytes (so also at SQLite's free pages and write-ahead log) in every spelling of `spellings.py`, and inside
+what `unpacking.py` understands. What cannot be read or unpacked is reported, never skipped in silence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A file as streams of bytes: as it is, and unpacked. I/O: reads files; copies SQLite files; runs `git cat-file`.
 
-Understands gzip, zip, zlib (loose git objects), zstd and Parquet (both when pyarrow is installed), SQLite values (which may
-be split over pages) and packed git objects.
+Understands gzip, zip, zlib (loose git objects), zstd and Parquet (both when pyarrow is installed), SQLite values (which
+may be split over pages) and packed git objects.
 """
 
 from __future__ import annotations
