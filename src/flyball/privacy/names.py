@@ -1,0 +1,79 @@
+"""Names of people, by what stands around them: "my name is X", "this is X Y", "regards, X"; never from a list of names."""
+
+from __future__ import annotations
+
+import re
+
+from flyball.privacy.recognisers import Recogniser, pattern
+
+EVERYDAY = """
+a about after again all already also am an and angry annoyed another any anything are as asking at back be
+because been before being but by calling certain confused contacting could curious day dear did disappointed do
+done emailing even ever experiencing extremely facing feeling fine for from frustrated getting glad going good
+got grateful guys happy has have having he hello her here hey hi his hoping how i if in interested is it its
+just late least like locked looking lost me missing more most my never new no not nothing now of ok okay on one
+only or our out overcharged own please quite really regarding regards request returning right sad seeing
+seriously she so some sorry still stuck such support sure team thank thanks that the their then there they
+thinking this to too totally traveling travelling trying unable unacceptable unhappily unhappy unsure upset
+urgent using very waiting want wanting was we well were what when where which who why will with wondering
+working worried would writing wrong yes you your
+"""
+NOT_NAMES = frozenset(EVERYDAY.split())
+NOT_NEXT = "|".join(sorted(NOT_NAMES))
+WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
+CAPITAL = r"(?-i:[^\W\d_a-zß-öø-ÿ][^\W\d_]*(?:['’-][^\W\d_]+)*)"
+FULL = rf"{CAPITAL}(?:[ \t]+(?:{CAPITAL}|[A-Z]\.)){{1,2}}"
+ANY = rf"{WORD}(?:[ \t]+(?!(?:{NOT_NEXT})\b){WORD}){{0,2}}"
+SELF = r"(?:i['’]m|i am|it['’]s)"
+GREETING = r"(?:hi|hello|hey|greetings|good (?:morning|day|evening|afternoon))[,.! ]+(?:there[,.! ]+)?"
+AFTER = r"(?=\s*(?:[,.!;]|\Z|\n| (?:here|from|and|speaking|calling|writing|again|with)\b))"
+CLOSING = r"(?:regards|sincerely|thanks|thank you|cheers|best|wishes|yours|truly|faithfully|signed)"
+
+
+def is_name(found: str) -> bool:
+    """One to three words, none of which is an everyday word."""
+    return not any(word.casefold() in NOT_NAMES for word in re.split(r"[\s,]+", found) if word)
+
+
+def is_capitalised_name(found: str) -> bool:
+    """A name whose words all begin with a capital."""
+    return is_name(found) and all(word[0].isupper() for word in re.split(r"[\s,]+", found) if word)
+
+
+NAME_RECOGNISERS: tuple[Recogniser, ...] = (
+    Recogniser(
+        type="NAME",
+        hints=("name",),
+        pattern=pattern(
+            r"\b(?:my (?:full |first |last )?name(?:'s|’s| is| was)|(?:full |sur|last |first )?name\s*:)\s+"
+            rf"(?P<found>{ANY})"
+        ),
+        check=is_name,
+    ),
+    Recogniser(
+        type="NAME",
+        hints=("this is", "i'm", "i’m", "i am", "it's", "it’s"),
+        pattern=pattern(rf"\b(?:this is|{GREETING}{SELF})\s+(?P<found>{FULL}|{CAPITAL}{AFTER})"),
+        check=is_capitalised_name,
+    ),
+    Recogniser(
+        type="NAME",
+        hints=("i'm", "i’m", "i am"),
+        pattern=pattern(rf"\b(?:i['’]m|i am)\s+(?P<found>{FULL})"),
+        check=is_capitalised_name,
+    ),
+    Recogniser(
+        type="NAME",
+        hints=("regards", "sincerely", "thank", "cheers", "best", "wishes", "yours", "truly", "faithfully", "signed"),
+        pattern=pattern(
+            rf"\b{CLOSING}\s*[,:!\n–-]\s*(?:-{{1,2}}\s*)?(?P<found>{FULL}|{CAPITAL})(?=\s*[.!]?\s*(?:\Z|\n))"
+        ),
+        check=is_capitalised_name,
+    ),
+    Recogniser(
+        type="NAME",
+        hints=("mr", "ms", "miss", "dr", "prof", "frau", "herr"),
+        pattern=pattern(rf"\b(?:mr|mrs|ms|miss|dr|prof|frau|herr)\b\.?\s+(?P<found>{FULL}|{CAPITAL})"),
+        check=is_capitalised_name,
+    ),
+)

@@ -1,0 +1,172 @@
+"""What personal data and secrets look like: one pattern a type, with the check that makes it certain.
+
+Every pattern leaves `<` and `>` out, so that no finding can ever touch a placeholder. Checks: Luhn (ISO/IEC 7812-1) for
+cards, mod 97 (ISO 13616) for IBANs, `ipaddress` for IP.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recogniser:
+    """One type: it may occur when the lower-cased text holds one of `hints` (none: a digit); group `found` of `pattern`
+    is replaced when `check` holds."""
+
+    type: str
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+    check: Callable[[str], bool]
+
+
+def always(_found: str) -> bool:
+    """The pattern alone is proof enough."""
+    return True
+
+
+def digits_of(text: str) -> str:
+    """Only the ASCII digits of `text`."""
+    return "".join(character for character in text if "0" <= character <= "9")
+
+
+def is_card(found: str) -> bool:
+    """13 to 19 digits whose Luhn sum is a multiple of ten."""
+    digits = digits_of(found)
+    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
+        return False
+    doubled = [int(digit) * 2 for digit in digits[-2::-2]]
+    return (sum(int(digit) for digit in digits[-1::-2]) + sum(n - 9 if n > 9 else n for n in doubled)) % 10 == 0
+
+
+def is_iban(found: str) -> bool:
+    """Country, two check digits, up to 30 characters; mod 97 is one."""
+    compact = found.replace(" ", "").upper()
+    if not 15 <= len(compact) <= 34:
+        return False
+    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
+
+
+def is_ip(found: str) -> bool:
+    """A valid IPv4 or IPv6 address that names a host (not `::` or a version such as 1.2.3.4000)."""
+    try:
+        return not ipaddress.ip_address(found).is_unspecified
+    except ValueError:
+        return False
+
+
+def is_phone(found: str) -> bool:
+    """7 to 15 digits (E.164) that do not read as a date, an amount or a bare short number."""
+    digits = digits_of(found)
+    if not 7 <= len(digits) <= 15 or re.match(r"(?:19|20)\d\d[-./](?:0?[1-9]|1[0-2])[-./]", found):
+        return False
+    if re.match(r"\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d\b", found):
+        return False
+    if len(digits) < 9:
+        return found[0] == "+" or re.fullmatch(r"\d{3}[-. ]\d{4}", found) is not None
+    return found[0] in "+(0" or re.search(r"\d[-. ()/]+\d", found) is not None or len(digits) in (10, 11)
+
+
+def pattern(expression: str) -> re.Pattern[str]:
+    """A pattern for which upper and lower case are one, unless it says (?-i:…)."""
+    return re.compile(expression, re.IGNORECASE)
+
+
+NEEDS_DIGIT: tuple[str, ...] = ()
+TOKEN_HINTS = (
+    "sk-",
+    "sk_",
+    "pk_",
+    "rk_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "glpat-",
+    "xox",
+    "fb-",
+    "akia",
+    "asia",
+    "aiza",
+    "eyj",
+    "private key",
+)
+SECRET_HINTS = ("passw", "passcode", "secret", "pin", "otp", "key", "token", "bearer")
+
+PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
+    Recogniser(
+        type="SECRET",
+        hints=TOKEN_HINTS,
+        pattern=pattern(
+            r"(?P<found>-----BEGIN [A-Z ]*PRIVATE KEY-----[^<>]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+            r"|(?-i:\b(?:sk-|sk_live_|sk_test_|pk_live_|rk_live_|gh[pousr]_|glpat-|xox[abprs]-|fb-)[A-Za-z0-9_-]{16,})"
+            r"|(?-i:\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)|(?-i:\bAIza[A-Za-z0-9_-]{35})"
+            r"|(?-i:\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}))"
+        ),
+        check=always,
+    ),
+    Recogniser(
+        type="SECRET",
+        hints=SECRET_HINTS,
+        pattern=pattern(
+            r"\b(?:password|passwort|passcode|secret|pin|otp|api[ _-]?key|access[ _-]?token|token|bearer)"
+            r"(?:\s+(?:is|was)\s*:?\s+|\s*[:=]\s*)[\"']?(?P<found>(?=[^\s<>\"']*[0-9])[^\s<>\"']{4,}[^\s<>\"'.,;!?])"
+        ),
+        check=always,
+    ),
+    Recogniser(
+        type="EMAIL",
+        hints=("@",),
+        pattern=pattern(r"(?P<found>[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24})"),
+        check=always,
+    ),
+    Recogniser(
+        type="IBAN",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(r"(?<![^\W_])(?P<found>[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?![^\W_])"),
+        check=is_iban,
+    ),
+    Recogniser(
+        type="IP",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(
+            r"(?<![\w.:])(?P<found>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?![\w:]|\.[0-9])"
+        ),
+        check=is_ip,
+    ),
+    Recogniser(
+        type="CARD",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(r"(?<![\w+])(?P<found>[0-9](?:[ -]?[0-9]){12,18})(?!\w)"),
+        check=is_card,
+    ),
+    Recogniser(
+        type="ORDER",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(
+            r"(?P<found>(?<![\w&#])#\s?[A-Z]{0,4}-?[0-9]{4,14}\b|\b(?:ORD|ORDER|INV|RMA|PO|TRK|CASE|TCK)[-_][A-Z0-9-]*[0-9]{3,}[A-Z0-9]*\b)"
+        ),
+        check=always,
+    ),
+    Recogniser(
+        type="ORDER",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(
+            r"\b(?:order|parcel|invoice|ticket|tracking|reference|ref|booking)(?:\s+(?:number|no|nr|id|code))?\.?"
+            r"(?:\s+is)?\s*[:#]?\s*(?P<found>[A-Z]{0,4}-?[0-9]{4,14})\b"
+        ),
+        check=always,
+    ),
+    Recogniser(
+        type="PHONE",
+        hints=NEEDS_DIGIT,
+        pattern=pattern(
+            r"(?<![\w.,:#/-])(?P<found>(?:\+|\(\+?)?[0-9](?:[-. ()/]{0,3}[0-9]){6,18})(?![\w:%]|[.,-]?[0-9])"
+        ),
+        check=is_phone,
+    ),
+)
