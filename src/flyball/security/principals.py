@@ -1,0 +1,187 @@
+"""Who calls: API keys, stored hashed, and the principals they stand for. I/O: the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import select, update
+
+from flyball.errors import InputError, NotFoundError
+from flyball.records.identity import uuid7
+from flyball.security import audit
+from flyball.storage import tables
+from flyball.storage.ledger import Ledger, now_ms
+
+Role = Literal["client", "admin"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller: its key's id, its role, the routes it may use (none named: all) and its limits (None: no limit)."""
+
+    id: str
+    name: str
+    role: Role
+    team: str | None = None
+    routes: tuple[str, ...] = ()
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    budget_usd: float | None = None
+    expires_ms: int | None = None
+
+
+LOCAL = Principal(id="local", name="local", role="admin")
+"""Whoever calls on loopback while no key exists."""
+
+_LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEntry:
+    """A key as an administrator sees it: never its secret."""
+
+    principal: Principal
+    created_ms: int
+    revoked_ms: int | None
+
+
+class Keyring:
+    """Every key of a project at one moment; a lookup costs one hash and no I/O."""
+
+    def __init__(self, entries: Iterable[tuple[str, KeyEntry]]) -> None:
+        pairs = list(entries)
+        self.ids = frozenset(entry.principal.id for _, entry in pairs)
+        self._valid = {digest: entry.principal for digest, entry in pairs if entry.revoked_ms is None}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no key was ever created; a revoked one keeps the door closed."""
+        return not self.ids
+
+    def find(self, secret: str) -> Principal | None:
+        """The principal of a secret; None when it is unknown, revoked or expired."""
+        principal = self._valid.get(_digest(secret))
+        if principal is None or (principal.expires_ms is not None and principal.expires_ms <= now_ms()):
+            return None
+        return principal
+
+
+def may_use(principal: Principal, route: str) -> bool:
+    """Whether a principal may use a route."""
+    return not principal.routes or route in principal.routes
+
+
+def create_key(
+    ledger: Ledger,
+    *,
+    name: str,
+    role: Role = "client",
+    team: str | None = None,
+    routes: tuple[str, ...] = (),
+    requests_per_minute: int | None = None,
+    tokens_per_minute: int | None = None,
+    concurrency: int | None = None,
+    budget_usd: float | None = None,
+    expires_ms: int | None = None,
+    actor: str = LOCAL.name,
+) -> tuple[Principal, str]:
+    """A fresh key and its secret, which is shown once: only its hash is stored."""
+    principal = Principal(
+        id=uuid7(),
+        name=name,
+        role=role,
+        team=team,
+        routes=tuple(routes),
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrency=concurrency,
+        budget_usd=budget_usd,
+        expires_ms=expires_ms,
+    )
+    _check(principal)
+    secret = f"fb-{secrets.token_urlsafe(32)}"
+    with ledger.begin() as connection:
+        connection.execute(tables.api_keys.insert().values(**_row(ledger.project, principal, secret)))
+        details = {"name": name, "role": role, "routes": principal.routes}
+        audit.record(
+            ledger, actor=actor, action="key.create", subject=principal.id, details=details, connection=connection
+        )
+    return principal, secret
+
+
+def revoke_key(ledger: Ledger, id: str, *, actor: str = LOCAL.name) -> None:
+    """End a key for good; NotFoundError when there is none. Revoking twice revokes once."""
+    column = tables.api_keys.c
+    where = (column.project == ledger.project, column.id == id)
+    with ledger.begin() as connection:
+        if connection.execute(select(column.id).where(*where)).one_or_none() is None:
+            raise NotFoundError(f"no key {id} in project {ledger.project}", cure="see `flyball keys list`")
+        ended = update(tables.api_keys).where(*where, column.revoked_ms.is_(None)).values(revoked_ms=now_ms())
+        if connection.execute(ended).rowcount:
+            audit.record(ledger, actor=actor, action="key.revoke", subject=id, details={}, connection=connection)
+
+
+def list_keys(ledger: Ledger) -> list[KeyEntry]:
+    """Every key that was ever created, oldest first."""
+    return [entry for _, entry in _load(ledger)]
+
+
+def load_keyring(ledger: Ledger) -> Keyring:
+    """Every key as it stands now."""
+    return Keyring(_load(ledger))
+
+
+def _load(ledger: Ledger) -> list[tuple[str, KeyEntry]]:
+    column = tables.api_keys.c
+    query = select(tables.api_keys).where(column.project == ledger.project).order_by(column.id)  # UUIDv7: by time
+    with ledger.read() as connection:
+        return [(row.secret_hash, _entry(row)) for row in connection.execute(query)]
+
+
+def _entry(row: Any) -> KeyEntry:
+    principal = Principal(
+        id=row.id,
+        name=row.name,
+        role=row.role,
+        team=row.team,
+        routes=tuple(msgspec.json.decode(row.routes)),
+        expires_ms=row.expires_ms,
+        **msgspec.json.decode(row.limits),
+    )
+    return KeyEntry(principal=principal, created_ms=row.created_ms, revoked_ms=row.revoked_ms)
+
+
+def _row(project: str, principal: Principal, secret: str) -> dict[str, object]:
+    return {
+        "id": principal.id,
+        "project": project,
+        "name": principal.name,
+        "secret_hash": _digest(secret),
+        "role": principal.role,
+        "team": principal.team,
+        "routes": msgspec.json.encode(principal.routes).decode(),
+        "limits": msgspec.json.encode({limit: getattr(principal, limit) for limit in _LIMITS}).decode(),
+        "created_ms": now_ms(),
+        "expires_ms": principal.expires_ms,
+    }
+
+
+def _check(principal: Principal) -> None:
+    if not 0 < len(principal.name) <= 100:
+        raise InputError(f"the key's name {principal.name!r} is empty or too long", cure="use 1 to 100 characters")
+    if principal.role not in ("client", "admin"):
+        raise InputError(f"unknown role {principal.role!r}", cure="use client or admin")
+    for limit in _LIMITS:
+        value = getattr(principal, limit)
+        if value is not None and not value > 0:
+            raise InputError(f"{limit} is {value}", cure="use a number above zero, or leave it out for no limit")
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
