@@ -1,0 +1,220 @@
+"""Engines: real processes with a tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flyball.errors import CorruptionError, InputError, NotFoundError, UpstreamError
+from flyball.serving import engines
+from flyball.serving.config import ServingConfig
+from flyball.serving.engines import EngineHandle
+from tiny_gguf import tiny_release, write_tiny_gguf
+
+RELEASE = tiny_release()
+Start = Callable[..., EngineHandle]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("model") / "model.gguf").parent
+
+
+@pytest.fixture
+def start(model: Path, tmp_path: Path) -> Iterator[Start]:
+    def start(artifact: Path = model, **settings: object) -> EngineHandle:
+        return engines.start_engine(
+            RELEASE,
+            release_name="a" * 64,
+            artifact=artifact,
+            run_dir=tmp_path / "run",
+            log_dir=tmp_path / "logs",
+            config=ServingConfig(**settings),  # type: ignore[arg-type]
+        )
+
+    yield start
+    for handle in engines.running_engines(tmp_path / "run"):
+        engines.stop_engine(handle, grace_s=0.5)
+
+
+def ask(url: str, *, tokens: int = 4, timeout: float = 20) -> dict[str, object]:
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": tokens, "ignore_eos": True}
+    request = urllib.request.Request(
+        f"{url}/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        return json.loads(answer.read())  # type: ignore[no-any-return]
+
+
+def test_ready_means_that_a_real_inference_has_answered(start: Start, tmp_path: Path) -> None:
+    handle = start()
+    assert not handle.ready
+    handle = engines.wait_ready(handle, RELEASE, timeout_s=20)
+    assert handle.ready and handle.url.startswith("http://127.0.0.1:")
+    assert ask(handle.url)["choices"]
+    (found,) = engines.running_engines(tmp_path / "run")
+    assert found == handle
+
+
+def test_an_engine_outlives_the_process_that_started_it_and_is_found_again(model: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path; sys.path.insert(0, sys.argv[4])\n"
+        "from tiny_gguf import tiny_release; from flyball.serving import engines; "
+        "from flyball.serving.config import ServingConfig\n"
+        "engines.start_engine(tiny_release(), release_name='a'*64, artifact=Path(sys.argv[1]), "
+        "run_dir=Path(sys.argv[2]), log_dir=Path(sys.argv[3]), config=ServingConfig())\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    arguments = [str(model), str(tmp_path), str(tmp_path), str(Path(__file__).parent.parent)]
+    died = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    (found,) = engines.running_engines(tmp_path)
+    try:
+        assert ask(engines.wait_ready(found, RELEASE, timeout_s=20).url)["choices"]
+    finally:
+        assert engines.stop_engine(found, grace_s=5)
+    assert engines.running_engines(tmp_path) == []
+
+
+def test_an_engine_is_in_a_session_of_its_own(start: Start) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    assert os.getsid(handle.pid) != os.getsid(0)
+
+
+def test_a_corrupt_model_file_gives_the_engines_last_words_and_a_cure(
+    start: Start, model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model.gguf").write_bytes((model / "model.gguf").read_bytes()[:50_000])
+    with pytest.raises(CorruptionError, match="not within the file bounds") as caught:
+        engines.wait_ready(start(broken), RELEASE, timeout_s=20)
+    assert "flyball package" in caught.value.cure
+    assert isinstance(caught.value, UpstreamError)
+
+
+def test_a_missing_model_file_is_named_before_anything_starts(start: Start, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"no model\.gguf"):
+        start(tmp_path)
+    assert engines.running_engines(tmp_path / "run") == []
+
+
+def test_sigterm_lets_a_request_in_work_finish(start: Start, tmp_path: Path) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    answers: list[object] = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(handle.url, tokens=100))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while not busy(handle.url):
+        time.sleep(0.001)
+    assert engines.stop_engine(handle, grace_s=10)
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 2
+
+
+def busy(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/slots", timeout=5) as answer:
+        return all(slot["is_processing"] for slot in json.loads(answer.read()))
+
+
+def test_a_killed_engine_is_dead_at_once_and_its_file_goes(start: Start, tmp_path: Path) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    os.kill(handle.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 2
+    while engines.is_alive(handle) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not engines.is_alive(handle)
+    assert engines.running_engines(tmp_path / "run") == []
+    assert list((tmp_path / "run" / "engines").glob("*.json")) == []
+
+
+def test_a_stranger_with_a_reused_pid_is_never_signalled(start: Start) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]) as stranger:
+        imposter = EngineHandle(id="x", release="r", url="", pid=stranger.pid, started=1.0, log=Path("x"))
+        assert not engines.is_alive(imposter)
+        assert engines.stop_engine(imposter, grace_s=0.1)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_file_of_another_boot_names_no_engine(start: Start, tmp_path: Path) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    assert handle.file is not None
+    text = json.loads(handle.file.read_text())
+    handle.file.write_text(json.dumps({**text, "boot": "another"}))
+    assert engines.running_engines(tmp_path / "run") == []
+    engines.stop_engine(replace(handle, file=None), grace_s=2)
+
+
+def test_an_engine_that_outgrows_its_memory_says_so_and_ends(tmp_path: Path) -> None:
+    roomy = replace(RELEASE, engine=replace(RELEASE.engine, context=60_000))
+    handle = engines.start_engine(
+        roomy,
+        release_name="b" * 64,
+        artifact=write_tiny_gguf(tmp_path / "big.gguf", hidden=256, layers=8, context=60_000),
+        run_dir=tmp_path,
+        log_dir=tmp_path,
+        config=ServingConfig(memory_limit_mb=64),
+    )
+    with pytest.raises(UpstreamError, match="memory_limit_mb is 64"):
+        for _ in range(100):
+            handle = engines.wait_ready(handle, roomy, timeout_s=20)
+            time.sleep(0.1)
+
+
+def test_an_evaluation_engine_ends_with_its_block(model: Path) -> None:
+    with engines.engine_process(RELEASE, model, timeout_s=20) as url:
+        assert ask(url)["choices"]
+    with pytest.raises(OSError):
+        ask(url, timeout=2)
+
+
+def test_an_evaluation_engine_ends_when_its_owner_is_killed(model: Path) -> None:
+    code = (
+        "import sys, os, signal; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from tiny_gguf import tiny_release; from flyball.serving import engines\n"
+        "with engines.engine_process(tiny_release(), Path(sys.argv[1])) as url:\n"
+        "    print(url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    arguments = [sys.executable, "-c", code, str(model), str(Path(__file__).parent.parent)]
+    url = subprocess.run(arguments, check=False, capture_output=True, text=True).stdout.strip()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            ask(url, timeout=2)
+        except OSError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the engine is still there")
+
+
+def test_an_openai_engine_needs_no_process_but_a_url(tmp_path: Path) -> None:
+    def start(flags: dict[str, object]) -> EngineHandle:
+        return engines.start_engine(
+            tiny_release(kind="openai", flags=flags),
+            release_name="c" * 64,
+            artifact=tmp_path,
+            run_dir=tmp_path,
+            log_dir=tmp_path,
+            config=ServingConfig(),
+        )
+
+    handle = start({"url": "http://127.0.0.1:9/v1/"})
+    assert (handle.pid, handle.url) == (0, "http://127.0.0.1:9")
+    assert engines.is_alive(handle) and engines.stop_engine(handle, grace_s=0)
+    with pytest.raises(InputError, match="names no url"):
+        start({})
+    with pytest.raises(UpstreamError, match="was not ready within"):
+        engines.wait_ready(handle, tiny_release(kind="openai"), timeout_s=0.3)
