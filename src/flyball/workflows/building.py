@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flyball.records import Deployment, GateDecision, name_of
 from flyball.rollout.deploying import request_deployment
-from flyball.storage.deployments import open_deployments, pointer
+from flyball.storage.deployments import history, pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.gating import gate
@@ -74,13 +74,10 @@ def ensure_deployed(
 ) -> tuple[Deployment | None, bool]:
     """The deployment of this release on the route, and whether it is a new one."""
     release = name_of(made.release)
+    latest = latest_deployment(project, route, release)
+    if latest is not None:
+        return latest, False
     live = pointer(project.ledger, route)
-    for stored in open_deployments(project.ledger):
-        if isinstance(stored.record, Deployment) and (stored.record.route, stored.record.release) == (route, release):
-            return stored.record, False
-    if live and live.live_release == release and live.live_deployment:
-        record = project.ledger.get(live.live_deployment).record
-        return (record if isinstance(record, Deployment) else None), False
     chosen = strategy or project.settings.rollout.strategy
     deployment = request_deployment(
         project.ledger,
@@ -93,3 +90,16 @@ def ensure_deployed(
         reason=reason,
     )
     return deployment, True
+
+
+def latest_deployment(project: Project, route: str, release: str) -> Deployment | None:
+    """The last deployment of a release on a route, unless another release has replaced it since.
+
+    One that failed or was rolled back counts: only `flyball deploy` tries such a release again.
+    """
+    for stored in project.ledger.find(Deployment, limit=500):
+        record = stored.record
+        if isinstance(record, Deployment) and (record.route, record.release) == (route, release):
+            steps = history(project.ledger, record.id)
+            return None if steps and steps[-1][0].state == "retired" else record
+    return None

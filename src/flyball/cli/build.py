@@ -1,0 +1,135 @@
+"""Commands of the build plane: run, data, train, package, compose, evaluate, gate, and the stage that DVC runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flyball.cli.output import ProgressLine, emit, json_option, pairs, say, with_project
+from flyball.errors import GateFailed, GateInconclusive
+from flyball.wiring import Project
+
+wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for another build of this project.")
+
+
+@click.command("run", epilog="\b\nExamples:\n  flyball run\n  flyball run --no-deploy --json")
+@click.option("--no-deploy", is_flag=True, help="Stop after the gate.")
+@click.option("--strategy", type=click.Choice(["blue-green", "canary"]), help="Default: rollout.strategy.")
+@wait_option
+@json_option
+@with_project
+def run_command(project: Project, no_deploy: bool, strategy: str | None, no_wait: bool, as_json: bool) -> int:
+    """Bring the whole build up to date, decide, and deploy what passed; a second run redoes nothing."""
+    from flyball.workflows.building import run
+
+    result = run(
+        project, deploy=not no_deploy, strategy=strategy, wait=not no_wait, progress=ProgressLine(), say=say
+    )
+    from flyball.cli.wording import run_document, run_text
+
+    emit(run_document(project, result), as_json=as_json, text=run_text)
+    return verdict_code(result.decision.verdict)
+
+
+def verdict_code(verdict: str) -> int:
+    return {"pass": 0, "fail": GateFailed.exit_code, "inconclusive": GateInconclusive.exit_code}[verdict]
+
+
+def one_stage(name: str, stage: str, title: str) -> click.Command:
+    """A command that brings the build up to date as far as one stage."""
+
+    @click.command(name, help=f"{title}\n\nRuns what this depends on too, and only what is out of date.")
+    @wait_option
+    @json_option
+    @with_project
+    def command(project: Project, no_wait: bool, as_json: bool) -> None:
+        from flyball.cli.wording import record_document
+        from flyball.records.documents import read_document
+        from flyball.workflows.building import build
+
+        ran = build(project, stage=stage, wait=not no_wait, say=say)
+        record, recorded = read_document(project.places.loop / stage / "record.json")
+        project.ledger.append(record, recorded=recorded)
+        document = {"ran": list(ran), **record_document(record)}
+        emit(document, as_json=as_json, text=stage_text)
+
+    return command
+
+
+def stage_text(document: dict[str, Any]) -> str:
+    ran = ", ".join(document["ran"]) or "nothing: everything was up to date"
+    return pairs({"ran": ran, **{key: value for key, value in document.items() if key not in ("ran", "content")}})
+
+
+data_command = one_stage("data", "dataset", "Collect, clean, redact, deduplicate, validate, split and version the rows.")
+train_command = one_stage("train", "training", "Train on the dataset version.")
+package_command = one_stage("package", "model", "Package the trained weights as the engine loads them.")
+compose_command = one_stage("compose", "release", "Compose the release: all that decides an answer, one fingerprint.")
+
+
+@click.command("evaluate", epilog="\b\nExamples:\n  flyball evaluate\n"
+               "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml")
+@click.argument("url", required=False)
+@click.option("--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="JSONL of cases; with a URL.")
+@click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
+@click.option("--model", default="default", show_default=True, help="The `model` to ask for; with a URL.")
+@click.option("--api-key", help="A reference such as env:OPENAI_API_KEY; with a URL.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report; with a URL.")
+@click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
+@wait_option
+@json_option
+def evaluate_command(
+    url: str | None,
+    suites: tuple[Path, ...],
+    gate_file: Path | None,
+    model: str,
+    api_key: str | None,
+    out: Path | None,
+    folder: str | None,
+    no_wait: bool,
+    as_json: bool,
+) -> int:
+    """Measure the release in its own engine; or, with a URL, any OpenAI-compatible server, without a project."""
+    from flyball.cli.wording import evaluation_text, record_document
+
+    if url is None:
+        arguments = [*(["-C", folder] if folder else []), *(["--no-wait"] if no_wait else []), *(["--json"] if as_json else [])]
+        one_stage("evaluate", "evaluation", "").main(args=arguments, standalone_mode=False)
+        return 0
+    from flyball.workflows.judging import judge
+
+    report, decision = judge(
+        url, model=model, suites=suites, gate_file=gate_file, api_key=api_key, out=out, progress=ProgressLine()
+    )
+    document = {"evaluation": record_document(report), "gate": record_document(decision) if decision else None}
+    emit(document, as_json=as_json, text=evaluation_text)
+    return verdict_code(decision.verdict) if decision else 0
+
+
+@click.command("gate")
+@json_option
+@with_project
+def gate_command(project: Project, as_json: bool) -> int:
+    """Decide whether the release that was built may ship, against the live one. Exit code 3: no, 6: cannot tell."""
+    from flyball.cli.wording import decision_text, record_document
+    from flyball.workflows.gating import gate
+    from flyball.workflows.intake import take_in
+
+    decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine())
+    emit(record_document(decision), as_json=as_json, text=decision_text)
+    return verdict_code(decision.verdict)
+
+
+@click.command("stage", hidden=True)
+@click.argument("name")
+@with_project
+def stage_command(project: Project, name: str) -> None:
+    """Run one stage as DVC does: its outputs and its record, nothing else."""
+    from flyball.telemetry import configure_logging
+    from flyball.workflows.stages import run_stage
+
+    configure_logging(level="WARNING")
+    say(f"{name}")
+    run_stage(project, name, ProgressLine())

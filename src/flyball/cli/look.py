@@ -1,0 +1,112 @@
+"""Commands that only look: status, lineage, models, requests, cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from flyball.cli.output import emit, emit_lines, json_option, pairs, show, with_project
+from flyball.records.identity import short
+from flyball.wiring import Project
+
+
+@click.command("status")
+@json_option
+@with_project
+def status_command(project: Project, as_json: bool) -> None:
+    """The loop at a glance: the newest record of each stage, what is live, what is under way."""
+    from flyball.workflows.overview import overview
+
+    emit(overview(project), as_json=as_json, text=status_text)
+
+
+def status_text(document: Mapping[str, Any]) -> str:
+    serving = document["serving"]
+    facts: dict[str, Any] = {
+        "project": document["project"],
+        "serving": serving["gateway"] + "/v1" if serving else "no (`flyball up` serves)",
+    }
+    for route, live in document["live"].items():
+        facts[f"live on {route}"] = short(live["release"] or "–") if live else "nothing yet (`flyball run`)"
+    for underway in document["deployments"]:
+        facts["under way"] = f"{short(underway['release'])} {underway['state']}"
+    for stage, fact in document["stages"].items():
+        facts[stage] = stage_line(fact) if fact else "–"
+    facts |= {"findings": document["findings"], "proposals": document["proposals"]}
+    return pairs(facts)
+
+
+def stage_line(fact: Mapping[str, Any]) -> str:
+    age = (time.time() - fact["at_ms"] / 1000) / 60
+    details = "  ".join(f"{key} {show(value)}" for key, value in fact.items() if key not in ("id", "at_ms"))
+    return f"{short(fact['id'])}  {details}  ({age:.0f} min ago)"
+
+
+@click.command("lineage", epilog="\b\nExamples:\n  flyball lineage 0199…      a request id: back to its training rows\n"
+               "  flyball lineage C0042      a person: every row, dataset, model and release")
+@click.argument("name")
+@click.option("--rows", "limit", default=5, show_default=True, help="Rows shown to people; --json has all.")
+@json_option
+@with_project
+def lineage_command(project: Project, name: str, limit: int, as_json: bool) -> None:
+    """Where an answer or record came from, back to its rows; where a row or a person went, forward."""
+    from flyball.workflows.explaining import lineage
+
+    emit(lineage(project, name), as_json=as_json, text=lambda document: lineage_text(document, limit))
+
+
+def lineage_text(document: Mapping[str, Any], limit: int) -> str:
+    lines = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            lines[key] = short(str(value.get("id", ""))) or show(value)
+        elif not isinstance(value, list):
+            lines[key] = show(value)
+    rows = document.get("rows", [])
+    shown = [f"  {row['source']}:{row['line']}  {row['content_hash'][:12]}  {row['split']}" for row in rows[:limit]]
+    more = [f"  … and {len(rows) - limit} more (--json has all)"] if len(rows) > limit else []
+    return "\n".join([pairs(lines), f"rows  {len(rows)}", *shown, *more])
+
+
+@click.command("models")
+@click.option("--limit", default=20, show_default=True)
+@json_option
+@with_project
+def models_command(project: Project, limit: int, as_json: bool) -> None:
+    """Model versions with their releases, how they scored, and what the gate said; newest first."""
+    from flyball.workflows.comparing import model_rows
+
+    rows = model_rows(project, limit=limit)
+    emit_lines(rows, as_json=as_json, columns=("model", "release", "exact_match", "gate", "live", "marks"))
+
+
+@click.command("requests")
+@click.option("--limit", default=20, show_default=True)
+@click.option("--release")
+@click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
+@json_option
+@with_project
+def requests_command(project: Project, limit: int, release: str | None, outcome: str | None, as_json: bool) -> None:
+    """Recorded requests, newest first."""
+    from flyball.records.canonical import to_plain
+    from flyball.storage.traffic import search_requests
+
+    found = search_requests(
+        project.ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
+    )
+    rows = [to_plain(seen.record) for seen in found]
+    emit_lines(rows, as_json=as_json, columns=("id", "release", "variant", "outcome", "status", "total_ms", "cost_usd"))
+
+
+@click.command("cost")
+@json_option
+@with_project
+def cost_command(project: Project, as_json: bool) -> None:
+    """What the loop costs: by kind, per request, per good answer, by key and release."""
+    from flyball.cost.metering import summary
+    from flyball.records.canonical import to_plain
+
+    emit(to_plain(summary(project.ledger)), as_json=as_json, text=pairs)

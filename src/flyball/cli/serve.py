@@ -1,0 +1,73 @@
+"""Commands of the serve plane: up, gateway, and the processes that `up` starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import msgspec
+
+from flyball.cli.output import json_option, say, with_project
+from flyball.wiring import Project
+
+
+@click.command("up", epilog="\b\nExamples:\n  flyball up\n  flyball up --port 9000 --console-port 9001")
+@click.option("--host", help="Default: gateway.host. Other than loopback needs an API key first.")
+@click.option("--port", type=int, help="Default: gateway.port; 0: any free one.")
+@click.option("--console-port", type=int, help="Default: console.port; 0: any free one.")
+@json_option
+@with_project
+def up_command(project: Project, host: str | None, port: int | None, console_port: int | None, as_json: bool) -> None:
+    """Serve: gateway, console, engines and control, until ctrl-c, which drains."""
+    from flyball.workflows.supervising import Supervisor, up
+
+    def ready(supervisor: Supervisor) -> None:
+        gateway = f"http://{supervisor.host}:{supervisor.port}"
+        console = f"http://127.0.0.1:{supervisor.console_port}"
+        if as_json:
+            click.echo(msgspec.json.encode({"gateway": gateway, "console": console}).decode())
+        say(f"gateway  {gateway}/v1\nconsole  {console}\nctrl-c drains and stops")
+
+    up(project, host=host, port=port, console_port=console_port, say=say, ready=ready)
+
+
+@click.command("gateway", epilog="\b\nExamples:\n  flyball gateway --upstream http://127.0.0.1:8000\n"
+               "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml")
+@click.option("--upstream", required=True, help="Base URL of an OpenAI-compatible server.")
+@click.option("--upstream-key", help="A reference to its key, such as env:OPENAI_API_KEY.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML with the keys of `gateway:`.")
+@click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
+@click.option("--host", default=None, help="Default: 127.0.0.1.")
+@click.option("--port", type=int, default=None, help="Default: 8080.")
+@json_option
+def gateway_command(
+    upstream: str,
+    upstream_key: str | None,
+    config_file: Path | None,
+    state: Path,
+    host: str | None,
+    port: int | None,
+    as_json: bool,
+) -> None:
+    """The gateway alone, in front of any OpenAI-compatible server: keys, limits, recording, feedback, metrics."""
+    from flyball.workflows.fronting import front
+
+    def ready(url: str) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode({"gateway": url}).decode())
+        say(f"gateway  {url}/v1 → {upstream}\nctrl-c drains and stops")
+
+    front(upstream, upstream_key=upstream_key, config_file=config_file, state=state, host=host, port=port, ready=ready)
+
+
+@click.command("process", hidden=True)
+@click.argument("name", type=click.Choice(["gateway", "ingester", "control", "console"]))
+@click.option("--worker", type=int, default=0)
+@click.option("--host", default=None)
+@click.option("--port", type=int, default=None)
+@with_project
+def process_command(project: Project, name: str, worker: int, host: str | None, port: int | None) -> None:
+    """One process of `flyball up`; ends when its supervisor does."""
+    from flyball.workflows import processes
+
+    processes.start(project, name, worker=worker, host=host, port=port)

@@ -1,0 +1,108 @@
+"""Records and results as JSON documents and as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from flyball.cli.output import pairs, show, table
+from flyball.records import Deployment, EvalReport, GateDecision, Record, name_of
+from flyball.records.canonical import to_plain
+from flyball.records.identity import short
+from flyball.wiring import Project
+from flyball.workflows.building import RunResult
+
+COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """A record as JSON: its type, its id, its content."""
+    return {"type": type(record).__name__, "id": name_of(record), "content": to_plain(record)}
+
+
+def run_document(project: Project, result: RunResult) -> dict[str, Any]:
+    """What `flyball run --json` prints: one object with everything that the loop made."""
+    built = result.build
+    deployment = result.deployment
+    return {
+        "changed": result.changed,
+        "ran": list(result.ran),
+        "dataset": record_document(built.dataset),
+        "training_run": record_document(built.training_run),
+        "model": record_document(built.model),
+        "release": record_document(built.release),
+        "evaluation": {**record_document(built.report), "metrics": metrics(built.report)},
+        "gate": record_document(result.decision),
+        "deployment": deployment_document(project, deployment) if deployment else None,
+    }
+
+
+def metrics(report: EvalReport) -> dict[str, Any]:
+    """Each measure over a whole suite with its interval."""
+    return {
+        f"{m.suite}.{m.name}": {"value": m.value, "lower": m.lower, "upper": m.upper, "level": m.level, "n": m.n}
+        for m in report.measures
+        if m.slice is None
+    }
+
+
+def deployment_document(project: Project, deployment: Deployment) -> dict[str, Any]:
+    from flyball.workflows.overview import state_of
+
+    return {**record_document(deployment), "state": state_of(project, deployment.id)}
+
+
+def run_text(document: Mapping[str, Any]) -> str:
+    """The end of `flyball run` for people."""
+    gate = document["gate"]["content"]
+    deployment = document["deployment"]
+    dataset = document["dataset"]["content"]
+    if not document["changed"]:
+        head = "Nothing to do: nothing has changed since the last run."
+    else:
+        head = f"Ran: {', '.join(document['ran']) or 'no stage; gate and deployment only'}"
+    dropped = sum(dataset["dropped"].values())
+    kept = ", ".join(f"{split['name']} {split['rows']}" for split in dataset["splits"])
+    lines = {
+        "dataset": f"{short(document['dataset']['id'])}  {kept}; {dropped} of {dataset['rows_in']} rows dropped",
+        "model": f"{short(document['model']['id'])}  {document['model']['content']['parameters']:,} parameters",
+        "release": short(document["release"]["id"]),
+    }
+    for name, value in document["evaluation"]["metrics"].items():
+        lines[name] = f"{show(value['value'])}  [{show(value['lower'])}, {show(value['upper'])}]  n={value['n']}"
+    text = f"{head}\n\n{pairs(lines)}\n\n{decision_text({'content': gate})}"
+    if deployment:
+        state = deployment["state"]
+        text += f"\n\n{click.style('deployment', bold=True)}  {deployment['id']}  {state}"
+        text += "\n  → `flyball up` serves it" if state == "requested" else ""
+    return text
+
+
+def decision_text(document: Mapping[str, Any]) -> str:
+    """A gate decision: the verdict, and for each rule the bound that decided."""
+    content = document["content"]
+    verdict = content["verdict"]
+    rows = [
+        {
+            "measure": f"{check['suite']}.{check['measure']}",
+            "rule": check["rule"].replace("_", " "),
+            "threshold": check["threshold"],
+            "value": check["value"],
+            "bound": check["bound"],
+            "n": check["n"],
+            "verdict": check["verdict"],
+            "why": check["reason"],
+        }
+        for check in content["checks"]
+    ]
+    columns = ("measure", "rule", "threshold", "value", "bound", "n", "verdict", "why")
+    return f"gate: {click.style(verdict, fg=COLOURS[verdict], bold=True)}\n{table(rows, columns)}"
+
+
+def evaluation_text(document: Mapping[str, Any]) -> str:
+    """An evaluation, with its gate decision where there is one."""
+    measures = [m for m in document["evaluation"]["content"]["measures"] if m["slice"] is None]
+    text = table(measures, ("suite", "name", "value", "lower", "upper", "n"))
+    return f"{text}\n\n{decision_text(document['gate'])}" if document["gate"] else text

@@ -1,0 +1,50 @@
+"""Where an answer came from, and where a row or a person went: a walk on the records. I/O: ledger, row indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flyball.errors import NotFoundError
+from flyball.records import DatasetVersion
+from flyball.registry.lineage import ancestry, descendants
+from flyball.wiring import Project
+from flyball.workflows.intake import RowRef, rows_of
+
+
+def lineage(project: Project, name: str) -> dict[str, Any]:
+    """The story of a request or record back to its rows; of a row or a person, forward.
+
+    Keys for an answer: request, release, deployment, model, training_run, dataset, rows (source, line, content hash).
+    """
+    try:
+        found = dict(ancestry(project.ledger, name))
+    except NotFoundError:
+        return forward(project, name)
+    dataset = found.get("dataset")
+    rows = rows_of(project, str(dataset["id"])) if isinstance(dataset, Mapping) else []
+    found["rows"] = [describe(row) for row in rows if row.split != "test"]
+    return found
+
+
+def describe(row: RowRef) -> dict[str, Any]:
+    return {"source": row.source, "line": row.line, "content_hash": row.row, "split": row.split}
+
+
+def forward(project: Project, name: str) -> dict[str, Any]:
+    """What was made from a row (its content hash) or a person's rows (the id in the source)."""
+    subject = project.key.hash("subject", name)
+    datasets = []
+    rows: dict[str, dict[str, Any]] = {}
+    for stored in project.ledger.find(DatasetVersion, limit=1000):
+        mine = [row for row in rows_of(project, stored.id) if name in (row.row, row.subject) or row.subject == subject]
+        if mine:
+            datasets.append(stored.id)
+            rows.update({row.row: describe(row) for row in mine})
+    if not rows:
+        raise NotFoundError(
+            f"nothing here is called {name}: no request, record, row or person",
+            cure="give a request id, a record's fingerprint, a row's content hash, or a subject id of your data",
+        )
+    made = {dataset: list(descendants(project.ledger, dataset)) for dataset in datasets}
+    return {"rows": list(rows.values()), "datasets": datasets, "descendants": made}

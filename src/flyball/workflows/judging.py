@@ -1,0 +1,65 @@
+"""Measure any OpenAI-compatible server and decide by a gate file, without a project. I/O: HTTP to that server, files."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from flyball.errors import InputError
+from flyball.evaluation.standalone import evaluate_url
+from flyball.records import EvalReport, GateDecision, name_of
+from flyball.rollout.config import GateConfig
+from flyball.rollout.gate import decide
+from flyball.settings import explain, secret
+from flyball.telemetry import Progress
+
+
+def judge(
+    url: str,
+    *,
+    model: str,
+    suites: tuple[Path, ...],
+    gate_file: Path | None,
+    api_key: str | None,
+    out: Path | None,
+    progress: Progress,
+) -> tuple[EvalReport, GateDecision | None]:
+    """The report on the server and, with a gate file, the decision."""
+    if not suites:
+        raise InputError("no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line")
+    policy = read_gate(gate_file) if gate_file else None
+    folder = out or Path(tempfile.mkdtemp(prefix="flyball-evaluation-"))
+    report, items = evaluate_url(
+        url,
+        model=model,
+        suite_paths=suites,
+        api_key=secret(api_key, Path.cwd()) if api_key else None,
+        out=folder,
+        progress=progress,
+    )
+    if policy is None:
+        return report, None
+    decision = decide(
+        policy,
+        project=report.project,
+        release=report.release,
+        report=report,
+        report_name=name_of(report),
+        items=items,
+        baseline=None,
+    )
+    return report, decision
+
+
+def read_gate(path: Path) -> GateConfig:
+    """The rules in a YAML file: `alpha` and `rules`, or the same under `gate:` as in flyball.yaml."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a file", cure="write the gate's rules there; see `flyball schema`")
+    document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        return msgspec.convert(document.get("gate", document), GateConfig)
+    except msgspec.ValidationError as error:
+        raise explain(error, str(path)) from error

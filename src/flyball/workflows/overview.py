@@ -1,0 +1,79 @@
+"""The loop at a glance: the newest record of each stage, what is live, how it does. I/O: reads the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flyball.records import (
+    DatasetVersion,
+    Deployment,
+    EvalReport,
+    Finding,
+    GateDecision,
+    ModelVersion,
+    Proposal,
+    Release,
+    TrainingRun,
+)
+from flyball.storage.deployments import history, open_deployments, pointer, routes
+from flyball.wiring import Project
+
+STAGES: tuple[type, ...] = (DatasetVersion, TrainingRun, ModelVersion, Release, EvalReport, GateDecision, Deployment)
+
+
+def overview(project: Project) -> dict[str, Any]:
+    """Facts for `flyball status`; no library of the build is loaded."""
+    from flyball.workflows.supervising import supervisor_note
+
+    ledger = project.ledger
+    stages = {}
+    for kind in STAGES:
+        newest = ledger.find(kind, limit=1)
+        stages[kind.__name__] = fact(newest[0].id, newest[0].record, newest[0].at_ms) if newest else None
+    live = {}
+    for route in routes(ledger) or [project.name]:
+        found = pointer(ledger, route)
+        live[route] = {"release": found.live_release, "previous": found.previous_release} if found else None
+    underway = [
+        {"deployment": stored.id, "release": getattr(stored.record, "release", None), "state": state_of(project, stored.id)}
+        for stored in open_deployments(ledger)
+    ]
+    return {
+        "project": project.name,
+        "serving": supervisor_note(project),
+        "stages": stages,
+        "live": live,
+        "deployments": underway,
+        "findings": len(ledger.find(Finding, limit=100)),
+        "proposals": len(ledger.find(Proposal, limit=100)),
+    }
+
+
+def state_of(project: Project, deployment: str) -> str:
+    steps = history(project.ledger, deployment)
+    return steps[-1][0].state if steps else "requested"
+
+
+def fact(name: str, record: object, at_ms: int) -> dict[str, Any]:
+    """A record in a few words."""
+    detail: dict[str, Any] = {}
+    match record:
+        case DatasetVersion():
+            detail = {split.name: split.rows for split in record.splits}
+        case TrainingRun():
+            detail = {"steps": record.steps, **{key: round(value, 4) for key, value in record.metrics.items()}}
+        case ModelVersion():
+            detail = {"parameters": record.parameters, "formats": list(record.formats)}
+        case Release():
+            detail = {"artifact": record.artifact, "constraint": record.constraint.kind}
+        case EvalReport():
+            detail = {
+                f"{m.suite}.{m.name}": [round(m.value, 4), round(m.lower, 4), round(m.upper, 4)]
+                for m in record.measures
+                if m.slice is None
+            }
+        case GateDecision():
+            detail = {"verdict": record.verdict}
+        case Deployment():
+            detail = {"route": record.route, "strategy": record.strategy}
+    return {"id": name, "at_ms": at_ms, **detail}
