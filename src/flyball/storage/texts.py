@@ -1,8 +1,8 @@
 """What is said inside a payload: the user's last message, the answer, the correction.
 
-A request's payload is JSON {"request": BODY, "answer": TEXT or the engine's JSON answer}; a feedback's is
-{"correction": TEXT, "comment": TEXT}. Reading is forgiving: whatever is not there is None, never an error, because one odd
-payload must not stop monitoring, curation or erasure.
+A request's payload is JSON {"messages": […], "answer": TEXT}; a feedback's is {"correction": TEXT, "comment": TEXT}.
+Reading is forgiving: whatever is not there is None, never an error, because one odd payload must not stop monitoring,
+curation or erasure.
 """
 
 from __future__ import annotations

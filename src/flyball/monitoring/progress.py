@@ -1,0 +1,88 @@
+"""How far a running test has come, kept in the table `monitors`. I/O: the ledger.
+
+A pass reads the state, computes without holding a lock, and writes only if the state is still the one it read: a second
+control process, or a crash between the two, can neither count an observation twice nor raise a finding twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import and_, select, update
+
+from flyball.monitoring.watches import Observation
+from flyball.records import Finding
+from flyball.storage import tables
+from flyball.storage.ledger import Ledger, insert_new
+
+FAIR_BLOCK = 50
+"""One person counts at most once in each block of so many observations: requests of one person are not independent,
+and neither one customer nor one runaway client is a trend."""
+RECENT = 200
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """The state of one running test: requests by id only, so that erasure has nothing to look for here."""
+
+    test: dict[str, Any]
+    seen: int = 0
+    people: list[str] = []  # of the current block, shortened
+    recent: list[str] = []  # requests in which the watched thing was seen, newest last
+    pending: list[str] = []  # feedback whose request is not in the ledger yet
+    lost: int = 0  # pending feedback given up because there was too much of it
+    finding: str | None = None
+
+    def admits(self, one: Observation) -> bool:
+        """Whether this observation counts; takes note of it."""
+        if self.seen % FAIR_BLOCK == 0:
+            self.people = []
+        self.seen += 1
+        person = (one.person or "")[:16]
+        if person and person in self.people:
+            return False
+        if person:
+            self.people.append(person)
+        return True
+
+    def remember(self, request: str) -> None:
+        """Keep a request as a possible example."""
+        self.recent = [*self.recent, request][-RECENT:]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a test stands: the last place of the ledger it has taken in, and its stored state (None: not begun)."""
+
+    name: str
+    through_seq: int = 0
+    state: str | None = None
+
+
+def load(ledger: Ledger, name: str) -> Place:
+    """Where the test of this name stands."""
+    column = tables.monitors.c
+    query = select(tables.monitors).where(column.project == ledger.project, column.name == name)
+    with ledger.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return Place(name=name) if row is None else Place(name=name, through_seq=row.through_seq, state=row.state)
+
+
+def save(ledger: Ledger, place: Place, progress: Progress, *, through_seq: int, finding: Finding | None) -> bool:
+    """Move a test on, with its finding, in one transaction; False when another process was first."""
+    column = tables.monitors.c
+    values = {"through_seq": through_seq, "state": msgspec.json.encode(progress).decode()}
+    with ledger.begin() as connection:
+        if place.state is None:
+            key = {"project": ledger.project, "name": place.name}
+            moved = insert_new(connection, tables.monitors, key | values)
+        else:
+            same = and_(
+                column.project == ledger.project,
+                column.name == place.name,
+                column.through_seq == place.through_seq,
+                column.state == place.state,
+            )
+            moved = connection.execute(update(tables.monitors).where(same).values(**values)).rowcount == 1
+        if moved and finding is not None:
+            ledger.append(finding, connection=connection)
+    return moved
