@@ -1,1 +1,1 @@
-"""From raw files to a DatasetVersion: read, clean, redact, deduplicate, validate, split, write, with every reason kept."""
+"""From raw files to a DatasetVersion: read, clean, redact, deduplicate, validate, split; every reason is kept."""

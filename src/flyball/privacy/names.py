@@ -1,4 +1,4 @@
-"""Names of people, by what stands around them: "my name is X", "this is X Y", "regards, X"; never from a list of names."""
+"""Names of people, by what stands around them ("my name is X", "regards, X"); never from a list of names."""
 
 from __future__ import annotations
 

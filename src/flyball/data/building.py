@@ -1,0 +1,206 @@
+"""The dataset stage: sources in, a DatasetVersion and its folder out. I/O: reads sources, replaces one folder.
+
+Every row of every source ends on a side or among the rejects with its reason: rows in = rows out + rejects.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from flyball.data.config import DataConfig, DedupeConfig, SourceConfig
+from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicates, grams_of
+from flyball.data.folders import replaced_folder
+from flyball.data.preparing import Preparer
+from flyball.data.profile import make_profile
+from flyball.data.reading import read_source
+from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
+from flyball.data.splitting import side_of
+from flyball.data.staging import Staging
+from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source
+from flyball.data.version import settings_fingerprint, source_ref, split_ref
+from flyball.errors import ConfigError
+from flyball.privacy.redaction import profile_fingerprint
+from flyball.records import DatasetVersion
+from flyball.telemetry import Progress, quiet
+
+PROGRESS_EVERY = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A source of flyball.yaml and where its file is on this machine."""
+
+    config: SourceConfig
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How records call it: its name, else the file's."""
+        return self.config.name or self.path.name
+
+
+@dataclass(slots=True, kw_only=True)
+class Books:
+    """What the steps have counted so far; everything that a DatasetVersion says comes from here."""
+
+    tallies: list[SourceTally] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    row_ids: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def drop(self, reject: Reject, writer: RowWriter) -> None:
+        """A row that goes, with its reason."""
+        writer.write(reject)
+        self.dropped[reject.reason] += 1
+
+    def keep(self, side: str, row: Row, writer: RowWriter) -> None:
+        """A row that stays, on its side."""
+        writer.write(row)
+        self.row_ids[side].append(row.row_id)
+        self.changed.update(row.steps)
+        if row.label is not None:
+            self.labels[row.label] += 1
+
+    def outcome(self) -> Outcome:
+        """The totals, for the rules of validation."""
+        return Outcome(
+            rows_in=sum(len(tally.digests) for tally in self.tallies),
+            kept={side: len(ids) for side, ids in self.row_ids.items()},
+            labels=self.labels,
+            dropped=self.dropped,
+        )
+
+
+def build_dataset(
+    config: DataConfig,
+    *,
+    project: str,
+    task: str,
+    sources: Sequence[Source],
+    key: bytes,
+    suppressed: frozenset[str] = frozenset(),
+    out: Path,
+    progress: Progress = quiet,
+) -> DatasetVersion:
+    """The dataset of these sources in the folder `out`, which is replaced as a whole or not at all.
+
+    `suppressed` are the subject hashes of erased people. Raises InputError for a source or an outcome that breaks a
+    rule of `data.validate`.
+    """
+    ordered = _in_order(sources)
+    books = Books()
+    with replaced_folder(out) as folder:
+        with RowWriter(folder / f"{REJECTS}.parquet", Reject) as rejects:
+            staging = Staging(folder / "staging")
+            for source in ordered:
+                preparer = Preparer(
+                    config=config, source=source.config, name=source.name, task=task, key=key, suppressed=suppressed
+                )
+                _collect(source, preparer, books, staging, rejects, progress)
+            staging.close()
+            progress("finding duplicates", 0, len(books.candidates))
+            gone = find_duplicates(books.candidates, _dedupe_settings(config, task))
+            _write_sides(folder, staging, books, gone, rejects)
+        wants_test = config.split.test > 0 or any(source.config.split == "test" for source in ordered)
+        check_outcome(books.outcome(), config.validate, task=task, wants_test=wants_test)
+        make_profile(folder, key)
+    return _version(config, project, task, ordered, books)
+
+
+def _in_order(sources: Sequence[Source]) -> list[Source]:
+    """By name, which must be unique: lineage speaks of sources by it."""
+    names = Counter(source.name for source in sources)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise ConfigError(
+            f"two data sources are called {twice[0]!r}", cure="give each a `name` of its own under data.sources"
+        )
+    return sorted(sources, key=lambda source: source.name)
+
+
+def _collect(
+    source: Source, preparer: Preparer, books: Books, staging: Staging, rejects: RowWriter, progress: Progress
+) -> None:
+    """Read one source to its end: rows into staging, the rest into the rejects."""
+    tally = SourceTally(name=source.name)
+    books.tallies.append(tally)
+    split = preparer.config.split
+    for raw in read_source(source.path):
+        tally.see(raw)
+        if raw.line % PROGRESS_EVERY == 0:
+            progress(f"reading {source.name}", raw.line, 0)
+        row = preparer.prepare(raw)
+        if isinstance(row, Reject):
+            books.drop(row, rejects)
+            continue
+        staging.add(len(books.candidates), row)
+        side = side_of(preparer.key, row.group, source.config.split, split)
+        books.candidates.append(candidate_of(row, side, fixed=source.config.split in ("validation", "test")))
+    check_source(tally, source.config)
+
+
+def candidate_of(row: Row, side: str, *, fixed: bool) -> Candidate:
+    """What deduplication needs of a row."""
+    return Candidate(
+        row_id=row.row_id,
+        order=(row.source, row.line),
+        side=side,
+        label=row.label,
+        fixed=fixed,
+        exact=exact_key(row.text),
+        grams=grams_of(row.text),
+    )
+
+
+def _dedupe_settings(config: DataConfig, task: str) -> DedupeConfig:
+    """For chat, one question may have several answers: only classification knows contradicting labels."""
+    return config.dedupe if task == "classification" else msgspec.structs.replace(config.dedupe, conflicts="keep")
+
+
+def _write_sides(folder: Path, staging: Staging, books: Books, gone: Mapping[int, Verdict], rejects: RowWriter) -> None:
+    """Every staged row to its side or to the rejects, in the order of row ids."""
+    with ExitStack() as stack:
+        writers = {side: stack.enter_context(RowWriter(folder / f"{side}.parquet", Row)) for side in SPLITS}
+        for position, row in staging.ordered():
+            verdict = gone.get(position)
+            if verdict is None:
+                side = books.candidates[position].side
+                books.keep(side, row, writers[side])
+            else:
+                books.drop(_reject(row, verdict), rejects)
+    (folder / "staging").rmdir()
+
+
+def _reject(row: Row, verdict: Verdict) -> Reject:
+    return Reject(
+        row_id=row.row_id,
+        source=row.source,
+        line=row.line,
+        reason=verdict.reason,
+        detail=verdict.detail,
+        subject=row.subject,
+    )
+
+
+def _version(config: DataConfig, project: str, task: str, sources: Sequence[Source], books: Books) -> DatasetVersion:
+    return DatasetVersion(
+        project=project,
+        task=task,
+        settings=settings_fingerprint(config, [(source.name, source.config) for source in sources]),
+        parents=(),
+        sources=tuple(source_ref(tally.name, tally.digests) for tally in books.tallies),
+        splits=tuple(split_ref(side, books.row_ids[side]) for side in SPLITS),
+        labels=tuple(sorted(books.labels)) if task == "classification" else (),
+        rows_in=books.outcome().rows_in,
+        dropped=dict(sorted(books.dropped.items())),
+        changed=dict(sorted(books.changed.items())),
+        redaction=profile_fingerprint(config.redact.profile),
+    )

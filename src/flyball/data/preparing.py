@@ -1,0 +1,111 @@
+"""One raw row prepared: fields taken, text cleaned and redacted, people hashed; or the reason it is dropped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from flyball.data.cleaning import clean
+from flyball.data.config import DataConfig, SourceConfig
+from flyball.data.reading import RawRow
+from flyball.data.rows import Reject, Row, subject_hash
+from flyball.privacy.redaction import redact
+from flyball.records.canonical import canonical_json
+from flyball.records.identity import keyed_hash
+
+KEYED_HASH = re.compile(r"[0-9a-f]{64}")
+PRODUCTION = "production"
+"""Sources whose name begins so hold corrected answers whose subjects are keyed hashes already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparer:
+    """What is needed to prepare the rows of one source."""
+
+    config: DataConfig
+    source: SourceConfig
+    name: str
+    task: str
+    key: bytes
+    suppressed: frozenset[str]
+
+    def prepare(self, raw: RawRow) -> Row | Reject:
+        """The row, or the reject with its reason."""
+        if raw.fields is None:
+            return self._reject(raw, raw.problem, raw.detail)
+        subject, group = self._people(raw.fields)
+        if subject in self.suppressed:
+            return self._reject(raw, "erased", "its subject asked to be erased", subject)
+        text, label = raw.fields.get(self.source.fields.text), self._label(raw.fields)
+        problem = self._problem(raw.fields, text, label)
+        if problem:
+            return self._reject(raw, *problem, subject)
+        cleaned, steps = clean(str(text), self.config.clean)
+        if problem := self._length_problem(cleaned):
+            return self._reject(raw, *problem, subject)
+        redacted = redact(cleaned, self.config.redact.profile)
+        types = set(redacted.counts)
+        if label is not None and self.task == "chat":
+            answer = redact(clean(label, self.config.clean)[0], self.config.redact.profile)
+            label, types = answer.text, types | set(answer.counts)
+        return Row(
+            row_id=keyed_hash(self.key, "row", canonical_json([redacted.text, label, subject]).decode()),
+            text=redacted.text,
+            label=label,
+            subject=subject,
+            group=keyed_hash(self.key, "group", group or subject or redacted.text),
+            source=self.name,
+            line=raw.line,
+            steps=(*steps, *(f"redact:{kind}" for kind in sorted(types))),
+        )
+
+    def _people(self, fields: dict[str, Any]) -> tuple[str | None, str | None]:
+        subject = as_text(fields.get(self.source.fields.subject or ""))
+        if subject and not (self.name.startswith(PRODUCTION) and KEYED_HASH.fullmatch(subject)):
+            subject = subject_hash(self.key, subject)
+        group = as_text(fields.get(self.source.fields.group or ""))
+        same = self.source.fields.group == self.source.fields.subject
+        return subject or None, None if same or not group else f"group:{group}"
+
+    def _label(self, fields: dict[str, Any]) -> str | None:
+        name = self.source.fields.label
+        value = as_text(fields.get(name)) if name else None
+        return value.strip() or None if value is not None else None
+
+    def _problem(self, fields: dict[str, Any], text: object, label: str | None) -> tuple[str, str] | None:
+        names = self.source.fields
+        if names.text not in fields:
+            return "missing field", f"no {names.text}"
+        if not isinstance(text, str):
+            return "malformed", f"{names.text} is {kind_of(text)}, not text"
+        if label is None and names.label:
+            return "no label", f"{names.label} is {kind_of(fields.get(names.label))}"
+        allowed = self.config.validate.labels
+        if allowed is not None and self.task == "classification" and label not in allowed:
+            return "unknown label", "not among data.validate.labels"
+        return None
+
+    def _length_problem(self, text: str) -> tuple[str, str] | None:
+        limits = self.config.clean
+        if len(text) < limits.min_characters:
+            return "too short", f"{len(text)} characters"
+        if len(text) > limits.max_characters:
+            return "too long", f"{len(text)} characters"
+        return None
+
+    def _reject(self, raw: RawRow, reason: str, detail: str, subject: str | None = None) -> Reject:
+        return Reject(row_id=None, source=self.name, line=raw.line, reason=reason, detail=detail, subject=subject)
+
+
+def as_text(value: object) -> str | None:
+    """A label or identifier as text; None for what is neither text nor a number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def kind_of(value: object) -> str:
+    """A JSON type's name, for messages that must not show the value."""
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return "missing or null" if value is None else names.get(type(value), type(value).__name__)

@@ -1,0 +1,39 @@
+"""The parts of a DatasetVersion: the same content has the same fingerprint in any order and at any path. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from flyball.data.config import DataConfig, SourceConfig
+from flyball.records import SourceRef, SplitRef, fingerprint_of
+
+
+def source_ref(name: str, digests: Iterable[bytes]) -> SourceRef:
+    """A source by the hash over the sorted hashes of its rows: packing, path and order of the file do not matter."""
+    ordered = sorted(digests)
+    return SourceRef(name=name, content_hash=hashlib.sha256(b"".join(ordered)).hexdigest(), rows=len(ordered))
+
+
+def split_ref(name: str, row_ids: Iterable[str]) -> SplitRef:
+    """One side by the hash over its sorted row ids."""
+    ordered = sorted(row_ids)
+    return SplitRef(name=name, rows=len(ordered), content_hash=hashlib.sha256("\n".join(ordered).encode()).hexdigest())
+
+
+def settings_fingerprint(config: DataConfig, sources: Sequence[tuple[str, SourceConfig]]) -> str:
+    """The settings that decide rows: no paths, and nothing of `production`, which decides only what is collected."""
+    return fingerprint_of(
+        {
+            "sources": [
+                {"name": name, "fields": msgspec.to_builtins(source.fields), "split": source.split}
+                for name, source in sorted(sources, key=lambda pair: pair[0])
+            ],
+            **{
+                part: msgspec.to_builtins(getattr(config, part))
+                for part in ("clean", "redact", "dedupe", "validate", "split")
+            },
+        }
+    )
