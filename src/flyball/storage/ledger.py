@@ -1,26 +1,29 @@
 """The ledger: every record once, in an order of its own, with the edges between them. I/O: SQLite or PostgreSQL.
 
 Records are stored as canonical bytes and are never changed; appending the same record again does nothing. Order is the
-ledger's sequence, never a clock.
+ledger's sequence, never a clock: a project has one writer at a time, so whoever goes on after a sequence number misses
+nothing.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Connection, Engine, and_, create_engine, event, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, Executable, Pool, Table, and_, create_engine, event, select, text
+from sqlalchemy.exc import ArgumentError
 
-from flyball.errors import EnvironmentMissing, InputError, NotFoundError
+from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError
 from flyball.records import JSON, KINDS, Record, canonical_bytes, name_of, parents_of, parse
 from flyball.storage import tables
+from flyball.storage.failures import explained
 
 R = TypeVar("R")
 
@@ -51,18 +54,33 @@ class Ledger:
     def __init__(self, engine: Engine, *, project: str) -> None:
         self.engine = engine
         self.project = project
+        self._process = os.getpid()
+        self._inherited: list[Pool] = []
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction; on SQLite it takes the write lock at once, so that it cannot fail half-way for it."""
-        with self.engine.begin() as connection:
+        """One transaction, the project's only one that writes; it waits for the one before (30 s, then LockedError)."""
+        with explained(self.engine), self._own_engine().begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(_ONE_WRITER, {"project": self.project})
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for reading only."""
-        with self.engine.connect().execution_options(readonly=True) as connection:
-            yield connection
+        """One transaction that only reads: it sees the ledger at one moment and waits for no writer."""
+        with explained(self.engine), self._own_engine().connect() as connection:
+            options: dict[str, Any] = {"readonly": True}
+            if connection.dialect.name == "postgresql":
+                options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            yield connection.execution_options(**options)
+
+    def _own_engine(self) -> Engine:
+        """The engine with connections of this process; those that a fork brought along are neither used nor closed."""
+        if self._process != os.getpid():
+            self._inherited.append(self.engine.pool)
+            self.engine.dispose(close=False)
+            self._process = os.getpid()
+        return self.engine
 
     def append(
         self,
@@ -94,7 +112,7 @@ class Ledger:
         return added
 
     def get(self, name: str, *, connection: Connection | None = None) -> Stored:
-        """The record with this name (whole, or the first 8 or more digits of a fingerprint); NotFoundError otherwise."""
+        """The record of this name (whole, or 8 or more first digits of a fingerprint); NotFoundError otherwise."""
         if connection is None:
             with self.read() as own:
                 return self.get(name, connection=own)
@@ -142,7 +160,11 @@ def now_ms() -> int:
 
 def stored(row: Any) -> Stored:
     """A row of `records` as a Stored."""
-    record = parse(bytes(row.body), KINDS[row.type])
+    if row.type not in KINDS:
+        raise CorruptionError(
+            f"record {row.id} has the unknown type {row.type}", cure="it was written by a newer Flyball: upgrade"
+        )
+    record: object = parse(bytes(row.body), KINDS[row.type])
     return Stored(
         seq=row.seq,
         id=row.id,
@@ -152,44 +174,67 @@ def stored(row: Any) -> Stored:
     )
 
 
-def insert_new(connection: Connection, table: Any, values: Mapping[str, object]) -> bool:
+def insert_new(connection: Connection, table: Table, values: Mapping[str, object]) -> bool:
     """Insert a row unless its key is there already; True when it was new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(_insert_once(table, connection.dialect.name), dict(values)).rowcount == 1
+
+
+@cache
+def _insert_once(table: Table, dialect: str) -> Executable:
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # loads in 25 ms, only where it is used
+
+        return insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+    return insert_sqlite(table).on_conflict_do_nothing()
 
 
 def open_ledger(url: str, *, project: str) -> Ledger:
     """Connect and bring the schema up to date; EnvironmentMissing when the database is not there."""
-    from flyball.storage.schema import bring_up_to_date  # Alembic loads only when the schema is behind
+    from flyball.storage.schema import bring_up_to_date  # which opens engines with `connect` below
 
     engine = connect(url)
-    try:
+    with explained(engine):
         bring_up_to_date(engine)
-    except OperationalError as error:
-        raise EnvironmentMissing(
-            f"the ledger at {engine.url.render_as_string(hide_password=True)} does not answer: {error.orig}",
-            cure="check ledger.url in flyball.yaml, the disk and its permissions",
-        ) from error
     return Ledger(engine, project=project)
 
 
 def connect(url: str) -> Engine:
     """A SQLAlchemy engine with the settings that the ledger's promises need."""
     if url.startswith("postgresql"):
-        try:
-            return create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            raise EnvironmentMissing(
-                "the PostgreSQL driver is not installed", cure='pip install "flyball[postgres]"'
-            ) from error
-    if not url.startswith("sqlite:///"):
+        return _connect_postgresql(url)
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///") or path.name in ("", ":memory:"):
         raise InputError(f"unknown ledger URL {url!r}", cure="use sqlite:///PATH or postgresql://USER@HOST/NAME")
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 30, "isolation_level": None})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentMissing(
+            f"cannot make the ledger's folder {path.parent}: {error.strerror}",
+            cure="check its permissions and the disk, or set ledger.url in flyball.yaml",
+        ) from error
+    engine = create_engine(url, connect_args={"timeout": _PATIENCE_S, "isolation_level": None})
     event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _connect_postgresql(url: str) -> Engine:
+    try:
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise EnvironmentMissing(
+            "the PostgreSQL driver is not installed", cure='pip install "flyball[postgres]"'
+        ) from error
+    except (ArgumentError, ValueError) as error:
+        raise InputError("the ledger URL is not one", cure="use postgresql://USER@HOST:PORT/NAME") from error
+    event.listen(engine, "connect", _configure_postgresql)
+    return engine
+
+
+_PATIENCE_S = 30
+_ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtextextended(:project, 0))")
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
@@ -198,12 +243,21 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
         "synchronous=FULL",  # an acknowledged write survives a power cut
         "secure_delete=ON",  # erased bytes are overwritten
         "foreign_keys=ON",
-        "busy_timeout=30000",
         "journal_size_limit=16777216",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
+    """SQLite's driver begins nothing by itself; a writer takes the lock at once, so that it cannot fail half-way."""
     readonly = connection.get_execution_options().get("readonly", False)
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute(f"PRAGMA query_only={int(readonly)}")
     connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+
+def _configure_postgresql(connection: Any, _record: object) -> None:
+    """No writer waits or stands still for ever: one that was paused mid-way is ended, and has written nothing."""
+    connection.execute(f"SET lock_timeout = '{_PATIENCE_S}s'")
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{2 * _PATIENCE_S}s'")
+    connection.commit()

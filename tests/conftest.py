@@ -1,0 +1,140 @@
+"""Fixtures that every package's tests share: a fresh ledger over real SQLite and over a real PostgreSQL server."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import create_engine, text
+
+from flyball.storage.ledger import Ledger, connect, open_ledger
+
+PROJECT = "shop"
+
+settings.register_profile(
+    "flyball",
+    deadline=None,  # two shared cores: a slow moment is no defect
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("flyball")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, empty ledger whose tables are current; other processes may open it too."""
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    with _database(request.getfixturevalue("postgresql_server"), template="flyball_template") as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a ledger that nobody has created yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/new/ledger.db"
+        return
+    with _database(request.getfixturevalue("postgresql_server"), template="template1") as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """A fresh ledger of the project `shop`."""
+    opened = open_ledger(ledger_url, project=PROJECT)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with current tables, made once."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    open_ledger(f"sqlite:///{path}", project=PROJECT).close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL server of our own on a loopback port: its URL without a database; stopped by its own pid."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="flyball-pg-"))
+    server = _start_server(programs[-1].parent, folder)
+    try:
+        url = f"postgresql://flyball@127.0.0.1:{_wait_for_port(server, folder)}"
+        _administer(url, "CREATE DATABASE flyball_template")
+        open_ledger(f"{url}/flyball_template", project=PROJECT).close()
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_server(programs: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """The server as a child of ours, under a user that is not root, which PostgreSQL refuses."""
+    user = "nobody" if os.getuid() == 0 else None
+    if user:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    data = folder / "data"
+    init = [programs / "initdb", "-D", data, "-U", "flyball", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run(init, user=user, cwd=folder, check=True, capture_output=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {
+        "port": port,
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": folder,
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": 100,
+        "shared_buffers": "32MB",
+    }
+    flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen([programs / "postgres", "-D", data, *flags], user=user, cwd=folder, stderr=log)
+
+
+def _wait_for_port(server: subprocess.Popen[bytes], folder: Path) -> int:
+    """The port, once the server says in its pid file that it is ready."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        pid_file = folder / "data" / "postmaster.pid"
+        lines = pid_file.read_text().splitlines() if pid_file.exists() else []
+        if len(lines) >= 8 and lines[7].strip() == "ready":
+            return int(lines[3])
+        time.sleep(0.05)
+    raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
+
+
+@contextmanager
+def _database(server: str, *, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield f"{server}/{name}"
+    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(server: str, statement: str) -> None:
+    engine = create_engine(connect(f"{server}/postgres").url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
