@@ -37,6 +37,9 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "blue-green"
     canary_steps: Annotated[tuple[float, ...], Meta(description="Growing shares of the units.")] = (0.1, 0.5)
     min_units: Annotated[int, Meta(ge=1, description="Judged units of the canary before it may go on.")] = 30
+    judge_after_s: Annotated[
+        float, Meta(ge=0, description="A unit is judged this long after its first request; feedback until then counts.")
+    ] = 30.0
     margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live is still harmless.")] = 0.1
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5

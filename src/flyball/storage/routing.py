@@ -28,7 +28,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     """One release behind a route with its share of units (0 to 1) and its engines."""
 
     release: str
-    variant: str  # live | canary | shadow | a | b
+    variant: str  # live | canary | shadow | a | b | previous (weight 0: still hot, answers where live cannot)
     weight: float
     endpoints: tuple[Endpoint, ...]
     deployment: str | None = None

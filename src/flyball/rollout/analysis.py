@@ -1,0 +1,134 @@
+"""Observe a deployment: its requests and what was said of them, read from the ledger. I/O: reads the ledger.
+
+Everything is recomputed from the ledger's order, so a new control process comes to the same evidence.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import case, func, select
+
+from flyball.records import Deployment, Feedback, parse
+from flyball.rollout.config import RolloutConfig
+from flyball.rollout.evidence import Evidence, failure_rate_bound
+from flyball.rollout.machine import History, Observation
+from flyball.rollout.plans import steps_of
+from flyball.storage import tables
+from flyball.storage.ledger import Ledger
+from flyball.storage.traffic import requests_since
+
+BATCH = 1000
+BATCHES_PER_LOOK = 5
+"""A look takes in so many requests at most: a rollback must not wait for a backlog."""
+_BASELINE_REQUESTS = 1000
+_SLACK_MS = 60_000  # a request is ingested after it began
+_IDS_PER_QUERY = 400
+
+
+class Analysis:
+    """The running evidence of one deployment."""
+
+    def __init__(self, ledger: Ledger, deployment: Deployment, config: RolloutConfig, *, began_ms: int) -> None:
+        self.deployment = deployment
+        before = _failures_of(ledger, deployment.replaces) if deployment.replaces else (0, 0)
+        self.evidence = Evidence(
+            candidate=deployment.id,
+            live=deployment.replaces,
+            config=config,
+            failure_rate_before=failure_rate_bound(*before),
+        )
+        self._through_seq = _seq_before(ledger, began_ms - _SLACK_MS)
+
+    def look(self, ledger: Ledger, history: History, now_ms: int) -> None:
+        """Take in what is new, and judge the units that are old enough."""
+        self.evidence.shares = self._shares(history)
+        if not any(step.state in ("ramping", "live") for step, _ in history):
+            return  # no request can have reached it yet
+        for _ in range(BATCHES_PER_LOOK):
+            seen = requests_since(ledger, route=self.deployment.route, after_seq=self._through_seq, limit=BATCH)
+            if seen:
+                self._through_seq = seen[-1].seq
+                self.evidence.take(one.record for one in seen)
+            if len(seen) < BATCH:
+                break
+        due = self.evidence.due(now_ms)
+        requests = [request for key in due for request in self.evidence.requests_of(key)]
+        self.evidence.judge(due, _feedback_of(ledger, requests))
+
+    def _shares(self, history: History) -> list[tuple[int, float]]:
+        steps = steps_of(self.deployment)
+        return [
+            (at_ms, steps[transition.step].share)
+            for transition, at_ms in history
+            if transition.state == "ramping" and transition.step < len(steps)
+        ]
+
+    def observation(self, **seen: Any) -> Observation:
+        """What the machine looks at; `seen` is what is known of engines and the route."""
+        evidence = self.evidence
+        compared = bool(evidence.counts["candidate"]["units"] and evidence.counts["live"]["units"])
+        return Observation(
+            candidate=evidence.arm("candidate"),
+            live=evidence.arm("live"),
+            first_ten_failures=evidence.first_ten_failures,
+            last_ten_failures=evidence.last_ten_failures,
+            failing_since_ms=evidence.failing_since_ms,
+            harm={name: test.p_value for name, test in evidence.harm.items()} if compared else {},
+            not_worse={name: test.p_value for name, test in evidence.not_worse.items()} if compared else {},
+            sample_ratio=evidence.sample_ratio,
+            failing=evidence.failing.p_value,
+            **seen,
+        )
+
+
+def observe(
+    ledger: Ledger, deployment: Deployment, history: History, config: RolloutConfig, *, now_ms: int, **seen: Any
+) -> Observation:
+    """A single look from the beginning; a control process keeps an Analysis instead."""
+    analysis = Analysis(ledger, deployment, config, began_ms=history[0][1] if history else now_ms)
+    analysis.look(ledger, history, now_ms)
+    return analysis.observation(**seen)
+
+
+def _seq_before(ledger: Ledger, at_ms: int) -> int:
+    """The last place in the order of requests that is surely before a moment."""
+    column = tables.requests.c
+    query = select(func.min(column.seq)).where(column.project == ledger.project, column.at_ms >= at_ms)
+    with ledger.read() as connection:
+        first = connection.execute(query).scalar_one()
+        if first is not None:
+            return int(first) - 1
+        return int(connection.execute(select(func.max(column.seq))).scalar_one() or 0)
+
+
+def _failures_of(ledger: Ledger, deployment: str) -> tuple[int, int]:
+    """Failures and requests among the last of a deployment."""
+    column = tables.requests.c
+    where = (column.project == ledger.project, column.deployment == deployment, column.outcome != "refused")
+    newest = select(column.outcome).where(*where).order_by(column.seq.desc()).limit(_BASELINE_REQUESTS).subquery()
+    failed = func.sum(case((newest.c.outcome.in_(("error", "cut")), 1), else_=0))
+    with ledger.read() as connection:
+        failures, requests = connection.execute(select(failed, func.count()).select_from(newest)).one()
+    return int(failures or 0), int(requests)
+
+
+def _feedback_of(ledger: Ledger, requests: Sequence[str]) -> dict[str, list[Feedback]]:
+    """The feedback of many requests, oldest first."""
+    found: dict[str, list[Feedback]] = defaultdict(list)
+    column = tables.feedback.c
+    with ledger.read() as connection:
+        for ids in _chunks(requests):
+            query = select(column.body).where(column.project == ledger.project, column.request.in_(ids))
+            for row in connection.execute(query.order_by(column.seq)):
+                said = parse(bytes(row.body), Feedback)
+                if said.request is not None:
+                    found[said.request].append(said)
+    return found
+
+
+def _chunks(items: Sequence[str]) -> Iterator[Iterable[str]]:
+    for start in range(0, len(items), _IDS_PER_QUERY):
+        yield items[start : start + _IDS_PER_QUERY]

@@ -1,0 +1,270 @@
+"""The rollout state machine: what a deployment does next, given its history and what was observed. Pure.
+
+    requested ─► starting ─► ramping (step by step) ─► live ─► retired
+        │            │          │      ▲    │            │
+        └► failed ◄──┘          ▼      │    ▼            ▼
+                             rolled_back ◄─ paused    rolled_back, while the release before is still hot
+
+Nothing moves on a mean or on silence: a step needs units that were judged, going live needs proof that every measure
+is at most the margin worse, and neither happens without traffic. What is certain acts at once: an engine that cannot
+start or that dies over and over, or requests that fail one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flyball.records import JSON, Deployment, DeploymentState, Transition
+from flyball.rollout.config import RolloutConfig
+from flyball.rollout.plans import Step, steps_of
+
+History = Sequence[tuple[Transition, int]]
+ENDED: frozenset[DeploymentState] = frozenset({"failed", "rolled_back", "retired"})
+LEGAL: Mapping[DeploymentState, frozenset[DeploymentState]] = {
+    "requested": frozenset({"starting", "failed", "rolled_back"}),
+    "starting": frozenset({"ramping", "live", "failed", "rolled_back"}),
+    "ramping": frozenset({"ramping", "live", "paused", "rolled_back"}),
+    "paused": frozenset({"ramping", "live", "rolled_back"}),
+    "live": frozenset({"rolled_back", "retired"}),
+    "retired": frozenset(),
+    "rolled_back": frozenset(),
+    "failed": frozenset(),
+}
+RATIO_ALPHA = 0.001
+"""Of the sample-ratio test: it is a smoke detector, and a false one would stop a good release."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCounts:
+    """What one arm has seen since the deployment began: requests, and the units that were judged."""
+
+    requests: int = 0
+    failures: int = 0
+    units: int = 0
+    good: int = 0
+    failed_units: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """All that the machine looks at; p-values are anytime-valid, so looking often costs nothing."""
+
+    refusal: str | None = None  # why the control plane does not admit it: no passing gate, erased, no memory
+    engine: Literal["absent", "starting", "ready", "failed"] = "absent"
+    engine_problem: str | None = None
+    engine_down: str | None = None  # it was ready, and none of its engines answers now
+    candidate: ArmCounts = field(default_factory=ArmCounts)
+    live: ArmCounts = field(default_factory=ArmCounts)
+    first_ten_failures: int = 0
+    last_ten_failures: int = 0
+    failing_since_ms: int | None = None
+    harm: Mapping[str, float] = field(default_factory=dict)  # measure → p of "not worse"
+    not_worse: Mapping[str, float] = field(default_factory=dict)  # measure → p of "worse by the margin"
+    sample_ratio: float = 1.0
+    failing: float = 1.0  # p of "fails no more often than the release before did"
+    fallback_hot: bool = False  # the release before still has engines that are ready
+    replaced: bool = False  # another release is live now
+    replaced_at_ms: int = 0
+    idle: bool = False  # no request is in work on its engines
+
+
+def advance(
+    deployment: Deployment, history: History, observation: Observation, config: RolloutConfig, now_ms: int
+) -> Transition | None:
+    """The next transition with its evidence; None while there is nothing to do."""
+    scene = Scene(deployment, history, observation, config, now_ms)
+    return _DECIDE[scene.state](scene)
+
+
+class Scene:
+    """One look at one deployment."""
+
+    def __init__(
+        self, deployment: Deployment, history: History, observation: Observation, config: RolloutConfig, now_ms: int
+    ) -> None:
+        self.deployment, self.history, self.seen, self.config, self.now_ms = (
+            deployment,
+            history,
+            observation,
+            config,
+            now_ms,
+        )
+        self.state: DeploymentState = history[-1][0].state if history else "requested"
+        self.step = history[-1][0].step if history else 0
+        self.since_ms = history[-1][1] if history else now_ms
+        self.steps: tuple[Step, ...] = steps_of(deployment)
+
+    def to(self, state: DeploymentState, *, reason: str, step: int | None = None, **more: JSON) -> Transition:
+        """A transition whose evidence says why, and how the arms stood."""
+        evidence = {"reason": reason, **more, **self.figures()}
+        return Transition(
+            deployment=self.deployment.id,
+            state=state,
+            step=self.step if step is None else step,
+            evidence={key: value for key, value in evidence.items() if value is not None},
+        )
+
+    def figures(self) -> dict[str, JSON]:
+        """The counts behind a decision; none before there was traffic."""
+        seen = self.seen
+        if not seen.candidate.requests:
+            return {}
+        arms = {"candidate": seen.candidate, "live": seen.live}
+        counts = {
+            f"{name}_{what}": getattr(arm, what)
+            for name, arm in arms.items()
+            for what in ("requests", "failures", "units", "good")
+        }
+        proofs: dict[str, JSON] = {f"p_harm_{name}": _short(p) for name, p in seen.harm.items()}
+        proofs |= {f"p_worse_by_margin_{name}": _short(p) for name, p in seen.not_worse.items()}
+        return {**counts, **proofs, "p_sample_ratio": _short(seen.sample_ratio), "alpha": self.config.alpha}
+
+    @property
+    def ramp_began_ms(self) -> int:
+        """When traffic began, or began again after a pause."""
+        began = self.since_ms
+        for transition, at_ms in reversed(self.history):
+            if transition.state != "ramping":
+                break
+            began = at_ms
+        return began
+
+
+def _requested(scene: Scene) -> Transition | None:
+    if scene.seen.refusal:
+        return scene.to("failed", reason=scene.seen.refusal)
+    return scene.to("starting", reason="admitted", decision=scene.deployment.decision)
+
+
+def _starting(scene: Scene) -> Transition | None:
+    seen, config = scene.seen, scene.config
+    waited = (scene.now_ms - scene.since_ms) / 1000
+    if seen.engine == "failed":
+        return scene.to("failed", reason=f"its engine cannot start: {seen.engine_problem}", seconds=waited)
+    if seen.engine == "ready":
+        if scene.steps:
+            return scene.to("ramping", step=0, reason="its engine answered", seconds=waited, share=scene.steps[0].share)
+        return scene.to("live", reason="its engine answered a real request", seconds=waited)
+    if waited > config.ready_timeout_s:
+        problem = seen.engine_problem or "no real inference answered"
+        return scene.to("failed", reason=f"not ready within {config.ready_timeout_s:g} s: {problem}", seconds=waited)
+    return None
+
+
+def _ramping(scene: Scene) -> Transition | None:
+    return _hard(scene) or _harm(scene) or _doubt(scene) or _onward(scene) or _deadline(scene)
+
+
+def _paused(scene: Scene) -> Transition | None:
+    """A person decides; what is certain still acts at once."""
+    return _hard(scene) or _harm(scene)
+
+
+def _live(scene: Scene) -> Transition | None:
+    seen = scene.seen
+    if seen.replaced:
+        hot = (scene.now_ms - seen.replaced_at_ms) / 1000
+        if hot >= scene.config.scale_down_delay_s and seen.idle:
+            return scene.to("retired", reason="replaced, and no longer needed to fall back on", hot_seconds=hot)
+        return None
+    return _hard(scene) if seen.fallback_hot else None
+
+
+def _ended(scene: Scene) -> Transition | None:
+    return None
+
+
+def _hard(scene: Scene) -> Transition | None:
+    """Failures that need no statistics."""
+    seen, limit = scene.seen, scene.config.max_failures
+    watching = scene.state == "live"
+    problem = ""
+    if seen.engine == "failed":
+        problem = f"its engine fails over and over: {seen.engine_problem}"
+    elif watching and seen.engine_down:
+        problem = f"its engine is gone: {seen.engine_down}"
+    elif seen.first_ten_failures >= limit:
+        problem = f"{seen.first_ten_failures} of its first ten requests failed"
+    elif seen.last_ten_failures >= limit:
+        problem = f"{seen.last_ten_failures} of its last ten requests failed"
+    elif watching and seen.failing <= scene.config.alpha:
+        problem = "its requests fail more often than those of the release before"
+    if not problem:
+        return None
+    began = seen.failing_since_ms
+    seconds = None if began is None else max(0, scene.now_ms - began) / 1000
+    return scene.to("rolled_back", reason=problem, seconds=seconds, back_to=scene.deployment.replaces)
+
+
+def _proven_harm(scene: Scene) -> list[str]:
+    """Measures on the wrong side of zero at α/m over the m measures."""
+    harm = scene.seen.harm
+    return [name for name, p in harm.items() if p <= scene.config.alpha / len(harm)]
+
+
+def _proven_harmless(scene: Scene) -> bool:
+    """Whether every measure is within the margin, each at α, on enough judged units."""
+    seen, config = scene.seen, scene.config
+    enough = seen.candidate.units >= config.min_units and seen.live.units > 0
+    return enough and bool(seen.not_worse) and all(p <= config.alpha for p in seen.not_worse.values())
+
+
+def _harm(scene: Scene) -> Transition | None:
+    harm = _proven_harm(scene)
+    if not harm:
+        return None
+    if _proven_harmless(scene):
+        if scene.state == "paused":
+            return None
+        return scene.to("paused", reason=f"worse in {', '.join(harm)}, yet within the margin: a person decides")
+    return scene.to("rolled_back", reason=f"worse than live in {', '.join(harm)}", back_to=scene.deployment.replaces)
+
+
+def _doubt(scene: Scene) -> Transition | None:
+    if scene.seen.sample_ratio <= RATIO_ALPHA:
+        return scene.to("paused", reason="the units are not split as planned: its figures cannot be trusted")
+    return None
+
+
+def _onward(scene: Scene) -> Transition | None:
+    step, seen, steps = scene.step, scene.seen, scene.steps
+    variant = steps[step].variant if step < len(steps) else "canary"
+    if variant == "b":
+        return None  # a test of two good releases ends by a person's choice
+    last = step + 1 >= len(steps)
+    proven = _proven_harmless(scene)
+    if last and proven and variant == "canary":
+        return scene.to("live", reason="proven to be within the margin of live on every measure")
+    if last and proven:
+        return scene.to("paused", reason="mirrored requests show no harm: a person decides, or a canary follows")
+    due = scene.config.min_units * (step + 1) / len(steps)
+    if not last and (proven or seen.candidate.units >= due) and seen.live.units:
+        following = steps[step + 1]
+        return scene.to("ramping", step=step + 1, reason="no harm so far", share=following.share)
+    return None
+
+
+def _deadline(scene: Scene) -> Transition | None:
+    waited = (scene.now_ms - scene.ramp_began_ms) / 1000
+    if waited <= scene.config.deadline_s:
+        return None
+    why = "too little evidence" if scene.seen.candidate.units else "no traffic was judged, which proves nothing"
+    return scene.to("paused", reason=f"undecided after {scene.config.deadline_s:g} s: {why}", seconds=waited)
+
+
+def _short(p: float) -> float:
+    return float(f"{p:.3g}")
+
+
+_DECIDE: dict[DeploymentState, Callable[[Scene], Transition | None]] = {
+    "requested": _requested,
+    "starting": _starting,
+    "ramping": _ramping,
+    "paused": _paused,
+    "live": _live,
+    "retired": _ended,
+    "rolled_back": _ended,
+    "failed": _ended,
+}
