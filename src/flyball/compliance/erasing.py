@@ -1,0 +1,55 @@
+"""What an eraser is: one store, what it holds of a person, and how it forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flyball.compliance.people import Person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traces:
+    """What one store holds, or held, of a person.
+
+    `counts`: how many of what (rows, files, objects); a name that ends in `_kept` counts what stays on purpose.
+    `records`: names of DatasetVersions that hold the person's rows, each with the version that takes its place (None:
+    none does, or not yet known).
+    """
+
+    counts: Mapping[str, int]
+    records: Mapping[str, str | None] = field(default_factory=dict)
+
+
+class Eraser(Protocol):
+    """One store of personal data (raw files, dataset versions, DVC's cache, tracking, traffic).
+
+    `plan` changes nothing; its answer is kept in the journal before anything is removed, so that a receipt is complete
+    even if the process is killed between removing and noting. `apply` removes, is idempotent (a second call after a
+    crash finishes what the first began and succeeds when nothing is left), and returns what it removed now; names in
+    `records` that `plan` gave need not be given again, their replacements must be, where there are any.
+    """
+
+    @property
+    def name(self) -> str:
+        """The store's name in the receipt."""
+        ...
+
+    def plan(self, person: Person) -> Traces:
+        """What is there of this person."""
+        ...
+
+    def apply(self, person: Person) -> Traces:
+        """Remove it."""
+        ...
+
+
+def merged(plan: Traces, applied: Traces) -> Traces:
+    """The fuller account of the two: after a crash the second `apply` finds less than there was."""
+    counts = {
+        name: max(plan.counts.get(name, 0), applied.counts.get(name, 0))
+        for name in sorted({*plan.counts, *applied.counts})
+    }
+    records = {**plan.records, **{old: new for old, new in applied.records.items() if new or old not in plan.records}}
+    return Traces(counts=counts, records=dict(sorted(records.items())))
