@@ -1,1 +1,1 @@
-"""."""
+"""The registry: packages models for engines, composes releases, and walks the lineage of everything."""

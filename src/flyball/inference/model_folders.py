@@ -1,0 +1,84 @@
+"""What a Hugging Face model folder must hold, and what it must never hold. I/O: reads the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flyball.errors import CorruptionError, InputError, RefusedError
+
+_EXECUTABLE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so", ".joblib", ".npy", ".h5", ".msgpack")
+"""Pickles and code: loading one may run whatever its author wrote."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A folder that was looked through: its configuration, tokenizer settings and chat template ("" for none)."""
+
+    path: Path
+    config: Mapping[str, Any]
+    tokenizer: Mapping[str, Any]
+    chat_template: str
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in a model folder's file; InputError when it is missing, CorruptionError when it is broken."""
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path.parent} has no {path.name}", cure="give a whole Hugging Face model folder") from error
+    except msgspec.DecodeError as error:
+        raise CorruptionError(f"{path} is not JSON: {error}", cure="copy or train the model again") from error
+
+
+def read_model_folder(folder: Path) -> ModelFolder:
+    """Look through a folder before anything is loaded from it.
+
+    RefusedError for remote code or pickles, InputError for what is missing, CorruptionError for broken JSON.
+    """
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}", cure="give the path of a Hugging Face model folder")
+    refuse_code(folder)
+    config = read_json(folder / "config.json")
+    if "auto_map" in config:
+        raise RefusedError(f"{folder} needs code of its own (auto_map)", cure="use a model that transformers knows")
+    tokenizer = read_json(folder / "tokenizer_config.json")
+    if "auto_map" in tokenizer:
+        raise RefusedError(f"the tokenizer in {folder} needs code of its own (auto_map)", cure="use a fast tokenizer")
+    read_json(folder / "tokenizer.json")
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(f"{folder} has no .safetensors file", cure="save the model as safetensors")
+    return ModelFolder(
+        path=folder, config=config, tokenizer=tokenizer, chat_template=chat_template_of(folder, tokenizer)
+    )
+
+
+def refuse_code(folder: Path) -> None:
+    """RefusedError when a file in the folder could run code on load."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _EXECUTABLE:
+            raise RefusedError(
+                f"{path} is a pickle or code", cure="keep safetensors and JSON only; delete it if it is not needed"
+            )
+
+
+def chat_template_of(folder: Path, tokenizer: Mapping[str, Any]) -> str:
+    """The default chat template: its own file, or the entry in tokenizer_config.json."""
+    own = folder / "chat_template.jinja"
+    if own.is_file():
+        return own.read_text(encoding="utf-8")
+    found = tokenizer.get("chat_template") or ""
+    if isinstance(found, list):  # several by name
+        found = next((entry["template"] for entry in found if entry.get("name") == "default"), "")
+    return str(found)
+
+
+def token_text(value: object) -> str:
+    """A token in tokenizer_config.json: a string, or an object with its content; "" for none."""
+    if isinstance(value, Mapping):
+        value = value.get("content")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,71 @@
+"""How each supported Hugging Face architecture is named and laid out in GGUF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flyball.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy
+
+_LAYER = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+_OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One family: its name in GGUF, and whether its rotary halves are interleaved there (q and k rows permuted)."""
+
+    gguf: str
+    permuted: bool
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "LlamaForCausalLM": Architecture(gguf="llama", permuted=True),
+    "MistralForCausalLM": Architecture(gguf="llama", permuted=True),
+    "Qwen2ForCausalLM": Architecture(gguf="qwen2", permuted=False),
+    "Qwen3ForCausalLM": Architecture(gguf="qwen3", permuted=False),
+}
+
+
+def architecture_of(config: Mapping[str, Any]) -> tuple[str, Architecture]:
+    """The architecture that a config.json names; InputError for one that packaging does not know."""
+    name = next(iter(config.get("architectures") or ()), "none")
+    if name not in ARCHITECTURES:
+        raise InputError(f"the architecture {name} cannot be packaged", cure=f"use one of {', '.join(ARCHITECTURES)}")
+    return name, ARCHITECTURES[name]
+
+
+def gguf_name(name: str) -> str:
+    """The GGUF name of a Hugging Face tensor."""
+    stem, _, kind = name.rpartition(".")
+    if stem in _OUTSIDE:
+        return f"{_OUTSIDE[stem]}.{kind}"
+    found = re.fullmatch(r"model\.layers\.(\d+)\.(.+)", stem)
+    if not found or found[2] not in _LAYER:
+        raise InputError(
+            f"the tensor {name} has no place in GGUF", cure="use an unchanged model of a known architecture"
+        )
+    return f"blk.{found[1]}.{_LAYER[found[2]]}.{kind}"
+
+
+def permuted(weight: numpy.ndarray[Any, Any], heads: int) -> numpy.ndarray[Any, Any]:
+    """Rows of a q or k projection from Hugging Face's order (halves) to llama.cpp's (pairs)."""
+    rows, rest = weight.shape[0], weight.shape[1:]
+    return weight.reshape(heads, 2, rows // heads // 2, *rest).swapaxes(1, 2).reshape(rows, *rest)

@@ -1,0 +1,91 @@
+"""A Hugging Face tokenizer.json as the vocabulary of a GGUF file: byte-level BPE only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyball.errors import InputError
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's token types
+
+_GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?"
+_LLAMA3 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
+_QWEN2 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """Tokens by id with their types, merges in order, and how llama.cpp must split text before it merges."""
+
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[str, ...]
+    splitter: str
+    begin: int | None
+    end: int | None
+    padding: int | None
+    adds_begin: bool
+
+
+def read_vocabulary(tokenizer: Mapping[str, Any], config: Mapping[str, Any], *, size: int) -> Vocabulary:
+    """The Vocabulary in tokenizer.json and tokenizer_config.json, filled up to the model's `size` rows."""
+    model = tokenizer.get("model") or {}
+    if model.get("type") != "BPE" or model.get("byte_fallback"):
+        raise InputError(
+            f"a tokenizer of type {model.get('type')} cannot be packaged", cure="use a byte-level BPE tokenizer"
+        )
+    ids: dict[int, tuple[str, int]] = {number: (token, NORMAL) for token, number in model["vocab"].items()}
+    for added in tokenizer.get("added_tokens") or ():
+        ids[added["id"]] = (added["content"], CONTROL if added["special"] else USER_DEFINED)
+    if ids and max(ids) >= size:
+        raise InputError(
+            f"the tokenizer has {max(ids) + 1} entries, the model {size} rows", cure="use the model's own tokenizer"
+        )
+    rows = [ids.get(number, (f"[UNUSED{number}]", UNUSED)) for number in range(size)]
+    by_token = {token: number for number, (token, _) in ids.items()}
+    begin = by_token.get(_token(config.get("bos_token")))
+    return Vocabulary(
+        tokens=tuple(token for token, _ in rows),
+        types=tuple(kind for _, kind in rows),
+        merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]),
+        splitter=splitter_of(tokenizer),
+        begin=begin,
+        end=by_token.get(_token(config.get("eos_token"))),
+        padding=by_token.get(_token(config.get("pad_token"))),
+        adds_begin=begin is not None and _begins(tokenizer.get("post_processor") or {}, config.get("bos_token")),
+    )
+
+
+def splitter_of(tokenizer: Mapping[str, Any]) -> str:
+    """llama.cpp's name for the tokenizer's way to split text; InputError for one that it would split differently."""
+    if tokenizer.get("normalizer") not in (None, {"type": "NFC"}):
+        raise InputError("a tokenizer that normalises text cannot be packaged", cure="use a byte-level BPE tokenizer")
+    steps = tokenizer.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers") or [steps]
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["ByteLevel"] and steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space"):
+        return "gpt-2"
+    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
+        return "smollm"
+    if kinds == ["Split", "ByteLevel"]:
+        pattern = str((steps[0].get("pattern") or {}).get("Regex", ""))
+        for prefix, name in ((_LLAMA3, "llama-bpe"), (_QWEN2, "qwen2"), (_GPT2, "gpt-2")):
+            if pattern.startswith(prefix):
+                return name
+    raise InputError(f"the tokenizer's pre-tokenizer {kinds} is not known", cure="use a GPT-2, Llama 3 or Qwen 2 kind")
+
+
+def _token(value: object) -> str:
+    """A token in tokenizer_config.json: a string, or an object with its content."""
+    if isinstance(value, Mapping):
+        value = value.get("content")
+    return value if isinstance(value, str) else ""
+
+
+def _begins(processor: Mapping[str, Any], begin: object) -> bool:
+    """Whether the post-processor puts the begin token before every text."""
+    steps = processor.get("processors") or [processor]
+    first: Mapping[str, Any] = next((step["single"][0] for step in steps if step.get("single")), {})
+    return bool((first.get("SpecialToken") or {}).get("id") == _token(begin))

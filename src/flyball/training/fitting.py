@@ -1,0 +1,112 @@
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, loss on answers only. Deterministic on one CPU."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from flyball.errors import InputError
+from flyball.telemetry import Progress
+from flyball.training.batches import endless_batches
+from flyball.training.config import TrainConfig
+from flyball.training.examples import Example, targets_of
+
+CLIP = 1.0
+LAST_RATE = 0.02  # the cosine ends at this share of the learning rate
+
+Report = Callable[[int, float, float], None]
+"""Called with (step, loss, learning rate)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One step of the loss curve."""
+
+    step: int
+    loss: float
+    rate: float
+
+
+def collate(batch: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (batch, width) padded on the right, flat positions and their targets."""
+    width = max(len(example.ids) for example in batch)
+    ids = torch.tensor([[*example.ids, *[0] * (width - len(example.ids))] for example in batch])
+    positions, targets = targets_of(batch, width)
+    return ids, torch.tensor(positions), torch.tensor(targets)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then a cosine down to LAST_RATE; `step` counts from 1."""
+    warm = max(1, round(config.steps * config.warmup))
+    if step <= warm:
+        return config.learning_rate * step / warm
+    done = (step - warm) / max(1, config.steps - warm)
+    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def optimiser_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; norms and other vectors do not decay."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def fit(
+    model: nn.Module, examples: Sequence[Example], config: TrainConfig, *, progress: Progress, report: Report
+) -> list[Point]:
+    """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number."""
+    optimiser = optimiser_of(model, config)
+    batches = endless_batches(
+        [len(example.ids) for example in examples], batch_size=config.batch_size, seed=config.seed
+    )
+    curve: list[Point] = []
+    began = time.monotonic()
+    model.train()
+    for step in range(1, config.steps + 1):
+        rate = learning_rate(step, config)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        ids, positions, targets = collate([examples[index] for index in next(batches)])
+        loss = F.cross_entropy(model(ids, positions), targets)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise InputError(
+                f"the loss is {value} at step {step}", cure="lower train.learning_rate, or raise train.warmup"
+            )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimiser.step()
+        curve.append(Point(step=step, loss=value, rate=rate))
+        report(step, value, rate)
+        if step % 10 == 0 or step == config.steps:
+            left_s = (time.monotonic() - began) / step * (config.steps - step)
+            progress(f"training, loss {value:.3f}, {left_s:.0f} s left", step, config.steps)
+    model.eval()
+    return curve
+
+
+def measure(model: nn.Module, examples: Sequence[Example], *, batch_size: int = 64) -> tuple[float, float]:
+    """Mean loss per answer token, and the share of examples whose every answer token is the most likely one."""
+    model.eval()
+    order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
+    total = tokens = exact = 0.0
+    for begin in range(0, len(order), batch_size):
+        batch = [examples[index] for index in order[begin : begin + batch_size]]
+        ids, positions, targets = collate(batch)
+        with torch.inference_mode():
+            logits = model(ids, positions)
+            total += F.cross_entropy(logits, targets, reduction="sum").item()
+        tokens += len(targets)
+        right = (logits.argmax(-1) == targets).split([len(example.ids) - example.answer for example in batch])
+        exact += sum(bool(part.all()) for part in right)
+    return (total / tokens, exact / len(examples)) if examples else (0.0, 0.0)

@@ -1,0 +1,158 @@
+"""What is trained and on what: a tokenizer, a model, and how rows become prompts and answers in its chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from flyball.errors import CorruptionError, FlyballError, InputError
+from flyball.inference.model_folders import read_model_folder, token_text
+from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, render
+from flyball.training import llama, saving
+from flyball.training.config import TrainConfig
+from flyball.training.examples import Encode
+from flyball.training.tokenizing import token_of, tokenizer_config, train_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_MARK = "\ue000text\ue000"  # stands for the text while a template is taken apart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """A model about to be trained: `save` writes it as a Hugging Face folder."""
+
+    model: nn.Module
+    context: int
+    prompt_of: Encode
+    answer_of: Encode
+    save: Callable[[Path], None]
+
+
+def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str]) -> Learner:
+    """A fresh tokenizer and a fresh Llama; with `labels`, each is one token."""
+    size = config.size
+    if size.hidden % size.heads or size.heads % size.kv_heads or (size.hidden // size.heads) % 2:
+        raise InputError(
+            f"hidden {size.hidden}, heads {size.heads} and kv_heads {size.kv_heads} do not go together",
+            cure="make hidden a multiple of 2 × heads, and heads a multiple of kv_heads",
+        )
+    tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, labels=labels)
+    vocabulary, ids = tokenizer.get_vocab_size(), tokenizer.get_vocab()
+    end = ids[END]
+    model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
+    shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
+    answers = {label: [ids[token_of(label)], end] for label in labels}
+    encode = encoder(tokenizer)
+
+    def save(folder: Path) -> None:
+        saving.save_weights(folder, model)
+        saving.save_json(folder / "config.json", shape)
+        saving.save_json(folder / "generation_config.json", {"eos_token_id": end, "do_sample": False})
+        saving.save_json(folder / "tokenizer_config.json", tokenizer_config(context=size.context))
+        tokenizer.save(str(folder / "tokenizer.json"))
+
+    return Learner(
+        model=model,
+        context=size.context,
+        prompt_of=lambda text: encode(_prompt(CHAT_TEMPLATE, text)),
+        answer_of=lambda answer: answers.get(answer) or [*encode(answer), end],
+        save=save,
+    )
+
+
+def from_base(base: Path, config: TrainConfig) -> Learner:
+    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template."""
+    from tokenizers import Tokenizer
+
+    folder = read_model_folder(base)
+    if not folder.chat_template:
+        raise InputError(f"{base} has no chat template", cure="add chat_template.jinja to the folder")
+    try:
+        tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    except Exception as error:
+        raise CorruptionError(f"{base}/tokenizer.json cannot be read: {error}", cure="copy the model again") from error
+    loaded = load_base(base, config)
+    if tokenizer.get_vocab_size() > loaded.config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokenizer.get_vocab_size()} entries, the model {loaded.config.vocab_size} rows",
+            cure="use the tokenizer that belongs to the model",
+        )
+    tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+    encode = encoder(tokenizer)
+    ending = _ending(folder.chat_template, tokens)
+    return Learner(
+        model=HeadWhereLearned(loaded),
+        context=min(config.size.context, loaded.config.max_position_embeddings),
+        prompt_of=lambda text: encode(_prompt(folder.chat_template, text, **tokens)),
+        answer_of=lambda answer: encode(answer + ending),
+        save=lambda out: saving.save_finetuned(out, loaded, base),
+    )
+
+
+def load_base(base: Path, config: TrainConfig) -> Any:
+    """The transformers model in `base`; CorruptionError or InputError when it does not load whole."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        loaded, notes = AutoModelForCausalLM.from_pretrained(
+            base,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attention_dropout=config.dropout,
+            output_loading_info=True,
+        )
+    except FlyballError:
+        raise
+    except Exception as error:
+        raise CorruptionError(f"the model in {base} does not load: {error}", cure="copy the model again") from error
+    if missing := sorted(notes["missing_keys"]):
+        raise CorruptionError(
+            f"the weights in {base} lack {len(missing)} tensors such as {missing[0]}", cure="copy the model again"
+        )
+    return loaded
+
+
+class HeadWhereLearned(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
+    """A transformers causal model whose head runs at chosen positions only."""
+
+    def __init__(self, loaded: Any) -> None:
+        super().__init__()
+        self.loaded = loaded
+
+    def forward(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """(batch, width) ids padded on the right, flat positions (n) → (n, vocabulary) logits."""
+        body = getattr(self.loaded, self.loaded.base_model_prefix)
+        hidden = body(input_ids=ids, use_cache=False).last_hidden_state
+        return self.loaded.get_output_embeddings()(hidden.flatten(0, 1)[positions])
+
+
+def encoder(tokenizer: Tokenizer) -> Encode:
+    """Text → ids; markers in the text count as markers, nothing is added."""
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _prompt(template: str, text: str, **tokens: str) -> str:
+    return render(template, [{"role": "user", "content": text}], add_generation_prompt=True, **tokens)
+
+
+def _ending(template: str, tokens: dict[str, str]) -> str:
+    """What a template puts after an answer, up to and with the token that ends it."""
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
+    rendered = render(template, turns, add_generation_prompt=False, **tokens)
+    _, found, rest = rendered.rpartition(_MARK)
+    end = tokens["eos_token"]
+    if not found or not end:
+        raise InputError("the chat template or the tokenizer has no end of an answer", cure="set eos_token")
+    return rest[: rest.index(end) + len(end)] if end in rest else rest.rstrip() + end

@@ -1,0 +1,156 @@
+"""Trains one recipe on one dataset: rows in, model folder and TrainingRun out. I/O: files, MLflow.
+
+The same recipe, rows, thread count and torch build give the same weights. Nothing is half-written: the folder appears
+whole at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from flyball.data.rows import read_rows
+from flyball.errors import InputError
+from flyball.records import DatasetVersion, TrainingRun, fingerprint
+from flyball.telemetry import Progress
+from flyball.training import fitting
+from flyball.training.batches import epoch_batches, padding_share
+from flyball.training.commands import train_by_command
+from flyball.training.config import TrainConfig
+from flyball.training.examples import Examples, make_examples, require_enough
+from flyball.training.preparing import Learner, from_base, from_scratch
+from flyball.training.saving import flattened, hash_of, save_json, whole_folder
+from flyball.training.tracking import Tracker
+
+
+def train(
+    config: TrainConfig,
+    *,
+    project: str,
+    task: str,
+    dataset: DatasetVersion,
+    dataset_dir: Path,
+    base_dir: Path | None,
+    out: Path,
+    tracking_uri: str,
+    progress: Progress,
+) -> TrainingRun:
+    """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number."""
+    recipe = recipe_of(config)
+    name = fingerprint(dataset)
+    tracker = Tracker(config.tracking or tracking_uri, project=project, run_name=f"{config.method} {name[:12]}")
+    tracker.params(flattened(recipe))
+    tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
+    status = "KILLED"
+    try:
+        with whole_folder(out) as folder:
+            if config.method == "command":
+                train_by_command(config.command, dataset_dir=dataset_dir, out=folder)
+                metrics: dict[str, float] = {}
+            else:
+                metrics = _fit_and_save(config, task, dataset, dataset_dir, base_dir, folder, tracker, progress)
+            run = TrainingRun(
+                project=project,
+                dataset=name,
+                base_model=base_hash(config, base_dir),
+                method=config.method,
+                recipe=recipe,
+                steps=0 if config.method == "command" else config.steps,
+                metrics=metrics,
+                weights_hash=hash_of(folder, "*.safetensors"),
+                tokenizer_hash=hash_of(folder, "tokenizer.json"),
+            )
+        tracker.metrics(metrics)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        tracker.finish(status, artifact=out if status == "FINISHED" else None)
+    return run
+
+
+def recipe_of(config: TrainConfig) -> dict[str, Any]:
+    """The settings that decide the weights; where a run is tracked does not."""
+    recipe: dict[str, Any] = msgspec.to_builtins(config)
+    recipe.pop("tracking")
+    return recipe
+
+
+def base_hash(config: TrainConfig, base_dir: Path | None) -> str | None:
+    """The name of the base model's weights."""
+    return hash_of(base_dir, "*.safetensors") if config.method == "finetune" and base_dir else None
+
+
+def _fit_and_save(
+    config: TrainConfig,
+    task: str,
+    dataset: DatasetVersion,
+    dataset_dir: Path,
+    base_dir: Path | None,
+    folder: Path,
+    tracker: Tracker,
+    progress: Progress,
+) -> dict[str, float]:
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    progress("reading rows", 0, 0)
+    rows = list(read_rows(dataset_dir, "train"))
+    learner = _learner(config, task, dataset, base_dir, rows)
+    training = _examples(learner, rows)
+    require_enough(training, batch_size=config.batch_size)
+    held_out = _examples(learner, list(read_rows(dataset_dir, "validation")))
+    curve = fitting.fit(
+        learner.model,
+        training.items,
+        config,
+        progress=progress,
+        report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
+    )
+    progress("measuring on validation rows", config.steps, config.steps)
+    metrics = _metrics(learner, training, held_out, curve, config)
+    learner.save(folder)
+    save_json(folder / "curve.json", [[point.step, round(point.loss, 6), point.rate] for point in curve])
+    return metrics
+
+
+def _learner(
+    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Any]
+) -> Learner:
+    if config.method == "scratch":
+        answers = [] if task == "classification" else [row.label or "" for row in rows]
+        labels = dataset.labels if task == "classification" else ()
+        return from_scratch(config, [row.text for row in rows] + answers, labels)
+    if base_dir is None:
+        raise InputError("train.method is finetune, train.base is missing", cure="add train.base: a model folder")
+    return from_base(base_dir, config)
+
+
+def _examples(learner: Learner, rows: Sequence[Any]) -> Examples:
+    return make_examples(rows, prompt_of=learner.prompt_of, answer_of=learner.answer_of, context=learner.context)
+
+
+def _metrics(
+    learner: Learner, training: Examples, held_out: Examples, curve: Sequence[fitting.Point], config: TrainConfig
+) -> dict[str, float]:
+    """Numbers without a clock in them: they are part of the run's fingerprint."""
+    last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]
+    lengths = [len(example.ids) for example in training.items]
+    batches = epoch_batches(lengths, batch_size=config.batch_size, seed=config.seed, epoch=0)
+    metrics: Mapping[str, float] = {
+        "loss": sum(last) / len(last),
+        "parameters": sum(weight.numel() for weight in learner.model.parameters()),
+        "rows": len(training.items),
+        "rows_truncated": training.truncated,
+        "rows_too_long": training.too_long,
+        "rows_unlabelled": training.unlabelled,
+        "padding_share": padding_share(lengths, batches),
+    }
+    if not held_out.items:
+        return dict(metrics)
+    loss, exact = fitting.measure(learner.model, held_out.items)
+    return {**metrics, "validation_loss": loss, "validation_exact_match": exact}

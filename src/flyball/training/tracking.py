@@ -1,0 +1,152 @@
+"""MLflow tracking that never stops or slows training. I/O: a thread of its own talks to the tracking store.
+
+What cannot be stored is reported once in the log and given up; a store that does not answer is left behind at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from flyball.telemetry import log
+
+BATCH = 500
+PATIENCE_S = 20.0
+ROLES = {"train": "training", "validation": "validation", "test": "testing"}
+
+Task = Callable[[], None]
+
+
+class Tracker:
+    """One run in MLflow; every call returns at once."""
+
+    def __init__(self, uri: str, *, project: str, run_name: str) -> None:
+        self._uri, self._project, self._run_name = uri, project, run_name
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._points: list[tuple[str, float, int, int]] = []
+        self._client: Any = None
+        self.run_id: str | None = None
+        self.failure: str | None = None
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+        self._thread.start()
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """The recipe."""
+        from_params = [(key, str(value)[:500]) for key, value in params.items()]
+        self._tasks.put(lambda: self._log_batch(params=from_params))
+
+    def dataset(self, fingerprint: str, splits: Sequence[str]) -> None:
+        """What was trained on, by fingerprint."""
+        self._tasks.put(lambda: self._log_dataset(fingerprint, splits))
+
+    def point(self, metrics: Mapping[str, float], step: int) -> None:
+        """One point of the curves; sent in batches."""
+        now = int(time.time() * 1000)
+        self._points += [(key, value, now, step) for key, value in metrics.items()]
+        if len(self._points) >= BATCH:
+            self._flush()
+
+    def metrics(self, metrics: Mapping[str, float]) -> None:
+        """Final numbers."""
+        self.point(metrics, 0)
+
+    def finish(self, status: str, *, artifact: Path | None = None) -> None:
+        """End the run (FINISHED, FAILED or KILLED) and wait a little for what is still on its way."""
+        self._flush()
+        self._tasks.put(lambda: self._end(status, artifact))
+        self._tasks.put(None)
+        self._thread.join(PATIENCE_S)
+        if self._thread.is_alive():
+            log.warning("tracking at %s does not answer; training goes on without it", self._uri)
+        elif self.failure:
+            log.warning("tracking at %s failed, nothing else did: %s", self._uri, self.failure)
+
+    def _flush(self) -> None:
+        points, self._points = self._points, []
+        if points:
+            self._tasks.put(lambda: self._log_batch(points=points))
+
+    def _work(self) -> None:
+        try:
+            self._open()
+            while task := self._tasks.get():
+                task()
+        except BaseException as error:  # noqa: BLE001  the edge of this thread: tracking must never stop training
+            self.failure = f"{type(error).__name__}: {error}"[:300]
+            while self._tasks.get() is not None:
+                pass
+
+    def _open(self) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read by mlflow on import: nothing leaves this machine
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        for name in ("alembic", "mlflow"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with creation_lock(self._uri):
+            from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
+
+            self._client = MlflowClient(tracking_uri=self._uri)
+            found = self._client.get_experiment_by_name(self._project)
+            experiment = (
+                found.experiment_id if found else self._client.create_experiment(self._project, **self._place())
+            )
+        self.run_id = self._client.create_run(experiment, run_name=self._run_name).info.run_id
+
+    def _place(self) -> dict[str, str]:
+        """Where a local store keeps artefacts: beside it, never in the folder one happens to be in."""
+        path = local_path(self._uri)
+        return {"artifact_location": (path.parent / "mlartifacts").as_uri()} if path else {}
+
+    def _log_batch(
+        self, *, params: Sequence[tuple[str, str]] = (), points: Sequence[tuple[str, float, int, int]] = ()
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        self._client.log_batch(
+            self.run_id, metrics=[Metric(*point) for point in points], params=[Param(*pair) for pair in params]
+        )
+
+    def _log_dataset(self, fingerprint: str, splits: Sequence[str]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = f'{{"fingerprint": "{fingerprint}"}}'
+        inputs = [
+            DatasetInput(
+                Dataset(f"{self._project}-{split}", fingerprint[:36], "flyball", source),
+                [InputTag("mlflow.data.context", ROLES.get(split, split))],
+            )
+            for split in splits
+        ]
+        self._client.log_inputs(self.run_id, inputs)
+
+    def _end(self, status: str, artifact: Path | None) -> None:
+        if artifact:
+            self._client.set_tag(self.run_id, "flyball.artifact", str(artifact))
+        self._client.set_terminated(self.run_id, status)
+
+
+@contextmanager
+def creation_lock(uri: str) -> Iterator[None]:
+    """Only one process at a time may open (and so create or migrate) a local store."""
+    path = local_path(uri)
+    if path is None:
+        with nullcontext():
+            yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def local_path(uri: str) -> Path | None:
+    """The file of a SQLite store; None for a server."""
+    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
