@@ -210,7 +210,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise InputError(
+        raise EnvironmentMissing(
             f"cannot rewrite {path}: {error.strerror or error}", cure="check its mode and the disk"
         ) from error
     finally:

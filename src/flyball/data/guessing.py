@@ -1,4 +1,4 @@
-"""What a file of rows is about, for `flyball init --from`: task, fields, splits, each explained. I/O: reads the file."""
+"""What a file of rows is about, for `flyball init --from`: task, fields and splits, explained. I/O: reads the file."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def _task_line(task: str, label: Column | None, rows: int) -> str:
 def _split_line(path: Path, people: Sequence[FieldGuess]) -> str:
     sibling = _declared_test(path)
     if sibling:
-        return f"splits: {sibling.name} lies beside it: add it as a source with `split: test` and give this one `split: train`"
+        return f"splits: {sibling.name} lies beside it: add it with `split: test`; this one gets `split: train`"
     keys = [guessed.column for guessed in people if guessed.role == "group"] or [p.column for p in people]
     by = f"all rows of one {keys[0]} stay on one side" if keys else "by the text, as no column names a person or group"
     return f"splits: 15 % test and 5 % validation by keyed hash; {by}"
