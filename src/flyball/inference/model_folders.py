@@ -1,15 +1,17 @@
-"""What a Hugging Face model folder must hold, and what it must never hold. I/O: reads the folder."""
+"""Hugging Face model folders: what they must hold, and must never hold. I/O: reads and writes folders."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from flyball.errors import CorruptionError, InputError, RefusedError
+from flyball.errors import CorruptionError, EnvironmentMissing, InputError, RefusedError
 
 _EXECUTABLE = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".py", ".so", ".joblib", ".npy", ".h5", ".msgpack")
 """Pickles and code: loading one may run whatever its author wrote."""
@@ -82,3 +84,20 @@ def token_text(value: object) -> str:
     if isinstance(value, Mapping):
         value = value.get("content")
     return value if isinstance(value, str) else ""
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `out` in one rename when the block ends well, and vanishes when it does not."""
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+    except OSError as error:
+        raise EnvironmentMissing(f"{out} cannot be written: {error}", cure="free disk space, or mend rights") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

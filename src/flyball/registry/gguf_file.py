@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from flyball.errors import CorruptionError, InputError
-from flyball.inference.model_folders import read_json
+from flyball.inference.model_folders import ModelFolder, read_json
 from flyball.registry.architectures import Architecture, architecture_of, gguf_name, permuted
 from flyball.registry.vocabularies import Vocabulary, read_vocabulary
 
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 Quantization = Literal["q8_0", "f16", "f32"]
 
 
-def write_gguf(folder: Path, out: Path, *, quantization: Quantization, chat_template: str) -> int:
+def write_gguf(folder: ModelFolder, out: Path, *, quantization: Quantization) -> int:
     """Convert the folder's safetensors; returns the number of parameters."""
     from gguf import GGUFWriter  # needs numpy, which only packaging has
 
-    config = read_json(folder / "config.json")
+    config = folder.config
     _, architecture = architecture_of(config)
     vocabulary = read_vocabulary(
-        read_json(folder / "tokenizer.json"), read_json(folder / "tokenizer_config.json"), size=config["vocab_size"]
+        read_json(folder.path / "tokenizer.json"),
+        folder.tokenizer,
+        size=config["vocab_size"],
+        chat_template=folder.chat_template,
     )
     writer = GGUFWriter(out, architecture.gguf)
     try:
         _add_shape(writer, config, quantization)
-        _add_vocabulary(writer, vocabulary, chat_template)
-        parameters = _add_tensors(writer, folder, config, architecture, quantization)
+        _add_vocabulary(writer, vocabulary, folder.chat_template)
+        parameters = _add_tensors(writer, folder.path, config, architecture, quantization)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

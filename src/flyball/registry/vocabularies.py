@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyball.errors import InputError
+from flyball.inference.model_folders import token_text
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's token types
 
@@ -29,8 +30,14 @@ class Vocabulary:
     adds_begin: bool
 
 
-def read_vocabulary(tokenizer: Mapping[str, Any], config: Mapping[str, Any], *, size: int) -> Vocabulary:
-    """The Vocabulary in tokenizer.json and tokenizer_config.json, filled up to the model's `size` rows."""
+def read_vocabulary(
+    tokenizer: Mapping[str, Any], config: Mapping[str, Any], *, size: int, chat_template: str
+) -> Vocabulary:
+    """The Vocabulary in tokenizer.json and tokenizer_config.json, filled up to the model's `size` rows.
+
+    llama.cpp is told to add a begin token only where the chat template writes one: elsewhere it would add one that
+    transformers' chat templates do not have.
+    """
     model = tokenizer.get("model") or {}
     if model.get("type") != "BPE" or model.get("byte_fallback"):
         raise InputError(
@@ -45,16 +52,18 @@ def read_vocabulary(tokenizer: Mapping[str, Any], config: Mapping[str, Any], *, 
         )
     rows = [ids.get(number, (f"[UNUSED{number}]", UNUSED)) for number in range(size)]
     by_token = {token: number for number, (token, _) in ids.items()}
-    begin = by_token.get(_token(config.get("bos_token")))
+    begin = by_token.get(token_text(config.get("bos_token")))
     return Vocabulary(
         tokens=tuple(token for token, _ in rows),
         types=tuple(kind for _, kind in rows),
         merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]),
         splitter=splitter_of(tokenizer),
         begin=begin,
-        end=by_token.get(_token(config.get("eos_token"))),
-        padding=by_token.get(_token(config.get("pad_token"))),
-        adds_begin=begin is not None and _begins(tokenizer.get("post_processor") or {}, config.get("bos_token")),
+        end=by_token.get(token_text(config.get("eos_token"))),
+        padding=by_token.get(token_text(config.get("pad_token"))),
+        adds_begin="bos_token" in chat_template
+        and begin is not None
+        and _begins(tokenizer.get("post_processor") or {}, config.get("bos_token")),
     )
 
 
@@ -77,15 +86,8 @@ def splitter_of(tokenizer: Mapping[str, Any]) -> str:
     raise InputError(f"the tokenizer's pre-tokenizer {kinds} is not known", cure="use a GPT-2, Llama 3 or Qwen 2 kind")
 
 
-def _token(value: object) -> str:
-    """A token in tokenizer_config.json: a string, or an object with its content."""
-    if isinstance(value, Mapping):
-        value = value.get("content")
-    return value if isinstance(value, str) else ""
-
-
 def _begins(processor: Mapping[str, Any], begin: object) -> bool:
     """Whether the post-processor puts the begin token before every text."""
     steps = processor.get("processors") or [processor]
     first: Mapping[str, Any] = next((step["single"][0] for step in steps if step.get("single")), {})
-    return bool((first.get("SpecialToken") or {}).get("id") == _token(begin))
+    return bool((first.get("SpecialToken") or {}).get("id") == token_text(begin))

@@ -15,6 +15,7 @@ import torch
 
 from flyball.data.rows import read_rows
 from flyball.errors import InputError
+from flyball.inference.model_folders import whole_folder
 from flyball.records import DatasetVersion, TrainingRun, fingerprint
 from flyball.telemetry import Progress
 from flyball.training import fitting
@@ -23,7 +24,7 @@ from flyball.training.commands import train_by_command
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Examples, make_examples, require_enough
 from flyball.training.preparing import Learner, from_base, from_scratch
-from flyball.training.saving import flattened, hash_of, save_json, whole_folder
+from flyball.training.saving import flattened, hash_of, save_json
 from flyball.training.tracking import Tracker
 
 

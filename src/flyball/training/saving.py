@@ -1,38 +1,18 @@
-"""Writes model folders: whole or not at all. I/O: writes files."""
+"""Writes what a training leaves behind, as transformers would. I/O: writes files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from flyball.errors import EnvironmentMissing
 
 _CARRIED = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template.jinja", "vocab.json", "merges.txt", "generation_config.json"),
 )
-
-
-@contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `out` in one rename when the block ends well, and vanishes when it does not."""
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
-        partial.mkdir(parents=True)
-        yield partial
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    except OSError as error:
-        raise EnvironmentMissing(f"{out} cannot be written: {error}", cure="free disk space, or mend rights") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def save_weights(folder: Path, model: Any) -> None:

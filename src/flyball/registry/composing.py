@@ -1,0 +1,73 @@
+"""Composes a release: everything that decides an answer, under one fingerprint. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from flyball.errors import ConfigError
+from flyball.inference.grammars import labels_grammar
+from flyball.inference.guardrails import guardrail
+from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Release, fingerprint
+from flyball.registry.config import ReleaseConfig
+
+
+def compose(
+    config: ReleaseConfig, *, project: str, task: str, model: ModelVersion, labels: Sequence[str], redaction: str
+) -> Release:
+    """The release of `model` under `config`; ConfigError for settings that do not go together."""
+    name = fingerprint(model)
+    context = config.engine.context or model.context_length
+    if context > model.context_length:
+        raise ConfigError(
+            f"release.engine.context is {context}, the model reads {model.context_length} tokens",
+            cure=f"set it to at most {model.context_length}, or leave it out",
+        )
+    for rule in config.guardrails:
+        guardrail(rule, context=context)
+    return Release(
+        project=project,
+        task=task,
+        model=name,
+        adapter=None,
+        artifact=name,
+        chat_template=model.chat_template,
+        system_prompt=config.system_prompt,
+        examples=_examples(config),
+        sampling=_sampling(config),
+        constraint=_constraint(config, task, labels),
+        input_redaction=redaction,
+        guardrails=config.guardrails,
+        engine=EngineSettings(
+            kind=config.engine.kind,
+            context=context,
+            slots=config.engine.slots,
+            threads=config.engine.threads,
+            flags={},
+        ),
+    )
+
+
+def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Constraint:
+    wanted = config.constraint
+    if wanted == "none" or (wanted == "auto" and (task != "classification" or not labels)):
+        return Constraint(kind="none")
+    if not labels:
+        raise ConfigError("release.constraint is labels, but no labels are known", cure="name data.validate.labels")
+    labels_grammar(tuple(labels))  # raises for labels that cannot be written
+    return Constraint(kind="labels", labels=tuple(sorted(labels)))
+
+
+def _examples(config: ReleaseConfig) -> tuple[Message, ...]:
+    turns = [
+        ((Message(role="user", content=e.user)), Message(role="assistant", content=e.assistant))
+        for e in config.examples
+    ]
+    return tuple(message for turn in turns for message in turn)
+
+
+def _sampling(config: ReleaseConfig) -> dict[str, Any]:
+    sampling: dict[str, Any] = msgspec.to_builtins(config.sampling)
+    return sampling
