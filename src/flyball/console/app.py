@@ -1,0 +1,185 @@
+"""The console as an ASGI application: its routes, each reading the ledger and rendering one page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from flyball.console import charts
+from flyball.console.context import ConsoleContext
+from flyball.console.guarding import Guard
+from flyball.console.kept import Kept
+from flyball.console.listing import Filters, read_answers, read_choices
+from flyball.console.reading import choose_route, read_compared, read_findings, read_live, read_overview
+from flyball.console.record_page import read_record
+from flyball.console.rendering import Pages, static_files
+from flyball.console.rollouts import read_rollouts
+from flyball.console.story import read_story
+from flyball.console.traffic import read_traffic
+from flyball.errors import FlyballError, NotFoundError
+from flyball.storage.ledger import now_ms
+from flyball.telemetry import log
+
+View = Callable[[Request], Response]
+FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
+THREADS = 3
+"""Pages are read from the ledger in threads; a page takes milliseconds, a thread and its connection megabytes."""
+CHARTS = ("traffic", "latency", "quality")
+
+
+def build_app(context: ConsoleContext) -> Starlette:
+    """Every page of the console over one ledger."""
+    views = Views(context)
+    pages: dict[str, View] = {
+        "/": views.front,
+        "/live": views.live,
+        "/requests": views.requests,
+        "/requests/{name}": views.story,
+        "/records/{name}": views.record,
+        "/deployments": views.deployments,
+        "/findings": views.findings,
+        "/healthz": views.health,
+        "/static/{name}": views.static,
+    }
+    routes = [Route(path, views.in_thread(view)) for path, view in pages.items()]
+    routes.append(Route("/charts/{name}.{theme}.svg", views.chart))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard)],
+        exception_handlers={
+            FlyballError: views.refused,
+            HTTPException: views.refused,
+            Exception: views.failed,
+        },
+    )
+
+
+class Views:
+    """What each route does; the ledger is only read."""
+
+    def __init__(self, context: ConsoleContext) -> None:
+        self._ledger = context.ledger
+        self._files = static_files()
+        self._pages = Pages(project=context.settings.project, files=self._files)
+        self._kept = Kept()
+        self._charts = charts.ChartStore()
+        self._threads = CapacityLimiter(THREADS)
+
+    def in_thread(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        """The view as a coroutine, so that a slow ledger stops no other page."""
+
+        async def endpoint(request: Request) -> Response:
+            return await to_thread.run_sync(view, request, limiter=self._threads)
+
+        return endpoint
+
+    def front(self, request: Request) -> Response:
+        """The loop."""
+        return self._overview(request, "front.html")
+
+    def live(self, request: Request) -> Response:
+        """The parts of the front page that change."""
+        return self._overview(request, "overview.html")
+
+    def _overview(self, request: Request, template: str) -> Response:
+        found = read_overview(self._ledger, self._kept, route=request.query_params.get("route"), now_ms=now_ms())
+        return self._pages.page(
+            template, page="loop", overview=found, now_ms=found.now_ms, drawable=charts.can_render()
+        )
+
+    def requests(self, request: Request) -> Response:
+        """Requests in pages."""
+        asked = {name: value.strip() or None for name, value in request.query_params.items()}
+        filters = Filters(
+            route=asked.get("route"),
+            release=asked.get("release"),
+            outcome=asked.get("outcome"),
+            text=asked.get("text"),
+        )
+        before = asked.get("before") or ""
+        before_seq = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+        return self._pages.page(
+            "requests.html",
+            page="requests",
+            listed=read_answers(self._ledger, filters, before_seq=before_seq),
+            filters=filters,
+            choices=read_choices(self._ledger),
+            before=before_seq,
+            now_ms=now_ms(),
+        )
+
+    def story(self, request: Request) -> Response:
+        """One answer's whole story."""
+        found = read_story(self._ledger, request.path_params["name"])
+        return self._pages.page("story.html", page="requests", story=found, now_ms=now_ms())
+
+    def record(self, request: Request) -> Response:
+        """One record and its edges."""
+        found = read_record(self._ledger, request.path_params["name"])
+        return self._pages.page("record.html", page="records", found=found, now_ms=now_ms())
+
+    def deployments(self, _request: Request) -> Response:
+        """Every deployment with its transitions."""
+        found = read_rollouts(self._ledger)
+        return self._pages.page("deployments.html", page="deployments", rollouts=found, now_ms=now_ms())
+
+    def findings(self, _request: Request) -> Response:
+        """Every finding, open ones first."""
+        found = read_findings(self._ledger, limit=200)
+        ordered = sorted(found, key=lambda noticed: not noticed.is_open)
+        return self._pages.page("findings.html", page="findings", findings=ordered, now_ms=now_ms())
+
+    async def chart(self, request: Request) -> Response:
+        """One chart in the colours of one scheme."""
+        name, theme = request.path_params["name"], request.path_params["theme"]
+        if name not in CHARTS or theme not in charts.PALETTES:
+            raise HTTPException(404)
+        spec = await to_thread.run_sync(
+            self._spec, name, theme, request.query_params.get("route"), limiter=self._threads
+        )
+        try:
+            svg = await self._charts.svg(spec)
+        except FlyballError as error:
+            log.warning("chart %s: %s", name, error.message)
+            return PlainTextResponse(f"{error}\n", status_code=503)
+        return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=30"})
+
+    def _spec(self, name: str, theme: charts.Theme, route: str | None) -> charts.Spec:
+        chosen, known = choose_route(self._ledger, route)
+        if name == "quality":
+            compared = read_compared(self._ledger, self._kept, read_live(self._ledger, chosen))
+            return charts.quality_spec([point for one in compared for point in one.points()], theme)
+        found = read_traffic(self._ledger, route=chosen if known else None, now_ms=now_ms())
+        draw = charts.traffic_spec if name == "traffic" else charts.latency_spec
+        return draw(found.points(), theme)
+
+    def health(self, _request: Request) -> Response:
+        """Whether the console answers; it asks nothing of the ledger."""
+        return PlainTextResponse("ok\n")
+
+    def static(self, request: Request) -> Response:
+        """One of our own files."""
+        file = self._files.get(request.path_params["name"])
+        if file is None:
+            raise HTTPException(404)
+        return Response(file.body, headers={**FOREVER, "content-type": file.media})
+
+    def refused(self, _request: Request, error: Exception) -> Response:
+        """A page that says what is wrong and what to do."""
+        if isinstance(error, HTTPException):
+            error = NotFoundError("there is no such page", cure="begin at the front page")
+        assert isinstance(error, FlyballError)
+        return self._pages.page("error.html", page="", status=error.http_status, error=error)
+
+    def failed(self, _request: Request, error: Exception) -> Response:
+        """Our bug: logged in full, shown in a sentence."""
+        log.error("a page failed", exc_info=error)
+        shown = FlyballError("this page failed; the reason is in the console's log", cure="see .flyball/logs")
+        return self._pages.page("error.html", page="", status=500, error=shown)

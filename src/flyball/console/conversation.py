@@ -1,0 +1,96 @@
+"""A stored, redacted payload as the messages that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from flyball.records import JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message: who said it, and what."""
+
+    role: str
+    text: str
+
+
+def turns(redacted: str | None) -> tuple[Turn, ...]:
+    """The messages sent, then the answer; whatever has another shape is shown as it is, never hidden."""
+    if redacted is None:
+        return ()
+    try:
+        document = msgspec.json.decode(redacted)
+    except msgspec.DecodeError:
+        return (Turn(role="text", text=redacted),)
+    if not isinstance(document, Mapping):
+        return (Turn(role="text", text=document if isinstance(document, str) else redacted),)
+    found = (*_asked(document), *_answered(document))
+    return found or (Turn(role="text", text=redacted),)
+
+
+def prompt_line(found: tuple[Turn, ...]) -> str:
+    """What the person asked last."""
+    asked = [turn.text for turn in found if turn.role in ("user", "prompt", "text")]
+    return " ".join(asked[-1].split()) if asked else ""
+
+
+def answer_line(found: tuple[Turn, ...]) -> str:
+    """What was answered."""
+    answers = [turn.text for turn in found if turn.role == "answer"]
+    return " ".join(answers[-1].split()) if answers else ""
+
+
+def _asked(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
+    request = document.get("request", document)
+    if isinstance(request, str):
+        return (Turn(role="prompt", text=request),)
+    if not isinstance(request, Mapping):
+        return ()
+    messages = request.get("messages")
+    if isinstance(messages, list):
+        return tuple(
+            Turn(role=str(message.get("role", "message")), text=_text(message.get("content")))
+            for message in messages
+            if isinstance(message, Mapping)
+        )
+    for key in ("prompt", "input"):
+        if key in request:
+            return (Turn(role="prompt", text=_text(request[key])),)
+    return ()
+
+
+def _answered(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
+    for key in ("answer", "response", "completion", "output"):
+        answer = document.get(key)
+        if isinstance(answer, str):
+            return (Turn(role="answer", text=answer),)
+        if isinstance(answer, Mapping):
+            choices = answer.get("choices")
+            if isinstance(choices, list):
+                return tuple(Turn(role="answer", text=_choice(choice)) for choice in choices)
+            return (Turn(role="answer", text=_text(answer.get("content", answer))),)
+    return ()
+
+
+def _choice(choice: JSON) -> str:
+    if not isinstance(choice, Mapping):
+        return _text(choice)
+    message = choice.get("message")
+    return _text(message.get("content") if isinstance(message, Mapping) else choice.get("text"))
+
+
+def _text(value: JSON) -> str:
+    """Content as text: a string, or the text parts of a list."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        parts = [part.get("text") if isinstance(part, Mapping) else part for part in value]
+        if all(isinstance(part, str) for part in parts):
+            return "\n".join(str(part) for part in parts)
+    return msgspec.json.encode(value).decode()

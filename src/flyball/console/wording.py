@@ -1,0 +1,123 @@
+"""Numbers, times and names as people read them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+
+from flyball.records import JSON
+from flyball.records.identity import short
+
+DASH = "–"
+
+
+def count(value: float) -> str:
+    """12345 as 12,345."""
+    return f"{value:,.0f}"
+
+
+def compact(value: float) -> str:
+    """1330000 as 1.3 M; four digits and fewer stay whole."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= size:
+            scale = 1e3 if unit == "k" else size
+            return f"{value / scale:.1f} {unit}"
+    return count(value)
+
+
+def size(value: float) -> str:
+    """Bytes in the decimal unit that leaves few digits."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= limit:
+            return f"{value / limit:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of one in percent; a dash when there is none."""
+    return DASH if share is None else f"{100 * share:.{digits}f} %"
+
+
+def interval(lower: float, upper: float, digits: int = 1) -> str:
+    """Two bounds, as shares of one, in percent."""
+    return f"{100 * lower:.{digits}f}{DASH}{100 * upper:.{digits}f} %"
+
+
+def usd(value: float | None) -> str:
+    """Dollars with the digits that matter: cents from ten cents on, else two significant ones."""
+    if value is None:
+        return DASH
+    if value == 0 or abs(value) >= 0.1:
+        return f"${value:,.2f}"
+    return f"${value:.{min(1 - math.floor(math.log10(abs(value))), 10)}f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration in the unit that leaves few digits."""
+    if value is None:
+        return DASH
+    if value < 10:
+        return f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value < 1000 else seconds(value / 1000)
+
+
+def seconds(value: float) -> str:
+    """A duration from a second on."""
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7200:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3600:.0f} h" if value < 172_800 else f"{value / 86_400:.0f} d"
+
+
+def ago(at_ms: int, now_ms: int) -> str:
+    """How long before `now_ms` something was."""
+    passed = (now_ms - at_ms) / 1000
+    return "now" if passed < 2 else f"{seconds(int(passed)).replace('.00', '')} ago"
+
+
+def moment(at_ms: int) -> str:
+    """A time of this machine's zone, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def clock(at_ms: int) -> str:
+    """The time of day of this machine's zone."""
+    return time.strftime("%H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def iso(at_ms: int) -> str:
+    """The same moment for machines, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_ms / 1000))
+
+
+def brief(name: str | None) -> str:
+    """A record's name short enough for a line: 12 digits of a fingerprint, the ends of a UUID."""
+    if not name:
+        return DASH
+    return f"{name[:8]}…{name[-6:]}" if "-" in name and len(name) == 36 else short(name)
+
+
+def plain(value: JSON) -> str:
+    """Any JSON value on one line: numbers with at most four significant decimals, mappings as `key value`."""
+    if value is None:
+        return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e6 else compact(value)
+    if isinstance(value, int):
+        return count(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{words(key)} {plain(item)}" for key, item in value.items()) or DASH
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value) or DASH
+    return str(value)
+
+
+def words(key: str) -> str:
+    """An identifier as words: exact_match as exact match."""
+    return key.replace("_", " ")
