@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -60,6 +61,16 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def sqlite_ledger(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """One SQLite ledger for the many examples of a property test, which must not count on it being empty."""
+    path = tmp_path_factory.mktemp("shared") / "ledger.db"
+    shutil.copyfile(sqlite_template, path)
+    opened = open_ledger(f"sqlite:///{path}", project=PROJECT)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file with current tables, made once."""
@@ -82,7 +93,7 @@ def postgresql_server() -> Iterator[str]:
         open_ledger(f"{url}/flyball_template", project=PROJECT).close()
         yield url
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
         server.wait(timeout=30)
         shutil.rmtree(folder, ignore_errors=True)
 
