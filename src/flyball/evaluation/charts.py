@@ -1,0 +1,81 @@
+"""The charts of a report as Vega-Lite specifications: measures with intervals, labels, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flyball.evaluation.report_details import Details
+from flyball.records import EvalReport, Measure
+
+INK, SOFT = "#2f6f8f", "#9db8c6"
+MOST_BARS = 40
+CONFIG: dict[str, Any] = {
+    "background": None,
+    "font": "sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "labelColor": "#777",
+        "titleColor": "#777",
+        "gridColor": "#8883",
+        "domainColor": "#8886",
+        "labelLimit": 260,
+    },
+}
+
+
+def charts_of(report: EvalReport, details: Details) -> dict[str, dict[str, Any]]:
+    """The specifications that a report can show, by name; a chart without data is left out."""
+    shares = [m for m in report.measures if m.slice is None and not m.name.startswith("latency")]
+    charts = {"measures": intervals([(f"{m.suite} · {m.name}", m) for m in shares])}
+    edits = [(str(m.slice), m) for m in report.measures if m.name == "invariance" and m.slice]
+    if edits:
+        charts["edits"] = intervals(edits)
+    worst = sorted((m for m in report.measures if m.name == "recall"), key=lambda m: m.value)[:MOST_BARS]
+    if worst:
+        charts["recall"] = intervals([(str(m.slice), m) for m in worst])
+    if details.latencies_ms:
+        charts["latency"] = histogram(details.latencies_ms)
+    return charts
+
+
+def intervals(rows: Sequence[tuple[str, Measure]]) -> dict[str, Any]:
+    """A point with its interval for each row, on the scale from 0 to 1."""
+    values = [{"name": name, "value": m.value, "lower": m.lower, "upper": m.upper} for name, m in rows]
+    y = {"field": "name", "type": "nominal", "sort": None, "title": None}
+    scale = {"domain": [0, 1]}
+    return {
+        "config": CONFIG,
+        "width": 460,
+        "height": {"step": 20},
+        "data": {"values": values},
+        "encoding": {"y": y},
+        "layer": [
+            {
+                "mark": {"type": "rule", "color": SOFT, "strokeWidth": 4},
+                "encoding": {
+                    "x": {"field": "lower", "type": "quantitative", "scale": scale, "title": None},
+                    "x2": {"field": "upper"},
+                },
+            },
+            {
+                "mark": {"type": "point", "filled": True, "color": INK, "size": 60, "opacity": 1},
+                "encoding": {"x": {"field": "value", "type": "quantitative", "scale": scale}},
+            },
+        ],
+    }
+
+
+def histogram(latencies_ms: Sequence[float]) -> dict[str, Any]:
+    """How long answers took."""
+    return {
+        "config": CONFIG,
+        "width": 460,
+        "height": 140,
+        "data": {"values": [{"ms": value} for value in latencies_ms]},
+        "mark": {"type": "bar", "color": INK},
+        "encoding": {
+            "x": {"field": "ms", "type": "quantitative", "bin": {"maxbins": 40}, "title": "milliseconds"},
+            "y": {"aggregate": "count", "type": "quantitative", "title": "answers"},
+        },
+    }

@@ -1,0 +1,154 @@
+"""What a report shows besides measures: labels, confusions, examples that failed, and how the engine behaved.
+
+Texts are redacted here once more, so that a user's own suite cannot put personal data into a report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from flyball.evaluation.answering import Answer
+from flyball.evaluation.items import ItemScore
+from flyball.evaluation.measures import LATENCY, pairs_of
+from flyball.evaluation.scoring import key_of
+from flyball.evaluation.suites import Item, Suite
+from flyball.privacy.redaction import redact
+from flyball.statistics.classification import f1_by_label
+
+MOST_EXAMPLES = 40
+MOST_CONFUSIONS = 25
+MOST_CHARACTERS = 400
+
+
+class LabelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How one label fared: items expected, items answered with it, recall, precision (None: never answered), F1."""
+
+    suite: str
+    label: str
+    n: int
+    answered: int
+    recall: float
+    precision: float | None
+    f1: float
+
+
+class Confusion(msgspec.Struct, frozen=True, kw_only=True):
+    """How often one label was answered where another was expected; None: no known label."""
+
+    suite: str
+    expected: str
+    answer: str | None
+    count: int
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True):
+    """One case that failed; texts are redacted and cut."""
+
+    suite: str
+    item: str
+    text: str
+    expected: str
+    answer: str
+    error: str | None
+
+
+class Details(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything in a report that is not a measure."""
+
+    asked: int
+    answered: int
+    cut: int
+    implausible_usage: int
+    prompt_tokens: int
+    completion_tokens: int
+    errors: dict[str, int]
+    labels: tuple[LabelRow, ...]
+    confusions: tuple[Confusion, ...]
+    examples: tuple[Example, ...]
+    latencies_ms: tuple[float, ...]
+
+
+def details_of(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]) -> Details:
+    """The details of one evaluation."""
+    credible = [answer for answer in answers.values() if not answer.lies]
+    labelled = [score for score in scores if score.measure == "accuracy"]
+    errors = Counter(brief(answer.error) for answer in answers.values() if answer.error)
+    return Details(
+        asked=len(answers),
+        answered=sum(answer.error is None for answer in answers.values()),
+        cut=sum(answer.cut for answer in answers.values()),
+        implausible_usage=len(answers) - len(credible),
+        prompt_tokens=sum(answer.prompt_tokens for answer in credible),
+        completion_tokens=sum(answer.completion_tokens for answer in credible),
+        errors=dict(errors.most_common(10)),
+        labels=tuple(label_rows(labelled)),
+        confusions=tuple(confusions(labelled)),
+        examples=tuple(examples(suites, scores, answers)),
+        latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
+    )
+
+
+def brief(text: str | None, most: int = MOST_CHARACTERS) -> str:
+    """A text as a report may show it: redacted, on one line, not too long."""
+    line = " ".join(redact(text or "", "default").text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def label_rows(labelled: Sequence[ItemScore]) -> Iterator[LabelRow]:
+    """One row a label and suite, worst F1 first."""
+    for suite in dict.fromkeys(score.suite for score in labelled):
+        pairs = Counter(pairs_of([score for score in labelled if score.suite == suite]))
+        expected: Counter[str] = Counter()
+        answered: Counter[str | None] = Counter()
+        for (truth, answer), count in pairs.items():
+            expected[truth] += count
+            answered[answer] += count
+        f1 = f1_by_label(pairs)
+        for label in sorted(f1, key=lambda name: (f1[name], name)):
+            right = pairs[label, label]
+            yield LabelRow(
+                suite=suite,
+                label=label,
+                n=expected[label],
+                answered=answered[label],
+                recall=right / expected[label],
+                precision=right / answered[label] if answered[label] else None,
+                f1=f1[label],
+            )
+
+
+def confusions(labelled: Sequence[ItemScore]) -> Iterator[Confusion]:
+    """The commonest wrong answers."""
+    wrong = Counter((score.suite, score.expected or "", score.answer) for score in labelled if score.score < 1.0)
+    for (suite, expected, answer), count in wrong.most_common(MOST_CONFUSIONS):
+        yield Confusion(suite=suite, expected=expected, answer=answer, count=count)
+
+
+def examples(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]) -> Iterator[Example]:
+    """Cases that failed, the same number from each suite as far as there are some."""
+    failed: dict[str, set[str]] = {}
+    for score in scores:
+        if score.measure != LATENCY and score.score < 1.0:
+            failed.setdefault(score.suite, set()).add(score.item)
+    for suite in suites:
+        items = [item for item in suite.items if item.id in failed.get(suite.name, ())]
+        for item in items[: MOST_EXAMPLES // len(suites)]:
+            yield example(suite, item, answers)
+
+
+def example(suite: Suite, item: Item, answers: Mapping[str, Answer]) -> Example:
+    """One failed case; for invariance what is expected is the answer to the original."""
+    answer = answers[key_of(item.messages)]
+    before = answers[key_of(item.original)] if item.original else None
+    expected = before.text if before else item.expected
+    return Example(
+        suite=suite.name,
+        item=item.id,
+        text=brief(item.messages[-1].content),
+        expected=brief(expected),
+        answer=brief(answer.text),
+        error=brief(answer.error or (before.error if before else None)) or None,
+    )

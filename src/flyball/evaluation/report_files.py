@@ -1,0 +1,92 @@
+"""The files of a report: report.json, report.html, junit.xml. I/O: writes into the report's folder.
+
+They can be written again later, with a gate's decision: `write_report(…, decision=…)`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+
+from flyball.errors import CorruptionError, NotFoundError
+from flyball.evaluation.report_details import Details
+from flyball.evaluation.report_html import render
+from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records.canonical import to_plain
+from flyball.telemetry import Progress, quiet
+
+
+class ReportDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """report.json: the record with its name, the details, and the gate's decision where there is one."""
+
+    id: str
+    report: EvalReport
+    details: Details
+    decision: GateDecision | None = None
+
+
+def write_report(
+    out: Path,
+    report: EvalReport,
+    details: Details,
+    *,
+    decision: GateDecision | None = None,
+    progress: Progress = quiet,
+) -> None:
+    """Write the three files."""
+    document = ReportDocument(id=name_of(report), report=report, details=details, decision=decision)
+    (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
+    (out / "junit.xml").write_bytes(junit(report, decision))
+    progress("drawing the report", 0, 0)
+    (out / "report.html").write_text(render(report, details, decision), encoding="utf-8")
+
+
+def read_report(path: Path) -> ReportDocument:
+    """A report.json; CorruptionError when it is none."""
+    if not path.is_file():
+        raise NotFoundError(f"no report at {path}", cure="run `flyball evaluate`")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ReportDocument)
+    except msgspec.MsgspecError as error:
+        raise CorruptionError(f"{path} is no report: {error}", cure="run `flyball evaluate` again") from error
+
+
+def metrics_of(report: EvalReport) -> dict[str, Any]:
+    """What `dvc metrics diff` compares: value and interval of each measure over a whole suite; latency left out."""
+    return {
+        f"{measure.suite}.{measure.name}": {"value": measure.value, "lower": measure.lower, "upper": measure.upper}
+        for measure in report.measures
+        if measure.slice is None and not measure.name.startswith("latency")
+    }
+
+
+def junit(report: EvalReport, decision: GateDecision | None = None) -> bytes:
+    """JUnit XML: one test case a measure, and one a rule of the gate (failed, or skipped when inconclusive)."""
+    root = ElementTree.Element("testsuites", name=f"flyball {report.project}")
+    for suite in report.suites:
+        whole = [m for m in report.measures if m.suite == suite.name and m.slice is None]
+        node = ElementTree.SubElement(root, "testsuite", name=suite.name, tests=str(len(whole)), failures="0")
+        for measure in whole:
+            case = ElementTree.SubElement(node, "testcase", classname=suite.name, name=measure.name)
+            shown = f"{measure.value:.4g} [{measure.lower:.4g}, {measure.upper:.4g}] n={measure.n}"
+            ElementTree.SubElement(case, "system-out").text = shown
+    if decision:
+        _gate_cases(root, decision)
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _gate_cases(root: ElementTree.Element, decision: GateDecision) -> None:
+    verdicts = [check.verdict for check in decision.checks]
+    attributes = {"name": "gate", "tests": str(len(verdicts)), "failures": str(verdicts.count("fail"))}
+    attributes["skipped"] = str(verdicts.count("inconclusive"))
+    node = ElementTree.SubElement(root, "testsuite", attributes)
+    for check in decision.checks:
+        name = f"{check.suite}.{check.measure} {check.rule} {to_plain(check.threshold)}"
+        case = ElementTree.SubElement(node, "testcase", classname="gate", name=name)
+        if check.verdict != "pass":
+            kind = "failure" if check.verdict == "fail" else "skipped"
+            ElementTree.SubElement(case, kind, message=check.reason)

@@ -1,0 +1,186 @@
+"""The report as one HTML page: no script, nothing loaded, readable in ten years."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from flyball.evaluation.charts import charts_of
+from flyball.evaluation.plots import svgs
+from flyball.evaluation.report_details import Details
+from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records.identity import short
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>Evaluation of {{ report.project }} {{ release }}</title>
+<style>
+:root { color-scheme: light dark; --soft: #7777; --good: #2a7d46; --bad: #b3372f; --open: #9a6b00; }
+@media (prefers-color-scheme: dark) { :root { --good: #63c384; --bad: #f0857c; --open: #e0b050; } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; width: 100%; } caption, figcaption { text-align: left; color: GrayText; }
+th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--soft); vertical-align: top; }
+td { overflow-wrap: anywhere; } code { font-size: .85em; overflow-wrap: anywhere; }
+.n { text-align: right; font-variant-numeric: tabular-nums; }
+.pass { color: var(--good); } .fail { color: var(--bad); } .inconclusive { color: var(--open); }
+figure { margin: 1rem 0; overflow-x: auto; }
+</style>
+</head>
+<body>
+<main>
+<h1>Evaluation of {{ report.project }}</h1>
+<p>Release <code>{{ report.release }}</code>, report <code>{{ name }}</code>, engine {{ report.engine }},
+prompt path {{ report.prompt_path }}{% if report.dataset %}, dataset <code>{{ report.dataset }}</code>{% endif %}.</p>
+<p>{{ details.asked }} requests, {{ details.answered }} answered,
+<strong>{{ report.failures }} cases failed for want of an answer</strong> (they count as wrong),
+{{ details.cut }} answers cut at the token limit, {{ details.implausible_usage }} with token counts that cannot be true;
+{{ details.prompt_tokens }} prompt and {{ details.completion_tokens }} completion tokens.</p>
+{% if details.errors %}
+<ul>
+{% for error, count in details.errors.items() %}
+<li>{{ count }} × {{ error }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+{% for section in sections if section.rows or section.chart %}
+<h2{% if section.verdict %} class="{{ section.verdict }}"{% endif %}>{{ section.title }}</h2>
+{% if section.chart %}
+<figure role="img" aria-label="{{ section.title }}: {{ section.caption }}">{{ section.chart }}</figure>
+{% endif %}
+{% if section.rows %}
+<table>
+{% if section.caption %}
+<caption>{{ section.caption }}</caption>
+{% endif %}
+<thead><tr>
+{% for head in section.heads %}
+<th scope="col"{% if section.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ head }}</th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in section.rows %}
+<tr>
+{% for cell in row %}
+<td class="{{ 'n' if cell is number else cell if cell in verdicts }}">{{ cell|figure }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+{% endif %}
+{% endfor %}
+</main>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A heading with a chart, a table, or both."""
+
+    title: str
+    caption: str = ""
+    chart: Markup | None = None
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+    verdict: str | None = None
+
+
+def figure(value: object) -> object:
+    """A number as people read it; a text as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    return value
+
+
+def gate_section(decision: GateDecision) -> Section:
+    """The rules of the gate and the bounds that decided."""
+    rows = (
+        (
+            f"{c.suite}.{c.measure}",
+            f"{c.rule.replace('_', ' ')} {c.threshold}",
+            c.value,
+            c.bound,
+            c.n,
+            c.verdict,
+            c.reason,
+        )
+        for c in decision.checks
+    )
+    return Section(
+        title=f"Gate: {decision.verdict}",
+        caption=f"Every rule at error {decision.alpha}; the bound decides, not the value.",
+        heads=("Measure", "Rule", "Value", "Bound", "n", "Verdict", "Why"),
+        rows=tuple(rows),
+        verdict=decision.verdict,
+    )
+
+
+def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup]) -> list[Section]:
+    """The page below its head; a section without content is not shown."""
+    whole = [m for m in report.measures if m.slice is None]
+    return [
+        Section(
+            title="Measures",
+            caption="Intervals: Clopper–Pearson for shares, order statistics for latency, a seeded percentile "
+            "bootstrap over items for macro F1.",
+            chart=charts.get("measures"),
+            heads=("Suite", "Measure", "Value", "Lower", "Upper", "n"),
+            rows=tuple((m.suite, m.name, m.value, m.lower, m.upper, m.n) for m in whole),
+        ),
+        Section(
+            title="Invariance by kind of edit",
+            caption="Share of answers that stayed the same.",
+            chart=charts.get("edits"),
+            heads=("Edit", "Same", "Lower", "Upper", "n"),
+            rows=tuple(
+                (m.slice, m.value, m.lower, m.upper, m.n) for m in report.measures if m.name == "invariance" and m.slice
+            ),
+        ),
+        Section(title="Latency", caption="Answers by milliseconds.", chart=charts.get("latency")),
+        Section(
+            title="Labels",
+            caption="Worst first; the chart shows recall with its interval.",
+            chart=charts.get("recall"),
+            heads=("Suite", "Label", "n", "Recall", "Precision", "F1"),
+            rows=tuple((r.suite, r.label, r.n, r.recall, r.precision, r.f1) for r in details.labels),
+        ),
+        Section(
+            title="Confusions",
+            caption="The commonest wrong answers.",
+            heads=("Suite", "Expected", "Answered", "Times"),
+            rows=tuple((r.suite, r.expected, r.answer or "(no known label)", r.count) for r in details.confusions),
+        ),
+        Section(
+            title="Examples that failed",
+            caption="Texts are redacted and cut.",
+            heads=("Suite", "Text", "Expected", "Answered"),
+            rows=tuple((r.suite, r.text, r.expected, r.error or r.answer) for r in details.examples),
+        ),
+    ]
+
+
+def render(report: EvalReport, details: Details, decision: GateDecision | None = None) -> str:
+    """The page; charts are in it where the renderer is installed."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = figure
+    charts = {name: Markup(svg) for name, svg in svgs(charts_of(report, details)).items()}  # our own renderer's output
+    sections = sections_of(report, details, charts)
+    return environment.from_string(PAGE).render(
+        report=report,
+        details=details,
+        name=name_of(report),
+        release=short(report.release),
+        sections=[gate_section(decision), *sections] if decision else sections,
+        verdicts=("pass", "fail", "inconclusive"),
+    )

@@ -1,0 +1,94 @@
+"""Evaluate one release: load the suites, ask, score, measure, report. I/O: reads rows, asks a completer, writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flyball.evaluation.answering import Completer, Partial, ask_all
+from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.items import ItemScore, items_hash, write_items
+from flyball.evaluation.measures import measures_of
+from flyball.evaluation.report_details import details_of
+from flyball.evaluation.report_files import write_report
+from flyball.evaluation.scoring import bodies_of, score_suite
+from flyball.evaluation.suites import Suite, load_suites
+from flyball.inference.prompt_path import PROMPT_PATH
+from flyball.records import DatasetVersion, EvalReport, Release, fingerprint_of, name_of
+from flyball.telemetry import Progress, quiet
+
+PARTIAL = "partial.jsonl"
+
+
+def evaluate(
+    config: EvaluateConfig,
+    *,
+    project: str,
+    task: str,
+    release: Release,
+    release_name: str,
+    dataset: DatasetVersion | None,
+    dataset_dir: Path | None,
+    root: Path,
+    completer: Completer,
+    engine: str,
+    out: Path,
+    progress: Progress = quiet,
+) -> EvalReport:
+    """The report on a release; `out` gets items.jsonl, report.json, report.html and junit.xml.
+
+    A run that was killed goes on from `out`/partial.jsonl, which is gone when the report is written.
+    """
+    suites = load_suites(config.suites, dataset_dir=dataset_dir, root=root, max_items=config.max_items)
+    return evaluate_suites(
+        suites,
+        config,
+        project=project,
+        release=release_name,
+        dataset=name_of(dataset) if dataset else None,
+        classification=task == "classification" or release.constraint.kind == "labels",
+        completer=completer,
+        engine=engine,
+        out=out,
+        progress=progress,
+    )
+
+
+def evaluate_suites(
+    suites: Sequence[Suite],
+    config: EvaluateConfig,
+    *,
+    project: str,
+    release: str,
+    dataset: str | None,
+    classification: bool,
+    completer: Completer,
+    engine: str,
+    out: Path,
+    progress: Progress,
+) -> EvalReport:
+    """Ask and score loaded suites, and write the report."""
+    out.mkdir(parents=True, exist_ok=True)
+    references = tuple(suite.reference() for suite in suites)
+    plan = fingerprint_of([project, release, engine, PROMPT_PATH, references])
+    partial = Partial(out / PARTIAL, plan)
+    answers = ask_all(bodies_of(suites), completer, concurrency=config.concurrency, partial=partial, progress=progress)
+    scores: list[ItemScore] = [
+        score for suite in suites for score in score_suite(suite, answers, classification=classification)
+    ]
+    report = EvalReport(
+        project=project,
+        release=release,
+        dataset=dataset,
+        suites=references,
+        measures=measures_of(scores, level=config.level),
+        items_hash=items_hash(scores),
+        failures=len({(score.suite, score.item) for score in scores if score.error}),
+        engine=engine,
+        prompt_path=PROMPT_PATH,
+    )
+    progress("writing the report", 0, 0)
+    write_items(out / "items.jsonl", scores)
+    write_report(out, report, details_of(suites, scores, answers), progress=progress)
+    partial.path.unlink(missing_ok=True)
+    return report

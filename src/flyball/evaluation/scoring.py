@@ -1,0 +1,73 @@
+"""From answers to per-item scores: exact match, accuracy over known labels, invariance, latency."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flyball.evaluation.answering import Answer
+from flyball.evaluation.items import ItemScore
+from flyball.evaluation.suites import Item, Suite
+from flyball.records import Message, canonical_json
+
+
+def body_of(messages: Sequence[Message]) -> dict[str, Any]:
+    """What a client would send: the prompt path adds the rest."""
+    return {"messages": [{"role": message.role, "content": message.content} for message in messages]}
+
+
+def key_of(messages: Sequence[Message]) -> str:
+    """One key for one question, whatever suites it is in: it is asked once."""
+    return hashlib.sha256(canonical_json(body_of(messages))).hexdigest()
+
+
+def bodies_of(suites: Sequence[Suite]) -> dict[str, dict[str, Any]]:
+    """Every question of the suites, once."""
+    questions = (
+        messages
+        for suite in suites
+        for item in suite.items
+        for messages in (item.messages, item.original)
+        if messages is not None
+    )
+    return {key_of(messages): body_of(messages) for messages in questions}
+
+
+def normalised(text: str) -> str:
+    """An answer as a label: case, white space around it and closing punctuation or quotes do not count."""
+    return text.strip().strip("\"'`.!").strip().casefold()
+
+
+def labels_of(suite: Suite) -> dict[str, str]:
+    """The labels that a suite expects, by their normalised form."""
+    return {normalised(item.expected): item.expected for item in suite.items if item.expected is not None}
+
+
+def score_suite(suite: Suite, answers: Mapping[str, Answer], *, classification: bool) -> Iterator[ItemScore]:
+    """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
+    labels = labels_of(suite) if classification else {}
+    for item in suite.items:
+        if suite.kind == "invariance":
+            yield from _invariance(suite.name, item, answers)
+        else:
+            yield from _answer(suite.name, item, answers[key_of(item.messages)], labels)
+
+
+def _answer(suite: str, item: Item, answer: Answer, labels: Mapping[str, str]) -> Iterator[ItemScore]:
+    expected = item.expected or ""
+    right = answer.error is None and answer.text.strip() == expected.strip()
+    common: dict[str, Any] = {"suite": suite, "item": item.id, "slice": item.slice, "error": answer.error}
+    yield ItemScore(measure="exact_match", score=float(right), **common)
+    if labels:
+        found = None if answer.error else labels.get(normalised(answer.text))
+        yield ItemScore(measure="accuracy", score=float(found == expected), expected=expected, answer=found, **common)
+    yield ItemScore(measure="latency_ms", score=answer.total_ms, **common)
+
+
+def _invariance(suite: str, item: Item, answers: Mapping[str, Answer]) -> Iterator[ItemScore]:
+    assert item.original is not None
+    before, after = answers[key_of(item.original)], answers[key_of(item.messages)]
+    error = before.error or after.error
+    same = error is None and before.text.strip() == after.text.strip()
+    yield ItemScore(suite=suite, item=item.id, measure="invariance", score=float(same), slice=item.slice, error=error)
