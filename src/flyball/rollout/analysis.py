@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy import case, func, select
 
@@ -66,11 +66,12 @@ class Analysis:
             if transition.state == "ramping" and transition.step < len(steps)
         ]
 
-    def observation(self, **seen: Any) -> Observation:
-        """What the machine looks at; `seen` is what is known of engines and the route."""
+    def observation(self, seen: Observation) -> Observation:
+        """What the machine looks at: what is known of engines and the route (`seen`), with the traffic added."""
         evidence = self.evidence
         compared = bool(evidence.counts["candidate"]["units"] and evidence.counts["live"]["units"])
-        return Observation(
+        return replace(
+            seen,
             candidate=evidence.arm("candidate"),
             live=evidence.arm("live"),
             first_ten_failures=evidence.first_ten_failures,
@@ -80,17 +81,22 @@ class Analysis:
             not_worse={name: test.p_value for name, test in evidence.not_worse.items()} if compared else {},
             sample_ratio=evidence.sample_ratio,
             failing=evidence.failing.p_value,
-            **seen,
         )
 
 
 def observe(
-    ledger: Ledger, deployment: Deployment, history: History, config: RolloutConfig, *, now_ms: int, **seen: Any
+    ledger: Ledger,
+    deployment: Deployment,
+    history: History,
+    config: RolloutConfig,
+    *,
+    now_ms: int,
+    seen: Observation,
 ) -> Observation:
     """A single look from the beginning; a control process keeps an Analysis instead."""
     analysis = Analysis(ledger, deployment, config, began_ms=history[0][1] if history else now_ms)
     analysis.look(ledger, history, now_ms)
-    return analysis.observation(**seen)
+    return analysis.observation(seen)
 
 
 def _seq_before(ledger: Ledger, at_ms: int) -> int:

@@ -25,6 +25,8 @@ from flyball.serving.engine_server import EngineSpec
 from flyball.serving.processes import ask_to_end, boot_id, end_process, is_running, start_time
 
 LAST_LINES = 12
+DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the file bounds")
+"""What llama.cpp says of a model file that no restart can mend."""
 _LAUNCH_S = 30.0
 _QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}], "max_tokens": 1}
 
@@ -184,7 +186,7 @@ def mark_ready(handle: EngineHandle) -> EngineHandle:
 def dead(handle: EngineHandle) -> UpstreamError:
     """The error for an engine that ended by itself, with its last words."""
     lines = last_lines(handle.log)
-    damaged = any(word in lines for word in ("corrupt", "invalid magic", "failed to load model", "file bounds"))
+    damaged = any(word in lines for word in DAMAGED)
     kind = CorruptionMet if damaged else UpstreamError
     return kind(
         f"engine {handle.id} of release {short(handle.release)} ended by itself{lines}",

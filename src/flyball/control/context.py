@@ -1,0 +1,82 @@
+"""What a control process is given (built by wiring), and what it remembers between two passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flyball.control.background import Background
+from flyball.monitoring.config import MonitorConfig
+from flyball.records import Finding, Proposal
+from flyball.rollout.analysis import Analysis
+from flyball.rollout.config import RolloutConfig
+from flyball.serving.config import ServingConfig
+from flyball.storage.artifacts import ArtifactStore
+from flyball.storage.leases import Lease
+from flyball.storage.ledger import Ledger
+from flyball.storage.routing import RoutingTable
+
+
+@dataclass
+class Memory:
+    """What a pass leaves for the next; all of it can be lost, since the ledger and the engines' files are the truth."""
+
+    lease: Lease | None = None
+    lease_renewed: float = 0.0
+    analyses: dict[str, Analysis] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)  # engines seen alive: id → release
+    calm_since: dict[str, float] = field(default_factory=dict)  # engine → since when it has been ready
+    silent: dict[str, int] = field(default_factory=dict)  # engine → looks in a row that it did not answer
+    looked: dict[str, float] = field(default_factory=dict)  # engine → when its last look was asked for
+    stopping: dict[str, float] = field(default_factory=dict)  # engine → since when it is not wanted
+    ended: dict[str, float] = field(default_factory=dict)  # engine → when it was asked to end
+    elsewhere_ready: set[str] = field(default_factory=set)  # releases of kind openai that answered
+    problems: dict[str, str] = field(default_factory=dict)  # release → what its engines said last
+    answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready
+    hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
+    table: RoutingTable | None = None
+    monitored: float = 0.0
+    swept: float = 0.0
+
+    def forget(self, engine: str) -> None:
+        """Drop what was noted of an engine that is gone."""
+        for noted in (self.calm_since, self.looked, self.stopping):
+            noted.pop(engine, None)
+        self.silent.pop(engine, None)
+
+
+@dataclass(kw_only=True)
+class ControlContext:
+    """One control process.
+
+    `holder` names this control process to the lease: the same after a restart, so that it takes over at once (such as
+    the host's name and the project's folder); different on another host. The callables close the loop without control
+    importing what they need: `watch(route, live release)` runs the monitors, `propose(route, findings)` makes of them a
+    proposal, `retention(now_ms)` lets go what is too old; what listens is told of findings and proposals.
+    """
+
+    ledger: Ledger
+    project: str
+    rollout: RolloutConfig
+    serving: ServingConfig
+    monitor: MonitorConfig
+    artifacts: ArtifactStore
+    run_dir: Path
+    log_dir: Path
+    routes_path: Path
+    holder: str
+    watch: Callable[[str, str], Sequence[Finding]] | None = None
+    propose: Callable[[str, Sequence[Finding]], Proposal | None] | None = None
+    retention: Callable[[int], object] | None = None
+    on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
+    on_proposal: tuple[Callable[[Proposal], None], ...] = ()
+    drain_s: float = 300.0  # longest wait for requests in work before an unwanted engine is killed
+    lease_ttl_s: float = 5.0
+    memory: Memory = field(default_factory=Memory)
+    background: Background = field(default_factory=Background)
+
+    @property
+    def lease_name(self) -> str:
+        """One control process acts for one project."""
+        return f"control:{self.project}"

@@ -1,0 +1,186 @@
+"""Move deployments: observe each, ask the machine, store its step under the lease. I/O: the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flyball.control.context import ControlContext
+from flyball.control.fleet import ReleaseEngines
+from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
+from flyball.records import Deployment, ModelVersion, Release, Transition
+from flyball.records.identity import short
+from flyball.rollout.admission import refusal
+from flyball.rollout.analysis import Analysis
+from flyball.rollout.machine import History, Observation, advance
+from flyball.rollout.storing import live_deployments, store
+from flyball.serving.placement import require_memory
+from flyball.storage.deployments import Pointer, history, open_deployments, pointer
+from flyball.storage.leases import Lease
+from flyball.storage.ledger import now_ms
+from flyball.telemetry import log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One deployment that still matters: under way, live, or hot behind the live one."""
+
+    deployment: Deployment
+    release: Release
+    history: History
+
+    @property
+    def last(self) -> Transition | None:
+        """Its last transition."""
+        return self.history[-1][0] if self.history else None
+
+    @property
+    def state(self) -> str:
+        """The state it is in."""
+        return self.last.state if self.last else "requested"
+
+    @property
+    def wants_engines(self) -> bool:
+        """Whether it is admitted and not over."""
+        return self.state in ("starting", "ramping", "paused", "live")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All deployments that matter and where the routes point."""
+
+    standings: tuple[Standing, ...]
+    pointers: Mapping[str, Pointer]
+
+    def wanted(self) -> dict[str, Release]:
+        """The releases that need engines, by name; live ones first, so that they start first."""
+        ordered = sorted(self.standings, key=lambda one: not self.is_live(one))
+        return {one.deployment.release: one.release for one in ordered if one.wants_engines}
+
+    def is_live(self, standing: Standing) -> bool:
+        """Whether its route points at it."""
+        found = self.pointers.get(standing.deployment.route)
+        return found is not None and found.live_deployment == standing.deployment.id
+
+    def named(self, deployment: str | None) -> Standing | None:
+        """The standing of a deployment; None when it is over."""
+        return next((one for one in self.standings if one.deployment.id == deployment), None)
+
+
+def read_world(context: ControlContext) -> World:
+    """What the ledger says now."""
+    ledger = context.ledger
+    found = [stored.record for stored in open_deployments(ledger)]
+    deployments = [*live_deployments(ledger), *(one for one in found if isinstance(one, Deployment))]
+    standings = []
+    for deployment in deployments:
+        release = ledger.get(deployment.release).record
+        assert isinstance(release, Release)
+        standings.append(Standing(deployment=deployment, release=release, history=history(ledger, deployment.id)))
+    pointers = {route: at for route in {one.route for one in deployments} if (at := pointer(ledger, route))}
+    return World(standings=tuple(standings), pointers=pointers)
+
+
+def models_of(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, ModelVersion | None]:
+    """The model of each release, whose files are checked before an engine loads them."""
+    models: dict[str, ModelVersion | None] = {}
+    for name, release in wanted.items():
+        try:
+            record = context.ledger.get(release.model).record
+        except NotFoundError:
+            record = None  # an imported artefact without a record: llama.cpp checks what it can
+        models[name] = record if isinstance(record, ModelVersion) else None
+    return models
+
+
+def decide(
+    context: ControlContext, lease: Lease, world: World, engines: Mapping[str, ReleaseEngines]
+) -> Sequence[Transition]:
+    """Ask the machine about every deployment and store what it says; the steps that were stored."""
+    stored = []
+    for standing in world.standings:
+        transition = step_of(context, world, standing, engines)
+        if transition and store(context.ledger, lease, standing.deployment, transition, after=standing.last):
+            log.info(
+                "deployment %s of release %s: %s → %s: %s",
+                standing.deployment.id,
+                short(standing.deployment.release),
+                standing.state,
+                transition.state,
+                transition.evidence.get("reason"),
+            )
+            stored.append(transition)
+    current = {standing.deployment.id for standing in world.standings}
+    for name in set(context.memory.analyses) - current:
+        del context.memory.analyses[name]
+    return stored
+
+
+def step_of(
+    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, ReleaseEngines]
+) -> Transition | None:
+    """What the machine says of one deployment now."""
+    now = now_ms()
+    seen = observation_of(context, world, standing, engines, now)
+    return advance(standing.deployment, standing.history, seen, context.rollout, now)
+
+
+def observation_of(
+    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, ReleaseEngines], now: int
+) -> Observation:
+    """What is known of one deployment: admission, engines, its place on the route, its traffic."""
+    deployment, live = standing.deployment, world.is_live(standing)
+    if standing.state == "requested":
+        return Observation(refusal=_refusal(context, world, standing))
+    mine = engines.get(deployment.release, ReleaseEngines())
+    if standing.state == "starting":
+        return _engine(mine)
+    if standing.state == "live" and not live:
+        successor = world.named(world.pointers[deployment.route].live_deployment)
+        since = successor.history[-1][1] if successor and successor.history else now
+        return Observation(replaced=True, replaced_at_ms=since, idle=True)
+    before = world.named(deployment.replaces)
+    hot = before is not None and before.state == "live" and _ready(engines, before)
+    if standing.state == "live" and not hot:
+        return Observation()
+    analysis = context.memory.analyses.get(deployment.id)
+    if analysis is None:
+        began = standing.history[0][1]
+        analysis = Analysis(context.ledger, deployment, context.rollout, began_ms=began)
+        context.memory.analyses[deployment.id] = analysis
+    analysis.look(context.ledger, standing.history, now)
+    return analysis.observation(replace(_engine(mine), engine_down=mine.down, fallback_hot=hot))
+
+
+def _engine(mine: ReleaseEngines) -> Observation:
+    whole = len(mine.ready) >= mine.wanted
+    return Observation(
+        engine="failed" if mine.failed else "ready" if whole else "starting", engine_problem=mine.problem
+    )
+
+
+def _ready(engines: Mapping[str, ReleaseEngines], standing: Standing) -> bool:
+    return bool(engines.get(standing.deployment.release, ReleaseEngines()).ready)
+
+
+def _refusal(context: ControlContext, world: World, standing: Standing) -> str | None:
+    """Why the control plane does not admit it: evidence, or a machine that is too small for both."""
+    found = world.pointers.get(standing.deployment.route)
+    if standing.deployment.replaces != (found.live_deployment if found else None):
+        return "the route has moved on since it was asked for"
+    refused = refusal(context.ledger, standing.deployment, live=found.live_release if found else None)
+    if refused:
+        return refused
+    running = any(
+        one.deployment.release == standing.deployment.release and one.wants_engines for one in world.standings
+    )
+    if running or standing.release.engine.kind == "openai":
+        return None
+    try:
+        artifact = context.artifacts.path(standing.release.model)
+        require_memory(standing.release, artifact, replicas=context.serving.replicas)
+    except EnvironmentMissing as error:
+        return str(error)
+    except FlyballError as error:
+        return error.message
+    return None

@@ -1,0 +1,234 @@
+"""Keep as many engines as are wanted: adopt, start, probe, restart with growing pauses, drain, end. I/O: processes.
+
+What is wanted follows from the ledger alone and what runs from the engines' own files, so a pass after any crash goes
+on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flyball.control.context import ControlContext
+from flyball.control.restarts import Restarts
+from flyball.errors import CorruptionError, NotFoundError, UpstreamError
+from flyball.records import ModelVersion, Release
+from flyball.records.identity import short
+from flyball.serving import engines
+from flyball.serving.engines import EngineHandle
+from flyball.serving.processes import kill_process
+from flyball.telemetry import log
+
+ROUTING_LAG_S = 1.0
+"""Gateways follow a new table well within this; only then is an engine that left it asked to end."""
+CALM_S = 10.0
+"""Ready for so long, an engine's earlier deaths are forgotten."""
+LOOK_TIMEOUT_S = 5.0
+SILENT_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseEngines:
+    """One wanted release: its engines, those that are ready, and what went wrong last."""
+
+    alive: tuple[EngineHandle, ...] = ()
+    ready: tuple[EngineHandle, ...] = ()
+    wanted: int = 1
+    answered: bool = False  # an engine was ready while this process looked
+    failed: bool = False
+    problem: str | None = None
+
+    @property
+    def down(self) -> str | None:
+        """Why no engine answers any more; None while one does, and where none has answered yet."""
+        return None if self.ready or not self.answered else (self.problem or "its engine does not answer")
+
+
+class Fleet:
+    """The engines on this machine during one pass."""
+
+    def __init__(self, context: ControlContext) -> None:
+        self.context, self.memory = context, context.memory
+        self.restarts = Restarts(context.run_dir / "restarts.json")
+        self.alive: dict[str, list[EngineHandle]] = defaultdict(list)
+
+    def look(self, wanted: Mapping[str, Release]) -> dict[str, ReleaseEngines]:
+        """What runs of the releases that are wanted; notices who died and who became ready."""
+        for handle in engines.running_engines(self.context.run_dir):
+            self.alive[handle.release].append(handle)
+        self._bury()
+        for name, release in wanted.items():
+            if release.engine.kind == "openai":
+                self.alive[name] = [self._handle(name, release, self.context.run_dir)]
+            self.alive[name] = [self._probed(handle, release) for handle in self.alive[name]]
+        return {name: self._view(name) for name in wanted}
+
+    def _bury(self) -> None:
+        """Count engines that were alive at the last pass and are gone, unless they were told to go."""
+        alive = {handle.id for handles in self.alive.values() for handle in handles}
+        for identifier, release in list(self.memory.known.items()):
+            if identifier in alive:
+                continue
+            del self.memory.known[identifier]
+            told = self.memory.ended.pop(identifier, None)
+            self.memory.forget(identifier)
+            if told is None:
+                self._died(release, f"engine {identifier} is gone{self._words(release)}")
+        for handles in self.alive.values():
+            for handle in handles:
+                self.memory.known[handle.id] = handle.release
+
+    def _died(self, release: str, problem: str) -> None:
+        in_row = self.restarts.died(release)
+        self.memory.problems[release] = problem
+        if any(word in problem for word in engines.DAMAGED):
+            self.memory.hopeless.add(release)
+        log.warning("release %s: %s (death %d in a row)", short(release), problem, in_row)
+
+    def _words(self, release: str) -> str:
+        return engines.last_lines(self.context.log_dir / f"engine-{short(release)}.log")
+
+    def _probed(self, handle: EngineHandle, release: Release) -> EngineHandle:
+        """The handle, ready once a real inference has answered; afterwards looked at now and then."""
+        if handle.pid == 0 and handle.release in self.memory.elsewhere_ready:
+            handle = replace(handle, ready=True)
+        if handle.ready:
+            return self._watched(handle)
+        name = f"probe:{handle.id}"
+        outcome = self.context.background.take(name)
+        if outcome is not None and outcome.error is None:
+            log.info("engine %s of release %s is ready", handle.id, short(handle.release))
+            self.memory.elsewhere_ready |= {handle.release} if handle.pid == 0 else set()
+            self.memory.calm_since[handle.id] = time.monotonic()
+            return engines.mark_ready(handle)
+        if outcome is not None:
+            self.memory.problems[handle.release] = getattr(outcome.error, "message", str(outcome.error))
+        elif handle.url:
+            timeout = self.context.rollout.ready_timeout_s
+            self.context.background.submit(name, lambda: engines.probe(handle, release, timeout_s=timeout))
+        return handle
+
+    def _watched(self, handle: EngineHandle) -> EngineHandle:
+        """A ready engine; one that does not answer its looks is ended, and counts as a death."""
+        memory, now, name = self.memory, time.monotonic(), f"look:{handle.id}"
+        outcome = self.context.background.take(name)
+        if outcome is not None:
+            memory.silent[handle.id] = 0 if outcome.error is None else memory.silent.get(handle.id, 0) + 1
+        due = now - memory.looked.get(handle.id, -1e9) >= self.context.serving.liveness_s
+        if due and not self.context.background.busy(name):
+            memory.looked[handle.id] = now
+            self.context.background.submit(name, lambda: look_at(handle))
+        if memory.silent.get(handle.id, 0) >= SILENT_LOOKS:
+            return self._silent(handle)
+        if now - memory.calm_since.setdefault(handle.id, now) > CALM_S:
+            self.restarts.calm(handle.release)
+        return handle
+
+    def _silent(self, handle: EngineHandle) -> EngineHandle:
+        problem = f"engine {handle.id} has not answered {SILENT_LOOKS} looks in a row"
+        self.memory.forget(handle.id)
+        self.memory.elsewhere_ready.discard(handle.release)
+        self._died(handle.release, problem)
+        if handle.pid:
+            self.memory.ended[handle.id] = time.monotonic()
+            kill_process(handle.pid, handle.started)
+        return replace(handle, ready=False)
+
+    def _view(self, name: str) -> ReleaseEngines:
+        alive = tuple(self.alive[name])
+        ready = tuple(handle for handle in alive if handle.ready and handle.id not in self.memory.ended)
+        if ready:
+            self.memory.answered.add(name)
+        crashed = self.restarts.in_row(name) > self.context.serving.max_restarts
+        return ReleaseEngines(
+            alive=alive,
+            ready=ready,
+            answered=name in self.memory.answered,
+            wanted=self.context.serving.replicas,
+            failed=crashed or name in self.memory.hopeless,
+            problem=self.memory.problems.get(name),
+        )
+
+    def keep(self, wanted: Mapping[str, Release], models: Mapping[str, ModelVersion | None]) -> None:
+        """Start what is missing and end what is not wanted any more."""
+        for name, release in wanted.items():
+            if release.engine.kind != "openai":
+                self._start_missing(name, release, models.get(name))
+        self.memory.answered &= set(wanted)
+        for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):
+            self.memory.problems.pop(name, None)
+            self.memory.hopeless.discard(name)
+            self.restarts.calm(name)  # asked for again, it begins anew
+        surplus = [
+            handle
+            for name, handles in self.alive.items()
+            for handle in (handles[self.context.serving.replicas :] if name in wanted else handles)
+        ]
+        self._drain(surplus)
+        kept = {handle.id for handles in self.alive.values() for handle in handles} - {one.id for one in surplus}
+        for identifier in kept:
+            if identifier not in self.memory.ended:
+                self.memory.stopping.pop(identifier, None)
+
+    def _start_missing(self, name: str, release: Release, model: ModelVersion | None) -> None:
+        starting = f"start:{name}"
+        outcome = self.context.background.take(starting)
+        if outcome is not None and outcome.error is not None:
+            self._died(name, getattr(outcome.error, "message", str(outcome.error)))
+            if isinstance(outcome.error, CorruptionError | NotFoundError):
+                self.memory.hopeless.add(name)
+        elif outcome is not None:
+            self.memory.known[outcome.value.id] = name
+        missing = self.context.serving.replicas - len(self.alive[name])
+        if missing > 0 and outcome is None and self.restarts.may_start(name):
+            self.context.background.submit(starting, lambda: self._start(name, release, model))
+
+    def _start(self, name: str, release: Release, model: ModelVersion | None) -> EngineHandle:
+        artifact = self.context.artifacts.path(release.model)
+        if model is not None:
+            self.context.artifacts.verify(release.model, model.files)
+        log.info("starting an engine for release %s", short(name))
+        return self._handle(name, release, artifact)
+
+    def _handle(self, name: str, release: Release, artifact: Path) -> EngineHandle:
+        return engines.start_engine(
+            release,
+            release_name=name,
+            artifact=artifact,
+            run_dir=self.context.run_dir,
+            log_dir=self.context.log_dir,
+            config=self.context.serving,
+        )
+
+    def _drain(self, unwanted: Iterable[EngineHandle]) -> None:
+        """Ask unwanted engines to end after their requests, once no gateway sends them any; kill those that do not."""
+        now = time.monotonic()
+        for handle in unwanted:
+            since = self.memory.stopping.setdefault(handle.id, now)
+            asked = self.memory.ended.get(handle.id)
+            if asked is None and now - since >= ROUTING_LAG_S:
+                self.memory.ended[handle.id] = now
+                engines.begin_stop(handle)
+            elif asked is not None and handle.pid and now - asked > self.context.drain_s:
+                kill_process(handle.pid, handle.started)
+
+
+def look_at(handle: EngineHandle) -> None:
+    """Ask an engine for a sign of life that its main loop must give; UpstreamError or OSError when none comes."""
+    parts = urlsplit(handle.url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=LOOK_TIMEOUT_S)
+    try:
+        connection.request("GET", parts.path + ("/v1/models" if handle.pid == 0 else "/metrics"))
+        status = connection.getresponse().status
+    except http.client.HTTPException as error:
+        raise UpstreamError(f"{handle.url} speaks no HTTP: {error!r}") from error
+    finally:
+        connection.close()
+    if status >= 500:
+        raise UpstreamError(f"{handle.url} answered {status}")

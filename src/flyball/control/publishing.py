@@ -1,0 +1,77 @@
+"""Say to the gateways what answers: routes with their arms and ready engines. I/O: routes.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball.control.context import ControlContext
+from flyball.control.deciding import Standing, World
+from flyball.control.fleet import ReleaseEngines
+from flyball.errors import CorruptionError
+from flyball.rollout.plans import Step, steps_of
+from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish
+
+
+def publish_routes(context: ControlContext, world: World, engines: Mapping[str, ReleaseEngines]) -> bool:
+    """Write the table when it differs from the one on disk; True when it was written."""
+    old = context.memory.table or on_disk(context)
+    routes = tuple(_route(context, world, route, engines) for route in sorted(world.pointers))
+    unchanged = old is not None and old.routes == routes and old.project == context.project
+    if unchanged and context.routes_path.exists():
+        context.memory.table = old
+        return False
+    table = RoutingTable(version=old.version + 1 if old else 1, project=context.project, routes=routes)
+    publish(context.routes_path, table)
+    context.memory.table = table
+    return True
+
+
+def on_disk(context: ControlContext) -> RoutingTable | None:
+    """The table that gateways follow; None when there is none."""
+    try:
+        return load(context.routes_path)
+    except (OSError, CorruptionError):
+        return None
+
+
+def _route(context: ControlContext, world: World, route: str, engines: Mapping[str, ReleaseEngines]) -> Route:
+    live = world.named(world.pointers[route].live_deployment)
+    candidate = next(
+        (one for one in world.standings if one.deployment.route == route and one.state in ("ramping", "paused")), None
+    )
+    step = _step(candidate) if candidate else None
+    arms = []
+    share = 0.0
+    if candidate and step:
+        share = step.share if step.variant != "shadow" else 0.0
+        arms.append(_arm(candidate, step.variant, step.share, engines))
+    if live:
+        variant = "a" if step and step.variant == "b" else "live"
+        arms.append(_arm(live, variant, 1.0 - share, engines))
+        if (before := world.named(live.deployment.replaces)) and before.state == "live":
+            arms.append(_arm(before, "previous", 0.0, engines))
+    salt = candidate.deployment.id if candidate else ""
+    return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt)
+
+
+def _step(standing: Standing) -> Step | None:
+    steps = steps_of(standing.deployment)
+    last = standing.last
+    return steps[last.step] if last and last.step < len(steps) else None
+
+
+def _arm(standing: Standing, variant: str, weight: float, engines: Mapping[str, ReleaseEngines]) -> Arm:
+    release = standing.release
+    ready = engines.get(standing.deployment.release, ReleaseEngines()).ready
+    key = release.engine.flags.get("api_key")
+    return Arm(
+        release=standing.deployment.release,
+        variant=variant,
+        weight=round(weight, 9),
+        endpoints=tuple(
+            Endpoint(id=one.id, url=one.url, slots=one.slots, api_key=key if isinstance(key, str) else None)
+            for one in ready
+        ),
+        deployment=standing.deployment.id,
+        prompt_path=release,
+    )
