@@ -1,0 +1,429 @@
+"""One request from admission to its last byte and its record: attempts, fallback, streaming, aborts. I/O: sockets.
+
+While no byte has gone to the client a failure costs nobody anything: another endpoint or the same one is tried after a
+jittered pause, and a candidate that fails altogether hands its request to the live arm; the record keeps the candidate
+as the one that failed. Once a byte has gone out a failure cuts the stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+from flyball.cost.prices import request_usd
+from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.edge import Exchange
+from flyball.gateway.envelope import HttpRefusal, error_body
+from flyball.gateway.routing import ArmView
+from flyball.gateway.segments import RequestEntry
+from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
+from flyball.gateway.streams import NO_DATA, Tally, decoded
+from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
+from flyball.records import RequestRecord
+from flyball.telemetry import log
+
+BACKOFF_S = 0.025
+RETRIED = frozenset({429, 500, 502, 503, 504})
+
+
+class EngineRefused(Exception):
+    """The engine says the request itself is wrong (4xx): no retry will change that."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the engine answered {status}")
+        self.status = status
+        self.body = body
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened to a request so far."""
+
+    tally: Tally
+    arm: ArmView
+    attempts: int = 0
+    queue_s: float = 0.0
+    first_at: float = 0.0
+    last_at: float = 0.0
+    longest_gap_s: float = 0.0
+    endpoint: str = ""
+    error: str | None = None
+    fallback: str | None = None
+    headers: bytes = b""
+
+
+async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
+    """Answer one request and record it."""
+    try:
+        ask = understand(state, exchange, kind)
+        state.check_recording()
+        prompt, completion = estimated_tokens(ask)
+        usd = request_usd(state.context.cost, prompt_tokens=prompt, completion_tokens=completion)
+        admission = state.limits.admit(ask.principal, tokens=prompt + completion, usd=usd)
+    except HttpRefusal as refusal:
+        state.metrics.refused.add(refusal.code)
+        refuse(exchange, refusal)
+        return
+    story = Story(tally=Tally(ask.view.route.name), arm=ask.arm, headers=admission.headers)
+    try:
+        await _Answering(state, exchange, ask, story).run()
+    finally:
+        tokens = story.tally.prompt_tokens + story.tally.completion_tokens
+        admission.settle(tokens=tokens, usd=_cost(state, story))
+
+
+def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") -> None:
+    """Send a refusal in OpenAI's envelope."""
+    lines = b"".join(f"{name}: {value}\r\n".encode() for name, value in refusal.headers)
+    body = error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
+    exchange.answer(refusal.status, body, headers=headers + lines)
+
+
+class _Answering:
+    """The course of one request."""
+
+    __slots__ = ("ask", "exchange", "state", "story")
+
+    def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
+        self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
+
+    async def run(self) -> None:
+        """To the end, whatever it is."""
+        try:
+            await self._with_fallback()
+        except asyncio.CancelledError:
+            self._end_cancelled()
+        except HttpRefusal as refusal:
+            self._end_refused(refusal)
+        except EngineRefused as error:
+            self._end_engine_refused(error)
+        except UpstreamFailure as failure:
+            self._end_failed(failure)
+        except Exception:  # noqa: BLE001 - the edge of a request: a bug of ours ends this one and no other
+            log.exception("internal error while answering %s", self.ask.id)
+            self.state.metrics.errors.add()
+            self._record("error", 500, error="internal_error")
+            self._end_broken(500, "an internal error; the gateway's log says more", code="internal_error")
+
+    # attempts ----------------------------------------------------------------------------------------------------
+
+    async def _with_fallback(self) -> None:
+        """By the assigned arm; if that fails before the first byte, by whatever is live now."""
+        arm = self.ask.arm
+        try:
+            await self._by_arm(arm)
+        except (UpstreamFailure, EngineRefused, HttpRefusal) as failure:
+            live = self._live_now()
+            if self.exchange.state != "waiting" or live is None or live.key == arm.key:
+                raise
+            if isinstance(failure, HttpRefusal) and failure.status < 500:
+                raise  # the request is wrong, not the arm
+            await self._fall_back(arm, live, failure)
+
+    async def _fall_back(self, arm: ArmView, live: ArmView, failure: Exception) -> None:
+        candidate = arm.arm.variant != "live"
+        if candidate:  # else the live release itself was replaced while this request waited
+            self.story.fallback = f"fallback:{live.arm.release}:{_kind(failure)}"
+            self.state.metrics.fallbacks.add(self.ask.view.route.name, arm.arm.release[:12], arm.arm.variant)
+        self.story.arm = live
+        self.story.tally = Tally(self.ask.view.route.name)
+        try:
+            await self._by_arm(live)
+        except EngineRefused:
+            self.story.fallback = None  # live says so too: the request is wrong, not the candidate
+            raise
+
+    def _live_now(self) -> ArmView | None:
+        view = self.state.routes.views.get(self.ask.view.route.name)
+        return view.live if view is not None else None
+
+    async def _by_arm(self, arm: ArmView) -> None:
+        """Attempts on one arm's endpoints until one answers."""
+        config, ask, story = self.state.context.config, self.ask, self.story
+        payload = engine_payload(ask, arm)
+        patient = arm.arm.variant == "live"  # nothing to fall back on: worth waiting for
+        give_up = time.monotonic() + config.queue_timeout_s
+        tried: set[str] = set()
+        failures = 0
+        while True:
+            asked_at = time.monotonic()
+            client = await self.state.balancer.acquire(
+                arm, key=ask.principal.id, avoid=tried, deadline=give_up, patient=patient
+            )
+            story.queue_s += time.monotonic() - asked_at
+            story.attempts += 1
+            story.endpoint = client.endpoint.id
+            try:
+                await self._on_endpoint(client, payload)
+                return
+            except UpstreamFailure as failure:
+                self.state.balancer.failed(client)
+                tried.add(client.endpoint.id)
+                unsent = failure.kind == "connect" and patient  # the engine may be starting again
+                failures += not unsent
+                now = time.monotonic()
+                over = now > give_up if unsent else failures > config.retries
+                if over or self.exchange.state != "waiting" or now - ask.began > config.total_timeout_s:
+                    raise
+                self.state.metrics.retries.add(ask.view.route.name, failure.kind)
+            finally:
+                self.state.balancer.release(arm, client)
+            await asyncio.sleep(BACKOFF_S * 2 ** min(story.attempts, 5) * random.uniform(0.5, 1.0))
+
+    async def _on_endpoint(self, client: EndpointClient, payload: bytes) -> None:
+        """One attempt; a pooled connection that the engine had closed already is not one and is replaced at once."""
+        path = PATHS[self.ask.kind]
+        call = await client.send(path, payload)
+        try:
+            try:
+                await self._head(call)
+            except UpstreamFailure as failure:
+                if not failure.stale:
+                    raise
+                call = await client.send(path, payload, fresh=True)
+                await self._head(call)
+            if call.status in RETRIED:
+                raise UpstreamFailure(
+                    f"status {call.status}", f"the engine answered {call.status}: {_excerpt(call.body)}"
+                )
+            if call.status >= 300:
+                self.state.balancer.succeeded(client)
+                raise EngineRefused(call.status, call.body)
+            if call.stream:
+                await self._stream(client, call)
+            else:
+                self._plain(client, call)
+        finally:
+            call.cancel()
+
+    async def _head(self, call: Call) -> None:
+        """Wait for a whole plain answer or the first event of a stream."""
+        config = self.state.context.config
+        total = self.ask.began + config.total_timeout_s
+        if self.ask.stream:
+            call.limit("first token", min(time.monotonic() + config.first_token_timeout_s, total))
+        else:
+            call.limit("total", total)
+        await call.waiter
+        if call.failure is not None:
+            raise call.failure
+
+    # answers -----------------------------------------------------------------------------------------------------
+
+    def _plain(self, client: EndpointClient, call: Call) -> None:
+        tally, ask = self.story.tally, self.ask
+        chunk = tally.whole(call.body)
+        if (
+            chunk is None
+            or chunk.error is not None
+            or not (chunk.choices or (ask.kind == "embedding" and chunk.data is not NO_DATA))
+        ):
+            raise UpstreamFailure("lying", f"the engine's answer is not one: {_excerpt(call.body)}")
+        self.state.balancer.succeeded(client)
+        body = tally.renamed(call.body, chunk.model)
+        recorded = self._record(*self._outcome())
+        if not recorded and self.state.refuses_unrecorded:
+            refuse(self.exchange, unrecorded(), headers=self._headers())
+            return
+        self.exchange.answer(200, body, headers=self._headers(recorded=recorded))
+
+    async def _stream(self, client: EndpointClient, call: Call) -> None:
+        """Pass events on as they come; the last piece goes out after the record is written."""
+        story, tally, exchange = self.story, self.story.tally, self.exchange
+        config = self.state.context.config
+        first = [event for event in map(self._event, call.events) if event is not None]
+        if tally.error is not None or not call.events:
+            raise UpstreamFailure("stream", tally.error or "the engine ended the stream before its first event")
+        self.state.balancer.succeeded(client)
+        story.first_at = story.last_at = time.monotonic()
+        recorded = not self.state.writer.failing
+        exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
+        held = self._send(first)
+        if not call.ended:
+            total = self.ask.began + config.total_timeout_s
+            call.stall_s = config.stall_timeout_s
+            call.limit("stall", min(story.last_at + call.stall_s, total))
+            exchange.on_writable = call.pause
+            call.waiter = asyncio.get_running_loop().create_future()
+
+            def on_events(events: list[bytes]) -> None:
+                nonlocal held
+                now = time.monotonic()
+                story.longest_gap_s = max(story.longest_gap_s, now - story.last_at)
+                story.last_at = now
+                call.deadline = min(now + call.stall_s, total)
+                held += self._send([event for event in map(self._event, events) if event is not None])
+
+            call.on_events = on_events
+            await call.waiter
+        self._end_stream(call, held)
+
+    def _event(self, event: bytes) -> bytes | None:
+        return self.story.tally.event(event, wants_usage=self.ask.wants_usage)
+
+    def _send(self, events: list[bytes]) -> bytes:
+        """Send events, but hold the one that says [DONE] back: it is the last byte that matters to a client."""
+        if self.story.tally.said and events:
+            *events, held = events
+        else:
+            held = b""
+        if events:
+            self.exchange.send(b"\n\n".join(events) + b"\n\n")
+        return held + b"\n\n" if held else b""
+
+    def _end_stream(self, call: Call, held: bytes) -> None:
+        if call.failure is not None or not self.story.tally.finished:
+            reason = call.failure or self.story.tally.error or "the engine ended the stream early"
+            self._record("cut", 200, error=call.failure.kind if call.failure else "stream")
+            self._end_broken(502, f"the answer was cut: {reason}", code="stream_cut")
+            return
+        if not self._record(*self._outcome()):
+            held = b": x-flyball-recording: failed\n\n" + held
+        self.exchange.end(held)
+
+    # ends --------------------------------------------------------------------------------------------------------
+
+    def _outcome(self) -> tuple[str, int, str | None]:
+        return ("error" if self.story.fallback else "ok"), 200, self.story.fallback
+
+    def _end_cancelled(self) -> None:
+        """The client has gone, or the time to drain is over."""
+        if self.exchange.state == "gone":
+            self._record("aborted", 499, error="client_disconnected")
+            return
+        self._record("cut" if self.exchange.state == "streaming" else "error", 503, error="drained")
+        self._end_broken(503, "the gateway is stopping", code="stopping")
+
+    def _end_broken(self, status: int, message: str, *, code: str) -> None:
+        """Whatever can still be said: an error, or an error event and a cut."""
+        if self.exchange.state == "streaming":
+            self.exchange.cut(b"data: " + error_body(status, message, code=code) + b"\n\n")
+        else:
+            self.exchange.answer(status, error_body(status, message, code=code), headers=self._headers())
+
+    def _end_refused(self, refusal: HttpRefusal) -> None:
+        self._record("error" if refusal.status >= 500 else "refused", refusal.status, error=refusal.code)
+        refuse(self.exchange, refusal, headers=self._headers())
+
+    def _end_engine_refused(self, error: EngineRefused) -> None:
+        chunk = decoded(error.body)
+        self._record("refused", error.status, error=f"engine_status:{error.status}")
+        if chunk is not None and isinstance(chunk.error, dict) and "message" in chunk.error:
+            body = error.body  # it speaks OpenAI's envelope already
+        else:
+            body = error_body(
+                error.status, f"the engine refused the request: {_excerpt(error.body)}", code="engine_refused"
+            )
+        self.exchange.answer(error.status, body, headers=self._headers())
+
+    def _end_failed(self, failure: UpstreamFailure) -> None:
+        timed_out = failure.kind in ("first token", "total", "stall")
+        status = 504 if timed_out else 503 if failure.kind in ("unavailable", "withdrawn") else 502
+        self._record("error", status, error=failure.kind)
+        refusal = HttpRefusal(status, str(failure), code="engine_error", headers=(("retry-after", "1"),))
+        refuse(self.exchange, refusal, headers=self._headers())
+
+    def _headers(self, *, recorded: bool = True) -> bytes:
+        """Whose answer this is: the release that gave it, and the variant that the unit was assigned to."""
+        return b"x-flyball-request-id: %b\r\nx-flyball-release: %b\r\nx-flyball-variant: %b\r\n%b%b" % (
+            self.ask.id.encode(),
+            self.story.arm.arm.release.encode(),
+            self.ask.arm.arm.variant.encode(),
+            self.story.headers,
+            b"" if recorded else RECORDING_FAILED,
+        )
+
+    def _record(self, outcome: str, status: int, error: str | None = None) -> bool:
+        state, ask, story = self.state, self.ask, self.story
+        try:
+            record = request_record(state, ask, story, outcome=outcome, status=status, error=error)
+            count(state, record)
+        except Exception:  # noqa: BLE001 - telemetry must never stop an answer
+            log.exception("a request could not be described")
+            state.metrics.lost.add("request")
+            return False
+        profile = ask.arm.arm.prompt_path.input_redaction if ask.arm.arm.prompt_path else "default"
+        entry = RequestEntry(
+            record=record,
+            messages=asked(ask),
+            answer=story.tally.answer,
+            choices=story.tally.choices,
+            redaction=profile,
+        )
+        return state.record(entry, "request")
+
+
+def request_record(
+    state: WorkerState, ask: Ask, story: Story, *, outcome: str, status: int, error: str | None
+) -> RequestRecord:
+    """The record of a request as it stands now. Its `error` is a code: an engine's own words may quote the prompt."""
+    owner = ask.arm if story.fallback else story.arm
+    tally, now = story.tally, time.monotonic()
+    if story.fallback and error != story.fallback:
+        error = f"{story.fallback};{error}"
+    if not tally.prompt_tokens and (tally.deltas or (outcome == "aborted" and story.attempts)):
+        tally.prompt_tokens = len(ask.raw) // 4  # the engine had read the prompt but has not counted it for us
+    return RequestRecord(
+        id=ask.id,
+        project=state.context.project,
+        route=ask.view.route.name,
+        release=owner.arm.release,
+        deployment=owner.arm.deployment,
+        variant=owner.arm.variant,
+        endpoint=story.endpoint,
+        key_id=ask.principal.id,
+        team=ask.principal.team,
+        subject=ask.subject,
+        conversation=ask.conversation,
+        client_id=ask.client_id,
+        unit=ask.unit,
+        started_ms=ask.started_ms,
+        queue_ms=_ms(story.queue_s),
+        first_token_ms=_ms(story.first_at - ask.began) if story.first_at else None,
+        total_ms=_ms(now - ask.began),
+        longest_gap_ms=_ms(story.longest_gap_s) if story.first_at else None,
+        attempts=story.attempts,
+        status=status,
+        outcome=outcome,  # type: ignore[arg-type]
+        error=error,
+        finish_reason=tally.finish_reason,
+        stream=ask.stream,
+        prompt_tokens=tally.prompt_tokens,
+        completion_tokens=tally.completion_tokens,
+        cost_usd=_cost(state, story),
+    )
+
+
+def count(state: WorkerState, record: RequestRecord) -> None:
+    """A record in the metrics."""
+    metrics, arm = state.metrics, (record.route, record.release[:12], record.variant)
+    metrics.requests.add(*arm, record.outcome, str(record.status))
+    metrics.seconds.observe(record.total_ms / 1000, *arm)
+    metrics.queue.observe(record.queue_ms / 1000, *arm)
+    if record.first_token_ms is not None:
+        metrics.first_token.observe(record.first_token_ms / 1000, *arm)
+    metrics.tokens.add(*arm, "prompt", by=record.prompt_tokens)
+    metrics.tokens.add(*arm, "completion", by=record.completion_tokens)
+    metrics.cost.add(*arm, by=record.cost_usd)
+
+
+def _cost(state: WorkerState, story: Story) -> float:
+    tally = story.tally
+    return request_usd(state.context.cost, prompt_tokens=tally.prompt_tokens, completion_tokens=tally.completion_tokens)
+
+
+def _kind(failure: Exception) -> str:
+    if isinstance(failure, EngineRefused):
+        return f"status {failure.status}"
+    return failure.kind if isinstance(failure, UpstreamFailure) else getattr(failure, "code", "error")
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)
+
+
+def _excerpt(body: bytes) -> str:
+    """The beginning of an engine's error for the record and the client, one line."""
+    return " ".join(body[:300].decode("utf-8", "replace").split()) or "nothing"

@@ -1,0 +1,199 @@
+"""From an HTTP request to what is asked: who, of which route, assigned to which arm, under which id."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from flyball.errors import InputError
+from flyball.gateway.edge import Exchange
+from flyball.gateway.envelope import HttpRefusal, refusal_of
+from flyball.gateway.routing import ArmView, RouteView
+from flyball.gateway.state import WorkerState
+from flyball.inference.prompt_path import redactor
+from flyball.records.identity import keyed_hash, request_id
+from flyball.security.principals import Principal, may_use
+
+Kind = Literal["chat", "completion", "embedding"]
+PATHS: dict[Kind, bytes] = {
+    "chat": b"/v1/chat/completions",
+    "completion": b"/v1/completions",
+    "embedding": b"/v1/embeddings",
+}
+_MAX_ID = 512
+_DEFAULT_COMPLETION_TOKENS = 1024
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request, understood."""
+
+    id: str
+    kind: Kind
+    principal: Principal
+    body: dict[str, Any]
+    raw: bytes
+    view: RouteView
+    arm: ArmView
+    unit: str
+    subject: str | None
+    conversation: str | None
+    client_id: str | None
+    stream: bool
+    wants_usage: bool
+    started_ms: int
+    began: float
+
+
+def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
+    """The request as an Ask; HttpRefusal for whatever is wrong with it."""
+    principal = state.access.principal(exchange)
+    body = parsed(exchange.body)
+    view = _route(state, principal, body)
+    user = _text(body, "user")
+    subject = keyed_hash(state.row_key, "subject", user) if user else None
+    conversation = _hashed(state, exchange, b"x-flyball-conversation", "conversation")
+    client_id = _hashed(state, exchange, b"x-flyball-client-id", "client_id")
+    unit = subject or conversation or _unit_of_caller(state, principal, client_id or exchange.connection.peer)
+    options = body.get("stream_options")
+    now_ms = time.time_ns() // 1_000_000
+    return Ask(
+        id=request_id(state.mac_key, principal.id, now_ms=now_ms),
+        kind=kind,
+        principal=principal,
+        body=body,
+        raw=exchange.body,
+        view=view,
+        arm=_arm(view, principal, unit, exchange.text(b"x-flyball-variant")),
+        unit=unit,
+        subject=subject,
+        conversation=conversation,
+        client_id=client_id,
+        stream=body.get("stream") is True and kind != "embedding",
+        wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        started_ms=now_ms,
+        began=exchange.started,
+    )
+
+
+def engine_payload(ask: Ask, arm: ArmView) -> bytes:
+    """What the engine gets: the prompt path of the release applied, the token count asked for in streams."""
+    if arm.path is None and not ask.stream and "model" in ask.body:
+        return ask.raw  # nothing to change: the client's own bytes
+    body = _prompted(ask, arm)
+    if ask.stream:
+        options = body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return msgspec.json.encode(body)
+
+
+def estimated_tokens(ask: Ask) -> tuple[int, int]:
+    """Prompt and completion tokens that a request may use at most, roughly: what limits set aside for it."""
+    prompt = len(ask.raw) // 3 + 8
+    if ask.kind == "embedding":
+        return prompt, 0
+    release = ask.arm.arm.prompt_path
+    if release is not None and release.constraint.kind == "labels":
+        return prompt, 32
+    for source in (ask.body, release.sampling if release is not None else {}):
+        for name in ("max_completion_tokens", "max_tokens"):
+            if isinstance(value := source.get(name), int) and value > 0:
+                return prompt, min(value, 1_000_000)
+    return prompt, min(release.engine.context, _DEFAULT_COMPLETION_TOKENS) if release else _DEFAULT_COMPLETION_TOKENS
+
+
+def asked(ask: Ask) -> Any:
+    """The messages that are recorded: of a chat as they are, else the prompt as one message."""
+    if ask.kind == "chat":
+        return ask.body.get("messages")
+    content = ask.body.get("prompt" if ask.kind == "completion" else "input")
+    return [{"role": "user", "content": content}]
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """A JSON object; 400 for anything else."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise HttpRefusal(400, f"the body is not JSON: {error}", code="invalid_json") from error
+    except RecursionError as error:
+        raise HttpRefusal(400, "the body is nested too deeply", code="invalid_json") from error
+    if not isinstance(document, dict):
+        raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
+    return document
+
+
+def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:
+    model = _text(body, "model")
+    if model is None:
+        names = state.routes.names()
+        if not names:
+            raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
+        model = names[0]
+    view = state.routes.find(model)
+    if not may_use(principal, model):
+        raise HttpRefusal(403, f"this key may not use the model {model!r}", code="forbidden", param="model")
+    return view
+
+
+def _arm(view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:
+    if forced is not None:
+        if principal.role != "admin":
+            raise HttpRefusal(403, "only admin keys may choose a variant", code="forbidden")
+        return view.forced(forced)
+    arm = view.assign(unit)
+    if arm is None:
+        retry = (("retry-after", "1"),)
+        raise HttpRefusal(503, f"nothing serves {view.route.name!r} yet", code="not_ready", headers=retry)
+    return arm
+
+
+def _prompted(ask: Ask, arm: ArmView) -> dict[str, Any]:
+    if arm.path is None:
+        return {**ask.body, "model": ask.view.route.name}
+    if ask.kind == "completion":
+        raise HttpRefusal(
+            400, f"{ask.view.route.name!r} answers /v1/chat/completions only", code="unsupported_endpoint"
+        )
+    try:
+        if ask.kind == "chat":
+            body = arm.path.engine_request(ask.body)
+        else:
+            redact = redactor(arm.path.release.input_redaction)
+            body = {**ask.body, "input": _redacted(ask.body.get("input"), redact)}
+    except InputError as error:
+        raise refusal_of(error) from error
+    body.pop("user", None)  # no engine of ours needs to know
+    return body
+
+
+def _redacted(value: Any, redact: Any) -> Any:
+    if isinstance(value, list):
+        return [redact(item) if isinstance(item, str) else item for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > _MAX_ID:
+        raise HttpRefusal(
+            400, f"{name} must be a text of at most {_MAX_ID} characters", code="invalid_type", param=name
+        )
+    return value
+
+
+def _hashed(state: WorkerState, exchange: Exchange, header: bytes, purpose: str) -> str | None:
+    """An id that the caller chose: it may name a person, so that only its keyed hash is kept."""
+    value = exchange.text(header)
+    if value is not None and len(value) > _MAX_ID:
+        raise HttpRefusal(400, f"{header.decode()} is longer than {_MAX_ID} characters", code="invalid_header")
+    return keyed_hash(state.row_key, purpose, value) if value else None
+
+
+def _unit_of_caller(state: WorkerState, principal: Principal, client: str) -> str:
+    return keyed_hash(state.row_key, "unit", f"{principal.id}\0{client}")

@@ -1,0 +1,43 @@
+"""What a gateway worker and an ingester are given: settings, keys and places, built once by wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyball.cost.config import CostConfig
+from flyball.gateway.config import GatewayConfig, RecordingConfig
+from flyball.security.keys import ProjectKey
+from flyball.storage.ledger import Ledger
+from flyball.storage.routing import RoutingTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayContext:
+    """One worker's world. Either `routes_path` (re-read when it changes) or `static_routes` says what answers.
+
+    Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
+    such as env:NAME into the secret (an endpoint's API key).
+    """
+
+    config: GatewayConfig
+    cost: CostConfig
+    project: str
+    routes_path: Path | None
+    segments_dir: Path
+    project_key: ProjectKey
+    ledger: Ledger | None
+    static_routes: RoutingTable | None
+    secrets: Callable[[str], str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestContext:
+    """The ingester's world: segments in, ledger out."""
+
+    recording: RecordingConfig
+    project: str
+    segments_dir: Path
+    project_key: ProjectKey
+    ledger: Ledger

@@ -1,0 +1,402 @@
+"""The HTTP/1.1 edge: one client connection, parsed by httptools. I/O: sockets.
+
+Bounded by construction: header bytes, body bytes, pipelined requests and the time each may take have limits, and
+requests of one connection are answered one after the other. Whatever is ambiguous (two lengths, a length and chunks, an
+unknown transfer coding) is refused with 400 and the connection is closed, so that nothing can be smuggled past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+
+from flyball.gateway.envelope import JSON_TYPE, error_body
+
+MAX_HEADER_BYTES = 32_768
+MAX_HEADERS = 100
+MAX_PIPELINED = 16
+HEADER_TIMEOUT_S = 10.0
+BODY_TIMEOUT_S = 30.0
+IDLE_TIMEOUT_S = 75.0
+SEND_TIMEOUT_S = 30.0
+LINGER_S = 2.0
+
+_STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_EMPTY: dict[bytes, bytes] = {}
+
+
+class Exchange:
+    """One request and the means to answer it."""
+
+    __slots__ = (
+        "body",
+        "connection",
+        "headers",
+        "keep_alive",
+        "method",
+        "modern",
+        "on_disconnect",
+        "on_writable",
+        "parts",
+        "path",
+        "size",
+        "started",
+        "state",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.method = b""
+        self.path = b""
+        self.headers: dict[bytes, bytes] = _EMPTY
+        self.parts: list[bytes] = []
+        self.body = b""
+        self.size = 0
+        self.keep_alive = True
+        self.modern = True  # HTTP/1.1: chunks may be sent
+        self.started = 0.0
+        self.state = "reading"  # reading | waiting | streaming | answered | gone
+        self.on_disconnect: Callable[[], object] | None = None
+        self.on_writable: Callable[[bool], None] | None = None
+
+    def text(self, name: bytes) -> str | None:
+        """A request header as text; None when it is missing or empty."""
+        value = self.headers.get(name)
+        return value.decode("latin-1").strip() or None if value else None
+
+    def answer(self, status: int, body: bytes, *, kind: bytes = JSON_TYPE, headers: bytes = b"") -> None:
+        """Send a whole answer; `headers` are complete lines."""
+        if self.state != "waiting":
+            return
+        keep = self._keeps()
+        head = b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
+            _STATUS[status],
+            kind,
+            len(body),
+            headers,
+            b"" if keep else b"connection: close\r\n",
+        )
+        self.state = "answered"
+        self.connection.write(head if self.method == b"HEAD" else head + body)
+        self.connection.finished(close=not keep)
+
+    def begin(self, status: int, *, kind: bytes, headers: bytes = b"") -> None:
+        """Send the head of a streamed answer."""
+        if self.state != "waiting":
+            return
+        framing = b"transfer-encoding: chunked\r\n" if self.modern else b""
+        close = b"" if self._keeps() and self.modern else b"connection: close\r\n"
+        self.state = "streaming"
+        self.connection.write(
+            b"%scontent-type: %s\r\ncache-control: no-cache\r\n%s%s%s\r\n"
+            % (_STATUS[status], kind, framing, headers, close)
+        )
+
+    def send(self, data: bytes) -> None:
+        """Send a piece of a streamed answer."""
+        if self.state == "streaming" and data:
+            self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.modern else data)
+
+    def end(self, data: bytes = b"") -> None:
+        """Send the last piece of a streamed answer and its end mark in one write."""
+        if self.state != "streaming":
+            return
+        self.state = "answered"
+        if self.modern:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self.connection.write(data)
+        self.connection.finished(close=not (self._keeps() and self.modern))
+
+    def cut(self, data: bytes = b"") -> None:
+        """Break a streamed answer off without its end mark, so that no client takes it for whole."""
+        self.send(data)
+        self.state = "answered"
+        self.connection.finished(close=True)
+
+    def _keeps(self) -> bool:
+        return self.keep_alive and not self.connection.edge.draining
+
+
+class Edge:
+    """What all connections of one worker share: their handler, their limits and the sweep that enforces times."""
+
+    def __init__(
+        self, handler: Callable[[Exchange], None], *, max_body_bytes: int, max_connections: int = 4096
+    ) -> None:
+        self.handler = handler
+        self.max_body_bytes = max_body_bytes
+        self.max_connections = max_connections
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.refused = 0
+
+    def sweep(self) -> None:
+        """Close what waits too long; called a few times a second."""
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.check(now)
+
+    def drain(self) -> None:
+        """Close idle connections; the others close after their answer."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+
+    def abort(self) -> None:
+        """Cut every connection that is left."""
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection: bytes in, Exchanges to the handler one at a time, bytes out."""
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.transport: Any = None
+        self.parser: Any = None
+        self.reading: Exchange | None = None
+        self.current: Exchange | None = None
+        self.queue: deque[Exchange] = deque()
+        self.deadline = 0.0
+        self.header_bytes = 0
+        self.raw_bytes = -1
+        self.refusal: tuple[int, str, str] | None = None
+        self.lingering = False
+        self.blocked_since = 0.0
+        self.peer = ""
+
+    # transport ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if len(self.edge.connections) >= self.edge.max_connections:
+            self.edge.refused += 1
+            transport.abort()
+            return
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        transport.set_write_buffer_limits(high=262_144)
+        self.edge.connections.add(self)
+        self.deadline = time.monotonic() + IDLE_TIMEOUT_S
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.edge.connections.discard(self)
+        self.queue.clear()
+        self.reading = self.parser = None
+        if (current := self.current) is not None:
+            self.current = None
+            current.state = "gone"
+            if current.on_disconnect is not None:
+                current.on_disconnect()
+
+    def data_received(self, data: bytes) -> None:
+        if self.lingering:
+            return
+        if self.parser is None:
+            self.parser = httptools.HttpRequestParser(self)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse_rest()
+        except httptools.HttpParserError as error:
+            self.refusal = self.refusal or (400, f"not a valid HTTP request: {error}", "bad_http")
+        if self.reading is not None and self.reading.started == 0.0:
+            self._count_raw(len(data))
+        if self.refusal is not None and self.current is None and not self.queue:
+            self._send_refusal()
+        if len(self.queue) >= 1 and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self.blocked_since = time.monotonic()
+        if self.current is not None and self.current.on_writable is not None:
+            self.current.on_writable(False)
+
+    def resume_writing(self) -> None:
+        self.blocked_since = 0.0
+        if self.current is not None and self.current.on_writable is not None:
+            self.current.on_writable(True)
+
+    # httptools ---------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self.header_bytes, self.raw_bytes = 0, -1
+        self.reading = Exchange(self)
+        self.reading.headers = {}
+        self.deadline = time.monotonic() + HEADER_TIMEOUT_S
+
+    def on_url(self, url: bytes) -> None:
+        if self.reading is not None:
+            self.reading.path += url
+            self.header_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self.reading
+        if exchange is None or self.refusal is not None:
+            return
+        self.header_bytes += len(name) + len(value) + 4
+        if self.header_bytes > MAX_HEADER_BYTES or len(exchange.headers) >= MAX_HEADERS:
+            self._too_large_headers()
+            return
+        if exchange.started:
+            return  # a trailer: counted, never used
+        key = name.lower()
+        if key in exchange.headers and key in _SINGLE:
+            self.refusal = (400, f"the header {key.decode('latin-1')} comes twice", "bad_http")
+        exchange.headers[key] = value
+
+    def on_headers_complete(self) -> None:
+        exchange = self.reading
+        if exchange is None or self.refusal is not None:
+            return
+        exchange.method = self.parser.get_method()
+        exchange.modern = self.parser.get_http_version() != "1.0"
+        exchange.keep_alive = self.parser.should_keep_alive()
+        exchange.started = time.monotonic()
+        self.deadline = exchange.started + BODY_TIMEOUT_S
+        self.header_bytes = 0
+        self.refusal = self._objection(exchange)
+        if self.refusal is None and exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.modern:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        exchange = self.reading
+        if exchange is None or self.refusal is not None:
+            return
+        exchange.size += len(data)
+        if exchange.size > self.edge.max_body_bytes:
+            exchange.parts.clear()
+            self.refusal = self._too_large_body()
+            return
+        exchange.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        exchange, self.reading = self.reading, None
+        if exchange is None or self.refusal is not None:
+            return
+        exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
+        exchange.parts = []
+        if self.current is None and not self.queue:
+            self._start(exchange)
+        elif len(self.queue) < MAX_PIPELINED:
+            self.queue.append(exchange)
+        else:
+            self.refusal = (400, f"more than {MAX_PIPELINED} pipelined requests", "too_many_pipelined")
+
+    # answering ---------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Bytes to the client, unless it has gone."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def finished(self, *, close: bool) -> None:
+        """The current exchange is answered: close, or go on with the next."""
+        self.current = None
+        if close:
+            self.queue.clear()
+            self._linger()
+        elif self.queue:
+            following = self.queue.popleft()
+            if not self.queue and not self.transport.is_closing():
+                self.transport.resume_reading()
+            self._start(following)
+        elif self.refusal is not None:
+            self._send_refusal()
+        elif self.reading is None:
+            self.deadline = time.monotonic() + IDLE_TIMEOUT_S
+            if self.edge.draining:
+                self.transport.close()
+
+    def check(self, now: float) -> None:
+        """Close this connection when its time is over."""
+        if self.blocked_since and now - self.blocked_since > SEND_TIMEOUT_S:
+            self.transport.abort()  # the client does not read its answer
+        elif self.current is None and now > self.deadline:
+            if self.reading is None or self.lingering:
+                self.transport.abort()
+            else:
+                self.refusal = (408, "the request did not arrive in time", "request_timeout")
+                self._send_refusal()
+
+    def close_if_idle(self) -> None:
+        """Close when no request is being read or answered."""
+        if self.current is None and self.reading is None and not self.queue:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Cut at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _start(self, exchange: Exchange) -> None:
+        exchange.state = "waiting"
+        exchange.started = time.monotonic()
+        self.current = exchange
+        self.edge.handler(exchange)
+
+    def _count_raw(self, size: int) -> None:
+        """Bytes of headers that the parser still holds back; the piece in which a message began is not counted."""
+        self.raw_bytes = 0 if self.raw_bytes < 0 else self.raw_bytes + size
+        if self.raw_bytes > MAX_HEADER_BYTES:
+            self._too_large_headers()
+
+    def _objection(self, exchange: Exchange) -> tuple[int, str, str] | None:
+        headers = exchange.headers
+        coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+        if coding is not None and (length is not None or coding.strip().lower() != b"chunked" or not exchange.modern):
+            return 400, "a body has either one Content-Length or Transfer-Encoding: chunked", "bad_http"
+        if length is not None and not length.isdigit():
+            return 400, "Content-Length is not a number", "bad_http"
+        if length is not None and int(length) > self.edge.max_body_bytes:
+            return self._too_large_body()
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            return 415, "compressed bodies are not read; send plain JSON", "unsupported_encoding"
+        return None
+
+    def _too_large_body(self) -> tuple[int, str, str]:
+        return (
+            413,
+            f"the body is larger than {self.edge.max_body_bytes} bytes (gateway.max_body_bytes)",
+            "body_too_large",
+        )
+
+    def _too_large_headers(self) -> None:
+        limit = f"{MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines"
+        self.refusal = self.refusal or (431, f"the headers are larger than {limit}", "headers_too_large")
+
+    def _refuse_rest(self) -> None:
+        """The client wishes another protocol: its request is answered in HTTP/1.1, and then the connection ends."""
+        exchange = self.current if not self.queue else self.queue[-1]
+        if exchange is None:
+            self.refusal = self.refusal or (400, "only HTTP/1.1 is spoken here", "bad_http")
+        else:
+            exchange.keep_alive = False
+
+    def _send_refusal(self) -> None:
+        status, message, code = self.refusal or (400, "not a valid HTTP request", "bad_http")
+        self.edge.refused += 1
+        body = error_body(status, message, code=code)
+        head = b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.write(head % (_STATUS[status], len(body)) + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Send what is left, then read and forget for a moment: a reset would destroy the answer on its way."""
+        self.lingering = True
+        self.reading = None
+        self.deadline = time.monotonic() + LINGER_S
+        if self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        self.transport.resume_reading()
+
+
+_SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host", b"authorization", b"content-type"})

@@ -1,0 +1,265 @@
+"""The ingester: from segments into the ledger, each record exactly once. I/O: segment files, the ledger.
+
+A batch and the offset it reached are one transaction, and adding a record twice does nothing: kill -9 at any time loses
+and doubles nothing. Requests of a pass go in before its feedback, so that a feedback finds its request. A segment is
+deleted once its writer has let go of it and all of it is in the ledger; one with damaged frames is kept in
+segments/corrupt, what can be read of it is taken in, and a Finding says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from flyball.errors import CorruptionError
+from flyball.gateway.context import IngestContext
+from flyball.gateway.filing import Filing
+from flyball.gateway.segments import DECODER, Entry, RequestEntry, SegmentReader, TornHeader
+from flyball.records import Finding
+from flyball.records.identity import uuid7
+from flyball.storage import tables
+from flyball.storage.ledger import insert_new
+from flyball.telemetry import log
+
+POLL_S = 0.1
+BATCH = 256
+RETRY_S = 1.0
+CORRUPT = "corrupt"
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one pass did."""
+
+    entries: int = 0
+    damaged: int = 0
+    torn_bytes: int = 0
+    deleted: int = 0
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment file during a pass."""
+
+    path: Path
+    reader: SegmentReader
+    offset: int
+    damaged: int = 0
+    lost: bool = False
+    more: bool = False
+    entries: list[Entry] = field(default_factory=list)
+
+
+def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: False) -> None:
+    """Take segments in until `stop()`; one ingester per folder works, others wait for it."""
+    context.segments_dir.mkdir(parents=True, exist_ok=True)
+    with _only_one(context.segments_dir, stop):
+        filing = Filing(context)
+        while not stop():
+            try:
+                progress = ingest_pass(context, filing)
+            except (SQLAlchemyError, OSError) as error:
+                log.error("the ingester waits %.0f s: %s", RETRY_S, error)
+                time.sleep(RETRY_S)
+                continue
+            if progress.entries == 0:
+                time.sleep(POLL_S)
+
+
+def ingest_once(context: IngestContext) -> int:
+    """Take in all that is there now; how many entries that were."""
+    filing, total = Filing(context), 0
+    while (progress := ingest_pass(context, filing)).entries:
+        total += progress.entries
+    return total
+
+
+def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
+    """One batch of each segment into the ledger, in one transaction; then finished segments are deleted."""
+    progress = Progress()
+    with contextlib.ExitStack() as stack:
+        segments = _open_all(context)
+        for segment in segments:
+            stack.callback(segment.reader.close)
+            _read_batch(segment)
+        pending = [segment for segment in segments if segment.entries or segment.damaged]
+        if pending:
+            with context.ledger.begin() as connection:
+                entries = [entry for segment in pending for entry in segment.entries]
+                filing.file(connection, entries, late_requests=lambda: _requests_written_since(segments))
+                for segment in pending:
+                    _move_offset(context, connection, segment)
+                    if segment.damaged:
+                        _report_damage(context, connection, segment)
+            progress.entries = len(entries)
+        for segment in segments:
+            progress.damaged += segment.damaged
+            _finish(context, segment, progress)
+    return progress
+
+
+def _open_all(context: IngestContext) -> list[Segment]:
+    found = []
+    with context.ledger.read() as connection:
+        rows = connection.execute(select(tables.segments).where(tables.segments.c.project == context.project))
+        offsets = {row.id: row.offset for row in rows}
+    names = sorted(context.segments_dir.glob("*.seg")) if context.segments_dir.is_dir() else []
+    for path in names:
+        try:
+            reader = SegmentReader(path, seal_key=context.project_key.seal_key)
+        except FileNotFoundError:
+            continue
+        except TornHeader:
+            _delete_if_abandoned(path)  # its writer died before the first frame: nothing was acknowledged
+            continue
+        except CorruptionError as error:
+            _set_aside(context, path, str(error))
+            continue
+        found.append(Segment(path=path, reader=reader, offset=offsets.get(path.name, reader.start)))
+    return found
+
+
+def _read_batch(segment: Segment) -> None:
+    for frame in segment.reader.frames(segment.offset):
+        if frame.end < 0:
+            segment.damaged += 1
+            segment.lost = True
+            return
+        segment.offset = frame.end
+        entry = _decoded(frame.plain)
+        if entry is None:
+            segment.damaged += 1
+        else:
+            segment.entries.append(entry)
+        if len(segment.entries) >= BATCH:
+            segment.more = True
+            return
+
+
+def _decoded(plain: bytes | None) -> Entry | None:
+    if plain is None:
+        return None
+    try:
+        entry: Entry = DECODER.decode(plain)
+    except msgspec.MsgspecError as error:
+        log.error("an entry of a segment is not readable: %s", error)
+        return None
+    return entry
+
+
+def _requests_written_since(segments: list[Segment]) -> Iterator[RequestEntry]:
+    """Requests behind the batches: for a feedback that was read before the request it speaks of."""
+    for segment in segments:
+        if not segment.lost:
+            for frame in segment.reader.frames(segment.offset):
+                entry = _decoded(frame.plain) if frame.end >= 0 else None
+                if isinstance(entry, RequestEntry):
+                    yield entry
+
+
+def _move_offset(context: IngestContext, connection: Any, segment: Segment) -> None:
+    row = {"id": segment.path.name, "project": context.project, "offset": segment.offset}
+    if not insert_new(connection, tables.segments, row):
+        column = tables.segments.c
+        connection.execute(
+            update(tables.segments).where(column.id == segment.path.name).values({"offset": segment.offset})
+        )
+
+
+def _finish(context: IngestContext, segment: Segment, progress: Progress) -> None:
+    """Delete a segment that holds nothing more, once its writer has let go of it."""
+    if segment.more:
+        return
+    with segment.path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        size = os.fstat(file.fileno()).st_size
+        if not segment.lost and next(segment.reader.frames(segment.offset), None) is not None:
+            return  # its last frames came after the batch was read
+        if size > segment.offset and not segment.lost:
+            log.warning("%s ends in %d bytes of a torn frame", segment.path.name, size - segment.offset)
+            progress.torn_bytes += size - segment.offset
+        if segment.damaged or _was_damaged(context, segment):
+            _keep(segment.path)
+        else:
+            segment.path.unlink()  # before its row: the other way round a crash between would take it in anew
+        with context.ledger.begin() as connection:
+            connection.execute(delete(tables.segments).where(tables.segments.c.id == segment.path.name))
+        progress.deleted += 1
+
+
+def _was_damaged(context: IngestContext, segment: Segment) -> bool:
+    marker = segment.path.with_suffix(".damaged")
+    return marker.exists()
+
+
+def _report_damage(context: IngestContext, connection: Any, segment: Segment) -> None:
+    segment.path.with_suffix(".damaged").touch()
+    log.error("%d frames of %s are damaged", segment.damaged, segment.path.name)
+    context.ledger.append(
+        _finding(context, segment.path.name, segment.damaged, "frames of it could not be read"), connection=connection
+    )
+
+
+def _set_aside(context: IngestContext, path: Path, reason: str) -> None:
+    log.error("%s is set aside: %s", path.name, reason)
+    _keep(path)
+    context.ledger.append(_finding(context, path.name, 1, reason))
+
+
+def _keep(path: Path) -> None:
+    aside = path.parent / CORRUPT
+    aside.mkdir(exist_ok=True)
+    path.replace(aside / path.name)
+    path.with_suffix(".damaged").unlink(missing_ok=True)
+
+
+def _finding(context: IngestContext, name: str, count: int, reason: str) -> Finding:
+    return Finding(
+        id=uuid7(),
+        project=context.project,
+        kind="recording",
+        severity="critical",
+        route="",
+        release=None,
+        measure="damaged_segment",
+        value=float(count),
+        reference=0.0,
+        evidence={"segment": name, "reason": reason},
+        first_seq=0,
+        last_seq=0,
+        examples=(),
+        explanation=f"the segment {name} is damaged ({reason}); it is kept in segments/{CORRUPT}",
+    )
+
+
+def _delete_if_abandoned(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - path.stat().st_mtime > 5:  # not one that is just being made
+            path.unlink()
+
+
+@contextmanager
+def _only_one(folder: Path, stop: Callable[[], bool]) -> Iterator[None]:
+    with (folder / ".ingester.lock").open("w") as file:
+        while not stop():
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(POLL_S)
+        yield

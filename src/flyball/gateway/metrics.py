@@ -1,0 +1,115 @@
+"""Counters, gauges and histograms of one worker, as Prometheus text (version 0.0.4)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+Labels = tuple[str, ...]
+
+
+class Counter:
+    """A number per combination of labels that only grows."""
+
+    kind = "counter"
+
+    def __init__(self, name: str, text: str, labels: Labels = ()) -> None:
+        self.name, self.text, self.labels = name, text, labels
+        self.values: dict[Labels, float] = {} if labels else {(): 0.0}
+
+    def add(self, *labels: str, by: float = 1.0) -> None:
+        """Add `by` to the number of these labels."""
+        self.values[labels] = self.values.get(labels, 0.0) + by
+
+    def lines(self, fixed: str) -> list[str]:
+        """Its samples."""
+        return [f"{self.name}{_labels(self.labels, key, fixed)} {value:g}" for key, value in self.values.items()]
+
+
+class Gauge:
+    """A number that is asked for when somebody looks."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, text: str, read: Callable[[], dict[Labels, float]], labels: Labels = ()) -> None:
+        self.name, self.text, self.labels, self.read = name, text, labels, read
+
+    def lines(self, fixed: str) -> list[str]:
+        """Its samples."""
+        return [f"{self.name}{_labels(self.labels, key, fixed)} {value:g}" for key, value in self.read().items()]
+
+
+class Histogram:
+    """How often a time in seconds fell into each bucket."""
+
+    kind = "histogram"
+
+    def __init__(self, name: str, text: str, labels: Labels = (), buckets: tuple[float, ...] = SECONDS) -> None:
+        self.name, self.text, self.labels, self.buckets = name, text, labels, buckets
+        self.values: dict[Labels, list[float]] = {}
+
+    def observe(self, seconds: float, *labels: str) -> None:
+        """Count one time."""
+        row = self.values.get(labels)
+        if row is None:
+            row = self.values[labels] = [0.0] * (len(self.buckets) + 2)
+        row[bisect_left(self.buckets, seconds)] += 1
+        row[-1] += seconds
+
+    def lines(self, fixed: str) -> list[str]:
+        """Its samples: cumulative buckets, sum and count."""
+        out = []
+        for key, row in self.values.items():
+            total = 0.0
+            for bound, count in zip((*self.buckets, "+Inf"), row[:-1], strict=True):
+                total += count
+                labels = _labels((*self.labels, "le"), (*key, str(bound)), fixed)
+                out.append(f"{self.name}_bucket{labels} {total:g}")
+            plain = _labels(self.labels, key, fixed)
+            out += [f"{self.name}_sum{plain} {row[-1]:.9g}", f"{self.name}_count{plain} {total:g}"]
+        return out
+
+
+class Metrics:
+    """All numbers of one gateway worker."""
+
+    def __init__(self, worker: int) -> None:
+        self.fixed = f'worker="{worker}"'
+        arm = ("route", "release", "variant")
+        self.requests = Counter("flyball_gateway_requests_total", "Answered requests.", (*arm, "outcome", "status"))
+        self.seconds = Histogram("flyball_gateway_request_seconds", "From request to last byte.", arm)
+        self.first_token = Histogram("flyball_gateway_first_token_seconds", "From request to first event.", arm)
+        self.queue = Histogram("flyball_gateway_queue_seconds", "Wait for a free slot of an engine.", arm)
+        self.tokens = Counter("flyball_gateway_tokens_total", "Tokens.", (*arm, "kind"))
+        self.cost = Counter("flyball_gateway_cost_usd_total", "Cost of answers in US dollars.", arm)
+        self.refused = Counter("flyball_gateway_refused_total", "Requests refused before any engine.", ("code",))
+        self.retries = Counter("flyball_gateway_retries_total", "Further attempts.", ("route", "reason"))
+        self.fallbacks = Counter("flyball_gateway_fallbacks_total", "Answered by the live arm instead.", arm)
+        self.ejections = Counter("flyball_gateway_ejections_total", "Endpoints put aside.", ("endpoint",))
+        self.recorded = Counter("flyball_gateway_recorded_total", "Records written to segments.", ("kind",))
+        self.lost = Counter("flyball_gateway_recording_failures_total", "Records that could not be written.", ("kind",))
+        self.errors = Counter("flyball_gateway_internal_errors_total", "Our own bugs.")
+        self.reloads = Counter("flyball_gateway_reloads_total", "Re-read files and keys.", ("what", "result"))
+        self.gauges: list[Gauge] = []
+
+    def text(self) -> bytes:
+        """The page that Prometheus reads."""
+        out: list[str] = []
+        families: list[Counter | Histogram | Gauge] = [
+            value for value in vars(self).values() if isinstance(value, Counter | Histogram)
+        ]
+        for family in [*families, *self.gauges]:
+            out += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
+            out += family.lines(self.fixed)
+        return ("\n".join(out) + "\n").encode()
+
+
+def _labels(names: Labels, values: Labels, fixed: str) -> str:
+    pairs = [f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True)]
+    return "{" + ",".join([*pairs, fixed]) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,245 @@
+"""The segment writer: every answer is on disk, sealed, before its last byte is sent. I/O: appends to segment files.
+
+`append` writes at once (it survives kill -9 of this process); one thread makes it durable with fdatasync within 100
+ms, many appends at a time (group commit). A writer holds a lock on its open segment, by which the ingester knows
+whether it still lives. Segments rotate by size and age; when those on disk reach their bound, or the disk is full,
+`append` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from flyball.errors import EnvironmentMissing
+from flyball.gateway.segments import ENCODER, Entry, SealedWriter
+from flyball.records.identity import uuid7
+from flyball.telemetry import log
+
+SYNC_INTERVAL_S = 0.05
+RETRY_S = 1.0
+MEASURE_EVERY_BYTES = 1_048_576
+
+
+class RecordingFailed(EnvironmentMissing):
+    """A record could not be written: the disk is full, not writable, or the bound on segments is reached."""
+
+    code = "recording_failed"
+
+
+class SegmentWriter:
+    """Appends entries of one worker to segments in `folder`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        worker: int,
+        project: str,
+        seal_key: bytes,
+        max_disk_bytes: int = 512 * 1024 * 1024,
+        rotate_bytes: int = 16 * 1024 * 1024,
+        rotate_s: float = 10.0,
+    ) -> None:
+        self.folder, self.worker, self.project = folder, worker, project
+        self._seal_key = seal_key
+        self._max_disk = max_disk_bytes
+        self._rotate_bytes, self._rotate_s = min(rotate_bytes, max(max_disk_bytes // 4, 4096)), rotate_s
+        self._segment: SealedWriter | None = None
+        self._fd = -1
+        self._size = 0
+        self._opened = 0.0
+        self._unmeasured = MEASURE_EVERY_BYTES
+        self._on_disk = 0
+        self.failed_at = 0.0
+        self.failure = ""
+        self.written = 0
+        self._sync = _Syncer(folder)
+
+    def append(self, entry: Entry) -> int:
+        """Write one entry; its number, for `durable`. RecordingFailed when that is impossible."""
+        plain = ENCODER.encode(entry)
+        try:
+            if self._segment is None or self._sync.broken or self._due(len(plain)):
+                self._rotate()
+            self._write(self._segment.frame(plain) if self._segment else b"")
+        except (OSError, RecordingFailed) as error:
+            self._abandon(error)
+            raise RecordingFailed(
+                f"recording failed: {self.failure}", cure="free disk space, or start the ingester that empties segments"
+            ) from error
+        self.failed_at = 0.0
+        self.written += 1
+        self._sync.dirty(self._fd, self.written)
+        return self.written
+
+    def durable(self, number: int, then: Callable[[bool], None]) -> None:
+        """Call `then(True)`, from the writing thread, once entry `number` is on disk; `then(False)` if it cannot be."""
+        self._sync.wait(number, then)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last append failed a moment ago."""
+        return self.failed_at > 0 and time.monotonic() - self.failed_at < RETRY_S
+
+    def tick(self) -> None:
+        """Close a segment that is old enough, so that the ingester can delete it; called about once a second."""
+        if self._segment is not None and time.monotonic() - self._opened > self._rotate_s:
+            self._close_segment()
+
+    def close(self) -> None:
+        """Make all durable and stop the thread."""
+        self._close_segment()
+        self._sync.stop()
+
+    def _due(self, size: int) -> bool:
+        return self._size + size > self._rotate_bytes or time.monotonic() - self._opened > self._rotate_s
+
+    def _write(self, frame: bytes) -> None:
+        self._unmeasured += len(frame)
+        if self._unmeasured >= MEASURE_EVERY_BYTES or self._on_disk + self._unmeasured > self._max_disk:
+            self._on_disk, self._unmeasured = _disk_bytes(self.folder), len(frame)
+        if self._on_disk + self._unmeasured > self._max_disk:
+            raise RecordingFailed(f"{self._on_disk} bytes of segments wait for the ingester (recording.max_disk_mb)")
+        if os.write(self._fd, frame) != len(frame):
+            raise OSError(28, "no space left on device")
+        self._size += len(frame)
+
+    def _rotate(self) -> None:
+        self._close_segment()
+        self._sync.broken = False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        identifier = f"{uuid7()}-{self.worker}.seg"
+        segment = SealedWriter(
+            identifier=identifier,
+            project=self.project,
+            created_ms=time.time_ns() // 1_000_000,
+            seal_key=self._seal_key,
+        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self.folder / identifier, flags, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        self._segment, self._size, self._opened = segment, 0, time.monotonic()
+        self._write(segment.header)
+
+    def _abandon(self, error: Exception) -> None:
+        """Leave a segment whose last write failed: what stands before the torn frame stays good."""
+        if not self.failing:
+            log.error("recording failed: %s", error)
+        self.failed_at, self.failure = time.monotonic(), str(error)
+        with contextlib.suppress(OSError):
+            if self._fd >= 0:
+                os.ftruncate(self._fd, self._size)
+        self._close_segment()
+
+    def _close_segment(self) -> None:
+        if self._fd >= 0:
+            self._sync.retire(self._fd)
+        self._segment, self._fd = None, -1
+
+
+class _Syncer:
+    """The thread that makes appended entries durable, in groups."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._changed = threading.Condition()
+        self._head = (-1, 0)  # the open file and the last entry's number: one value, so that both are seen together
+        self._synced = 0
+        self.broken = False
+        self._retired: list[int] = []
+        self._waiting: list[tuple[int, Callable[[bool], None]]] = []
+        self._stopping = False
+        self._asleep = True
+        self._known = -1
+        self._thread = threading.Thread(target=self._run, name="flyball-sync", daemon=True)
+        self._thread.start()
+
+    def dirty(self, fd: int, written: int) -> None:
+        """Entries up to `written` are in the files, the last of them in `fd`."""
+        self._head = (fd, written)
+        if self._asleep:  # set before the thread looks at _head for the last time, so that no wake-up is missed
+            with self._changed:
+                self._changed.notify()
+
+    def wait(self, number: int, then: Callable[[bool], None]) -> None:
+        """Ask to be told; makes the thread hurry."""
+        with self._changed:
+            self._waiting.append((number, then))
+            self._changed.notify()
+
+    def retire(self, fd: int) -> None:
+        """No more will be appended to `fd`: make it durable and close it."""
+        with self._changed:
+            self._retired.append(fd)
+            self._head = (-1, self._head[1])
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Finish all that is waiting."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._asleep = True
+                while not (self._stopping or self._waiting or self._retired or self._head[1] > self._synced):
+                    self._changed.wait()
+                self._asleep = False
+                if not (self._waiting or self._retired or self._stopping):
+                    self._changed.wait(SYNC_INTERVAL_S)  # gather a group, unless somebody waits
+                fd, written = self._head
+                retired, self._retired = self._retired, []
+                stopping = self._stopping
+            good = self._make_durable(retired, fd)
+            with self._changed:
+                self._synced = written
+                told = [item for item in self._waiting if item[0] <= written]
+                self._waiting = [item for item in self._waiting if item[0] > written]
+            self.broken = self.broken or not good
+            for _number, then in told:
+                then(good)
+            if stopping and not self._retired:
+                return
+
+    def _make_durable(self, retired: list[int], fd: int) -> bool:
+        good = True
+        for descriptor in (*retired, fd):
+            if descriptor < 0:
+                continue
+            try:
+                os.fdatasync(descriptor)
+                self._sync_folder(descriptor)
+            except OSError as error:
+                log.error("fdatasync of a segment failed: %s", error)
+                good = False
+        for descriptor in retired:
+            os.close(descriptor)
+            self._known = -1  # the number may come back as another file's
+        return good
+
+    def _sync_folder(self, fd: int) -> None:
+        """A new file's name must survive a power cut too."""
+        if fd != self._known:
+            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+            self._known = fd
+
+
+def _disk_bytes(folder: Path) -> int:
+    total = 0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # the ingester has just deleted it
+            total += entry.stat().st_size if entry.is_file() else 0
+    return total

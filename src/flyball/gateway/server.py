@@ -1,0 +1,278 @@
+"""One gateway worker: the listening socket, the paths, reloads, drain. I/O: sockets, signals.
+
+Several workers may listen on one port (SO_REUSEPORT); each has its own connections, segments and numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+import uvloop
+
+from flyball.cost.budgets import BudgetKeeper
+from flyball.errors import EnvironmentMissing
+from flyball.gateway.access import Access, is_loopback
+from flyball.gateway.answering import answer, refuse
+from flyball.gateway.asking import Kind
+from flyball.gateway.balancing import Balancer
+from flyball.gateway.context import GatewayContext
+from flyball.gateway.edge import Connection, Edge, Exchange
+from flyball.gateway.envelope import HttpRefusal, error_body
+from flyball.gateway.feedback import take_feedback
+from flyball.gateway.limits import Limits
+from flyball.gateway.metrics import Gauge, Metrics
+from flyball.gateway.recording import SegmentWriter
+from flyball.gateway.routing import Routes
+from flyball.gateway.state import WorkerState
+from flyball.records.identity import uuid7
+from flyball.security.principals import may_use
+from flyball.telemetry import log
+
+BUSY_TICK_S = 0.05
+IDLE_TICK_S = 0.1
+_COMPLETIONS: dict[bytes, Kind] = {
+    b"/v1/chat/completions": "chat",
+    b"/v1/completions": "completion",
+    b"/v1/embeddings": "embedding",
+}
+_GET = (b"GET", b"HEAD")
+
+
+def run_gateway(context: GatewayContext, *, worker: int, on_ready: Callable[[int], None] = lambda _port: None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; `on_ready` is told the port."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(context, worker, on_ready))
+
+
+async def _run(context: GatewayContext, worker: int, on_ready: Callable[[int], None]) -> None:
+    gateway = Gateway(context, worker=worker)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    on_ready(await gateway.start())
+    gc.collect()
+    gc.freeze()  # what start-up made stays: no need to look at it again
+    await stopped.wait()
+    await gateway.stop()
+
+
+class Gateway:
+    """A worker that can be started and stopped inside a running loop."""
+
+    def __init__(self, context: GatewayContext, *, worker: int) -> None:
+        config = context.config
+        metrics = Metrics(worker)
+        access = Access(context.ledger, loopback=is_loopback(config.host))
+        access.check_binding(config.host)
+        budgets = BudgetKeeper(context.ledger, worker=uuid7())
+        self.state = WorkerState(
+            context=context,
+            routes=Routes(path=context.routes_path, table=context.static_routes),
+            balancer=Balancer(
+                connect_timeout_s=config.connect_timeout_s, secrets=context.secrets, on_eject=metrics.ejections.add
+            ),
+            access=access,
+            limits=Limits(budgets, workers=config.workers),
+            writer=SegmentWriter(
+                context.segments_dir,
+                worker=worker,
+                project=context.project,
+                seal_key=context.project_key.seal_key,
+                max_disk_bytes=config.recording.max_disk_mb * 1_048_576 // config.workers,
+            ),
+            metrics=metrics,
+            mac_key=context.project_key.mac_key,
+            row_key=context.project_key.row_key,
+        )
+        self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes)
+        self._server: asyncio.Server | None = None
+        self._ticks = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._add_gauges()
+
+    async def start(self) -> int:
+        """Listen; the port."""
+        loop = asyncio.get_running_loop()
+        config = self.state.context.config
+        self.state.routes.reload()
+        if self.state.routes.table is not None:
+            self.state.balancer.install(self.state.routes.table)
+        listener = _listener(config.host, config.port)
+        self._server = await loop.create_server(lambda: Connection(self.edge), sock=listener, backlog=2048)
+        self.state.access.start(lambda good: self.state.metrics.reloads.add("keys", "ok" if good else "failed"))
+        self._tick()
+        port: int = listener.getsockname()[1]
+        log.info("gateway worker listens on %s:%d", config.host, port)
+        return port
+
+    async def stop(self) -> None:
+        """Accept no more, finish what is in flight within drain_s, cut the rest, make everything durable."""
+        self.state.draining = True
+        if self._server is not None:
+            self._server.close()
+        self.edge.drain()
+        end = time.monotonic() + self.state.context.config.drain_s
+        while self.state.tasks and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+        for task in list(self.state.tasks):
+            task.cancel()
+        if self.state.tasks:
+            await asyncio.wait(set(self.state.tasks), timeout=1.0)
+        await asyncio.sleep(0)  # let the last writes leave
+        if self._timer is not None:
+            self._timer.cancel()
+        self.edge.abort()
+        self.state.balancer.close()
+        self.state.access.stop()
+        self.state.limits.budgets.close()
+        self.state.writer.close()
+
+    # requests ----------------------------------------------------------------------------------------------------
+
+    def _handle(self, exchange: Exchange) -> None:
+        path = exchange.path.partition(b"?")[0]
+        kind = _COMPLETIONS.get(path)
+        if kind is not None and exchange.method == b"POST":
+            self._begin(exchange, answer(self.state, exchange, kind))
+        elif path == b"/v1/feedback" and exchange.method == b"POST":
+            self._begin(exchange, self._guarded(exchange))
+        else:
+            try:
+                self._at_once(exchange, path)
+            except HttpRefusal as refusal:
+                refuse(exchange, refusal)
+
+    def _begin(self, exchange: Exchange, course: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(course)
+        exchange.on_disconnect = task.cancel
+        self.state.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.state.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a request ended in an error of ours", exc_info=error)
+            self.state.metrics.errors.add()
+
+    async def _guarded(self, exchange: Exchange) -> None:
+        try:
+            await take_feedback(self.state, exchange)
+        except HttpRefusal as refusal:
+            self.state.metrics.refused.add(refusal.code)
+            refuse(exchange, refusal)
+
+    def _at_once(self, exchange: Exchange, path: bytes) -> None:
+        """Answers that need no engine."""
+        if path in _COMPLETIONS or path == b"/v1/feedback":
+            raise HttpRefusal(
+                405, "only POST is answered here", code="method_not_allowed", headers=(("allow", "POST"),)
+            )
+        known = path in (b"/healthz", b"/readyz", b"/metrics", b"/v1/models") or path.startswith(b"/v1/models/")
+        if not known:
+            raise HttpRefusal(404, "no such path; see /v1/models, /v1/chat/completions", code="not_found")
+        if exchange.method not in _GET:
+            raise HttpRefusal(405, "only GET is answered here", code="method_not_allowed", headers=(("allow", "GET"),))
+        if path == b"/healthz":
+            exchange.answer(200, b'{"status":"ok"}')
+        elif path == b"/readyz":
+            self._ready(exchange)
+        elif path == b"/metrics":
+            exchange.answer(200, self.state.metrics.text(), kind=b"text/plain; version=0.0.4; charset=utf-8")
+        else:
+            self._models(exchange, path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1"))
+
+    def _ready(self, exchange: Exchange) -> None:
+        """Ready is: not draining, and every route has a live engine that is not put aside."""
+        state = self.state
+        waiting = [
+            name
+            for name, view in state.routes.views.items()
+            if view.live is None or not state.balancer.ready(view.live)
+        ]
+        if state.draining or waiting or not state.routes.views:
+            reason = "draining" if state.draining else f"no engine for: {', '.join(waiting) or 'any route'}"
+            exchange.answer(503, error_body(503, reason, code="not_ready"))
+        else:
+            exchange.answer(200, b'{"status":"ready"}')
+
+    def _models(self, exchange: Exchange, wanted: str) -> None:
+        principal = self.state.access.principal(exchange)
+        if wanted:
+            name = self.state.routes.find(wanted).route.name
+            exchange.answer(200, msgspec.json.encode(self._model(name)))
+            return
+        names = [name for name in self.state.routes.names() if may_use(principal, name)]
+        exchange.answer(200, msgspec.json.encode({"object": "list", "data": [self._model(name) for name in names]}))
+
+    def _model(self, name: str) -> dict[str, object]:
+        return {"id": name, "object": "model", "created": 0, "owned_by": self.state.context.project}
+
+    # time --------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Time-outs, reloads and rotation; a bug here must not stop the clock."""
+        self._timer = asyncio.get_running_loop().call_later(
+            BUSY_TICK_S if self.state.tasks else IDLE_TICK_S, self._tick
+        )
+        try:
+            self._ticks += 1
+            self.state.balancer.sweep()
+            if self._ticks % 2 == 0 or not self.state.tasks:
+                self._reload()
+            if self._ticks % 10 == 0:
+                self.edge.sweep()
+                self.state.writer.tick()
+        except Exception:  # noqa: BLE001 - the edge of the clock
+            log.exception("the gateway's clock stumbled")
+            self.state.metrics.errors.add()
+
+    def _reload(self) -> None:
+        if self.state.routes.reload() and self.state.routes.table is not None:
+            self.state.balancer.install(self.state.routes.table)
+            self.state.metrics.reloads.add("routes", "ok")
+
+    def _add_gauges(self) -> None:
+        state = self.state
+
+        def queues() -> dict[tuple[str, ...], float]:
+            return {(key,): float(queue.length) for key, queue in state.balancer.queues.items()}
+
+        state.metrics.gauges += [
+            Gauge("flyball_gateway_in_flight", "Requests being answered.", lambda: {(): float(len(state.tasks))}),
+            Gauge("flyball_gateway_connections", "Open connections.", lambda: {(): float(len(self.edge.connections))}),
+            Gauge("flyball_gateway_waiting", "Requests waiting for a slot.", queues, ("arm",)),
+            Gauge("flyball_gateway_bad_http_total", "Connections refused.", lambda: {(): float(self.edge.refused)}),
+            Gauge(
+                "flyball_gateway_recording_failing",
+                "Whether the last record could not be written.",
+                lambda: {(): float(state.writer.failed_at > 0)},
+            ),
+        ]
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise EnvironmentMissing(
+            f"the gateway cannot listen on {host}:{port}: {error.strerror}",
+            cure="stop what holds that port, or set gateway.port in flyball.yaml",
+        ) from error
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it on Linux
+    listener.setblocking(False)
+    return listener

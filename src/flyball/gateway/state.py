@@ -1,0 +1,71 @@
+"""What the handlers of one worker share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from flyball.gateway.access import Access
+from flyball.gateway.balancing import Balancer
+from flyball.gateway.context import GatewayContext
+from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.limits import Limits
+from flyball.gateway.metrics import Metrics
+from flyball.gateway.recording import RecordingFailed, SegmentWriter
+from flyball.gateway.routing import Routes
+from flyball.gateway.segments import Entry
+from flyball.telemetry import log
+
+RECORDING_FAILED = b"x-flyball-recording: failed\r\n"
+
+
+@dataclass(slots=True)
+class WorkerState:
+    """One worker's routes, engines, limits, recorder and numbers."""
+
+    context: GatewayContext
+    routes: Routes
+    balancer: Balancer
+    access: Access
+    limits: Limits
+    writer: SegmentWriter
+    metrics: Metrics
+    mac_key: bytes
+    row_key: bytes
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    mirrors: int = 0
+    draining: bool = False
+
+    def record(self, entry: Entry, kind: str) -> bool:
+        """Write an entry to the segment; False, counted and logged, when that is impossible."""
+        try:
+            self.writer.append(entry)
+        except RecordingFailed:
+            self.metrics.lost.add(kind)
+            return False
+        except Exception:  # noqa: BLE001 - what cannot be written must not take the answer with it
+            log.exception("an entry could not be encoded")
+            self.metrics.lost.add(kind)
+            return False
+        self.metrics.recorded.add(kind)
+        return True
+
+    @property
+    def refuses_unrecorded(self) -> bool:
+        """Whether an answer that cannot be recorded must not be given."""
+        return self.context.config.recording.on_failure == "refuse"
+
+    def check_recording(self) -> None:
+        """503 before any work, where recording has just failed and must not."""
+        if self.refuses_unrecorded and self.writer.failing:
+            raise unrecorded()
+
+
+def unrecorded() -> HttpRefusal:
+    """503: the project wants no answer that is not recorded."""
+    return HttpRefusal(
+        503,
+        "the request cannot be recorded, and recording.on_failure is refuse; free disk space",
+        code="recording_failed",
+        headers=(("retry-after", "5"), ("x-flyball-recording", "failed")),
+    )

@@ -1,0 +1,183 @@
+"""What an engine's answer says: text, finish reason, token counts; and its `model` replaced by the route's name.
+
+Events are looked at, not rebuilt: the bytes go on as they came, except that the model's name is replaced in place. That
+is safe on bytes: inside a JSON string its quotes would be escaped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+NO_DATA = msgspec.Raw(b"")
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    message: _Message | None = None
+    delta: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Chunk(msgspec.Struct):
+    """The parts of an answer or of one event that the gateway reads."""
+
+    model: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+    data: msgspec.Raw = NO_DATA
+
+
+_DECODER = msgspec.json.Decoder(Chunk)
+
+
+class Tally:
+    """Gathers an answer, whole or event by event; whatever is not understood is passed on and not counted."""
+
+    __slots__ = ("calls", "deltas", "error", "finish_reason", "model", "prompt_tokens", "reported", "said", "texts")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.texts: dict[int, list[str]] = {}
+        self.calls: dict[tuple[int, int], dict[str, Any]] = {}
+        self.deltas = 0
+        self.finish_reason: str | None = None
+        self.prompt_tokens = 0
+        self.reported: int | None = None  # completion tokens as the engine counts them
+        self.error: str | None = None
+        self.said = False  # the engine has said [DONE]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the engine came to an end of its own."""
+        return self.error is None and (self.said or self.finish_reason is not None)
+
+    @property
+    def completion_tokens(self) -> int:
+        """As reported, else one per event with text: what an aborted stream is charged."""
+        return self.deltas if self.reported is None else self.reported
+
+    @property
+    def answer(self) -> str:
+        """The text of the first choice."""
+        return "".join(self.texts.get(0, ()))
+
+    @property
+    def choices(self) -> list[dict[str, Any]] | None:
+        """Every choice, where there is more to say than one text."""
+        if not self.calls and len(self.texts) < 2:
+            return None
+        indexes = sorted({*self.texts, *(index for index, _ in self.calls)})
+        return [
+            {
+                "content": "".join(self.texts.get(index, ())),
+                "tool_calls": [call for (owner, _), call in sorted(self.calls.items()) if owner == index],
+            }
+            for index in indexes
+        ]
+
+    def event(self, event: bytes, *, wants_usage: bool) -> bytes | None:
+        """One event as the client gets it; None when it is the token count that the client did not ask for."""
+        payload = _payload(event)
+        if payload is None:
+            return event
+        if payload == b"[DONE]":
+            self.said = True
+            return event
+        chunk = decoded(payload)
+        if chunk is None:
+            return event
+        if chunk.error is not None:
+            self.error = _words(chunk.error)
+        self._count(chunk)
+        if chunk.usage is not None and not chunk.choices and not wants_usage:
+            return None
+        return self.renamed(event, chunk.model)
+
+    def whole(self, body: bytes) -> Chunk | None:
+        """A plain answer; None when it is not one."""
+        chunk = decoded(body)
+        if chunk is not None:
+            self._count(chunk)
+        return chunk
+
+    def renamed(self, data: bytes, found: str | None) -> bytes:
+        """`data` with the route's name for the engine's."""
+        if found is None or found == self.model:
+            return data
+        new = b'"model":' + msgspec.json.encode(self.model)
+        name = msgspec.json.encode(found)
+        for old in (b'"model":' + name, b'"model": ' + name):
+            if old in data:
+                return data.replace(old, new)
+        return data
+
+    def _count(self, chunk: Chunk) -> None:
+        if chunk.usage is not None:
+            self.prompt_tokens = max(chunk.usage.prompt_tokens, 0)
+            self.reported = max(chunk.usage.completion_tokens, 0)
+        for choice in chunk.choices or ():
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+            message = choice.delta or choice.message
+            text = choice.text if message is None else message.content or message.refusal
+            if text:
+                self.deltas += 1
+                self.texts.setdefault(choice.index, []).append(text if isinstance(text, str) else str(text))
+            if message is not None and message.tool_calls:
+                self.deltas += 1
+                self._merge(choice.index, message.tool_calls)
+
+    def _merge(self, index: int, calls: list[_ToolCall]) -> None:
+        for position, call in enumerate(calls):
+            place = (index, call.index or position)
+            merged = self.calls.setdefault(place, {"id": call.id, "name": "", "arguments": ""})
+            if call.function is not None:
+                merged["name"] += call.function.name or ""
+                merged["arguments"] += call.function.arguments or ""
+
+
+def decoded(payload: bytes) -> Chunk | None:
+    """The parts that are read; None when it is not such JSON."""
+    try:
+        return _DECODER.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _payload(event: bytes) -> bytes | None:
+    """The data of an event; None for comments and events without data."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    lines = [line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _words(error: Any) -> str:
+    message = error.get("message") if isinstance(error, dict) else error
+    return str(message)[:300]

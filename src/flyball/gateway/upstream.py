@@ -1,0 +1,352 @@
+"""The upstream client: one keep-alive connection pool per endpoint, one call per connection. I/O: sockets.
+
+Written for the hot path: no buffers but the answer itself, one future per plain answer and two per stream. An engine
+may be slow, chunked, truncated, lying or hanging; each of those ends as an UpstreamFailure that says whether any byte
+came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
+
+from flyball.storage.routing import Endpoint
+
+IDLE_S = 3.0  # engines close idle connections after 5 s; a little earlier is safe
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_HEADER_BYTES = 65_536
+DRAIN_S = 1.0
+_DONE = b"data: [DONE]"
+
+
+class UpstreamFailure(Exception):
+    """An endpoint failed. `stale`: a pooled connection was closed before any byte; `kind` names the failure."""
+
+    def __init__(self, kind: str, message: str, *, stale: bool = False) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.stale = stale
+
+
+class Call:
+    """One request to an engine and its answer, as it comes in."""
+
+    __slots__ = (
+        "body",
+        "buffer",
+        "client",
+        "connection",
+        "content_type",
+        "deadline",
+        "deadline_kind",
+        "ended",
+        "events",
+        "failure",
+        "on_events",
+        "parts",
+        "size",
+        "stall_s",
+        "status",
+        "stream",
+        "touched",
+        "waiter",
+    )
+
+    def __init__(self, client: EndpointClient, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = client
+        self.connection: UpstreamConnection | None = None
+        self.status = 0
+        self.content_type = b""
+        self.stream = False  # a 200 with server-sent events
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.body = b""
+        self.buffer = b""
+        self.events: list[bytes] = []
+        self.on_events: Callable[[list[bytes]], None] | None = None
+        self.ended = False
+        self.failure: UpstreamFailure | None = None
+        self.touched = False  # a byte of the answer came
+        self.deadline = 0.0
+        self.deadline_kind = ""
+        self.stall_s = 15.0
+        self.waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(self) -> None:
+        """Let whoever waits go on."""
+        if not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def cancel(self) -> None:
+        """Stop the engine's work at once: the connection is cut. Nothing happens when the answer is whole."""
+        if not self.ended:
+            self.ended = True
+            self._cut()
+
+    def fail(self, kind: str, message: str, *, stale: bool = False) -> None:
+        """End with a failure; the connection is cut."""
+        if not self.ended:
+            self.ended = True
+            self.failure = UpstreamFailure(kind, message, stale=stale)
+            self._cut()
+            self.wake()
+
+    def complete(self) -> None:
+        """The answer is whole. A connection that has not said so itself gets a moment to."""
+        if self.ended:
+            return
+        self.ended = True
+        self.client.calls.discard(self)
+        if not self.stream:
+            self.body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+            self.parts = []
+        if self.connection is not None:
+            self.client.ending[self.connection] = time.monotonic() + DRAIN_S
+        self.wake()
+
+    def limit(self, kind: str, deadline: float) -> None:
+        """Fail with `kind` when the call has neither ended nor been extended by `deadline`."""
+        self.deadline, self.deadline_kind = deadline, kind
+
+    def pause(self, writable: bool) -> None:
+        """Let the engine wait while the client is slow; that is no stall of the engine."""
+        if self.connection is None:
+            return
+        if writable:
+            self.deadline = time.monotonic() + self.stall_s
+            self.connection.transport.resume_reading()
+        else:
+            self.deadline = 0.0
+            self.connection.transport.pause_reading()
+
+    def _cut(self) -> None:
+        self.client.calls.discard(self)
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.call = None
+            connection.transport.abort()
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of the answer's body."""
+        if self.ended:
+            return  # what follows [DONE]
+        self.size += len(data)
+        if self.size > MAX_ANSWER_BYTES:
+            self.fail("lying", "the engine's answer is larger than 64 MiB")
+        elif self.stream:
+            self._split(data)
+        else:
+            self.parts.append(data)
+
+    def _split(self, data: bytes) -> None:
+        buffer = self.buffer + data if self.buffer else data
+        if b"\r" in buffer:
+            buffer = buffer.replace(b"\r\n", b"\n")
+        if buffer.endswith(b"\n\n"):
+            events = buffer[:-2].split(b"\n\n")
+            self.buffer = b""
+        else:
+            *events, self.buffer = buffer.split(b"\n\n")
+            if len(self.buffer) > MAX_EVENT_BYTES:
+                self.fail("lying", "one event of the engine is larger than 8 MiB")
+                return
+        if not events:
+            return
+        done = events[-1].startswith(_DONE)
+        if self.on_events is not None:
+            self.on_events(events)
+        else:
+            self.events += events
+            self.wake()
+        if done:
+            self.complete()
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an engine."""
+
+    def __init__(self, client: EndpointClient) -> None:
+        self.client = client
+        self.transport: Any = None
+        self.parser: Any = None
+        self.call: Call | None = None
+        self.header_bytes = 0
+        self.used = 0
+        self.idle_since = 0.0
+        self.closing = False
+        self.framed = False
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def start(self, call: Call, request: bytes) -> None:
+        """Send a request and let `call` have the answer."""
+        self.parser = httptools.HttpResponseParser(self)
+        self.call = call
+        self.used += 1
+        self.header_bytes = 0
+        self.framed = False
+        call.connection = self
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.parser is None:
+            self.transport.abort()  # bytes that nobody asked for
+            return
+        if (call := self.call) is not None:
+            call.touched = True
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if call is not None:
+                call.fail("lying", f"the engine's answer is not HTTP: {error}")
+            self.transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.client.forget(self)
+        call, self.call = self.call, None
+        self.parser = None
+        if call is None or call.ended:
+            return
+        call.connection = None
+        if error is None and call.status and not self.framed:
+            call.complete()  # an answer without a length ends with its connection
+            return
+        stale = self.used > 1 and not call.touched
+        call.fail("dropped", f"the engine closed the connection: {error or 'end of file'}", stale=stale)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.header_bytes += len(name) + len(value)
+        if self.call is None:
+            return
+        if self.header_bytes > MAX_HEADER_BYTES:
+            self.call.fail("lying", "the engine's headers are larger than 64 KiB")
+            return
+        key = name.lower()
+        if key == b"content-type":
+            self.call.content_type = value
+        elif key == b"content-length" or key == b"transfer-encoding":
+            self.framed = True
+
+    def on_headers_complete(self) -> None:
+        if (call := self.call) is not None:
+            call.status = self.parser.get_status_code()
+            call.stream = call.status == 200 and call.content_type.startswith(b"text/event-stream")
+        self.closing = not self.parser.should_keep_alive()
+
+    def on_body(self, data: bytes) -> None:
+        if (call := self.call) is not None:
+            call.feed(data)
+
+    def on_message_complete(self) -> None:
+        if self.parser is not None and self.parser.get_status_code() < 200:
+            return  # 100 Continue, 103 Early Hints: the answer is still to come
+        call, self.call = self.call, None
+        self.client.ending.pop(self, None)
+        if self.closing:
+            self.transport.close()
+        else:
+            self.client.keep(self)
+        if call is not None:
+            call.connection = None
+            call.complete()
+
+
+class EndpointClient:
+    """The pool of one endpoint and its load; kept as long as the endpoint is in the table or has calls."""
+
+    def __init__(self, endpoint: Endpoint, *, api_key: str | None, connect_timeout_s: float) -> None:
+        parts = urlsplit(endpoint.url)
+        self.endpoint = endpoint
+        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._connect_timeout_s = connect_timeout_s
+        self._prefix = parts.path.rstrip("/").removesuffix("/v1").encode()
+        host = f"{self.host}:{self.port}" if ":" not in self.host else f"[{self.host}]:{self.port}"
+        bearer = f"authorization: Bearer {api_key}\r\n" if api_key else ""
+        self._tail = f"host: {host}\r\n{bearer}content-type: application/json\r\n".encode()
+        self.idle: list[UpstreamConnection] = []
+        self.calls: set[Call] = set()
+        self.ending: dict[UpstreamConnection, float] = {}
+        self.active = 0
+        self.failures = 0
+        self.ejected_until = 0.0
+        self.ejections = 0
+        self.trial = False
+
+    async def send(self, path: bytes, body: bytes, *, fresh: bool = False) -> Call:
+        """Start a call; UpstreamFailure("connect") when no connection can be made. `fresh`: on a new connection."""
+        loop = asyncio.get_running_loop()
+        call = Call(self, loop)
+        connection = None if fresh else self._pooled()
+        if connection is None:
+            connection = await self._connect(loop)
+        request = b"POST %b%b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (
+            self._prefix,
+            path,
+            self._tail,
+            len(body),
+            body,
+        )
+        self.calls.add(call)
+        connection.start(call, request)
+        return call
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        """Take a connection back for the next call."""
+        connection.parser = None
+        connection.idle_since = time.monotonic()
+        connection.transport.resume_reading()
+        self.idle.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection is gone."""
+        self.ending.pop(connection, None)
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def sweep(self, now: float) -> None:
+        """Fail calls that are over their time and close connections that idle too long."""
+        for call in [call for call in self.calls if call.deadline and now > call.deadline]:
+            call.fail(call.deadline_kind, f"the engine exceeded its {call.deadline_kind} time")
+        for connection in [connection for connection, until in self.ending.items() if now > until]:
+            connection.transport.abort()  # it said [DONE] but does not end
+        while self.idle and now - self.idle[0].idle_since > IDLE_S:
+            self.idle.pop(0).transport.close()
+
+    def close(self) -> None:
+        """Close idle connections."""
+        while self.idle:
+            self.idle.pop().transport.close()
+
+    def _pooled(self) -> UpstreamConnection | None:
+        now = time.monotonic()
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.transport.is_closing() and now - connection.idle_since < IDLE_S:
+                return connection
+            connection.transport.close()
+        return None
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> UpstreamConnection:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                _transport, protocol = await loop.create_connection(
+                    lambda: UpstreamConnection(self),
+                    self.host,
+                    self.port,
+                    ssl=self._tls,
+                    server_hostname=self.host if self._tls else None,
+                )
+        except TimeoutError as error:
+            raise UpstreamFailure("connect", f"no connection within {self._connect_timeout_s} s") from error
+        except OSError as error:
+            raise UpstreamFailure("connect", f"no connection: {error}") from error
+        return protocol
