@@ -164,11 +164,15 @@ def stored(row: Any) -> Stored:
         raise CorruptionError(
             f"record {row.id} has the unknown type {row.type}", cure="it was written by a newer Flyball: upgrade"
         )
-    record: object = parse(bytes(row.body), KINDS[row.type])
+    record = cast(Record, parse(bytes(row.body), KINDS[row.type]))
+    if name_of(record) != row.id:
+        raise CorruptionError(
+            f"the {row.type} {row.id} does not have the content that its name promises", cure="restore a backup"
+        )
     return Stored(
         seq=row.seq,
         id=row.id,
-        record=cast(Record, record),
+        record=record,
         recorded=msgspec.json.decode(row.recorded),
         at_ms=row.at_ms,
     )
@@ -184,10 +188,13 @@ def _insert_once(table: Table, dialect: str) -> Executable:
     if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert  # loads in 25 ms, only where it is used
 
-        return insert(table).on_conflict_do_nothing()
-    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+        statement: Any = insert(table).on_conflict_do_nothing()
+    else:
+        from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 
-    return insert_sqlite(table).on_conflict_do_nothing()
+        statement = insert_sqlite(table).on_conflict_do_nothing()
+    # `inline` asks for no RETURNING, after which a row count would not say whether the row was new
+    return cast(Executable, statement.inline().execution_options(preserve_rowcount=True))
 
 
 def open_ledger(url: str, *, project: str) -> Ledger:
