@@ -46,8 +46,7 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
         share = step.share if step.variant != "shadow" else 0.0
         arms.append(_arm(candidate, step.variant, step.share, engines))
     if live:
-        variant = "a" if step and step.variant == "b" else "live"
-        arms.append(_arm(live, variant, 1.0 - share, engines))
+        arms.append(_arm(live, "live", 1.0 - share, engines))
         if (before := world.named(live.deployment.replaces)) and before.state == "live":
             arms.append(_arm(before, "previous", 0.0, engines))
     salt = candidate.deployment.id if candidate else ""

@@ -20,6 +20,8 @@ from flyball.statistics.sequences import Arm, BernoulliAbove, SampleRatio, TwoAr
 
 ROUTING_LAG_MS = 1000
 """Gateways follow a new table within this: a unit first seen earlier says nothing about how units are split."""
+GAVE_UP_MS = 10_000
+"""A client that leaves after so long without a word has run out of patience: that is a failure."""
 MAX_UNITS = 200_000
 """Units remembered per deployment; evidence is complete long before."""
 MAX_REQUESTS_PER_UNIT = 200
@@ -37,11 +39,13 @@ class Unit:
 
 
 def is_failure(record: RequestRecord) -> bool:
-    """Whether a request counts against the arm it was assigned to; a client's own mistake or goodbye does not."""
+    """Whether a request counts against the arm it was assigned to; a client's own mistake or goodbye does not.
+
+    The gateway records what another arm had to answer as an error of the arm that should have.
+    """
     if record.outcome in ("error", "cut"):
         return True
-    gave_up = record.outcome == "aborted" and record.error is not None and "time" in record.error
-    return gave_up or (record.outcome == "ok" and record.error is not None)  # ok, but by another arm's engine
+    return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
 
 
 def is_negative(feedback: Feedback) -> bool:
