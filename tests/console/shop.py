@@ -1,4 +1,4 @@
-"""A ledger as a shop's would look after some days: three generations of releases, traffic, feedback, findings, spend."""
+"""A ledger as a shop's would look after some days: generations of releases, traffic, findings, spend."""
 
 from __future__ import annotations
 

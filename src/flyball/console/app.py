@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from flyball.console import charts
+from flyball.console.chart_specs import PALETTES, Look, Spec, latency_spec, quality_spec, traffic_spec
 from flyball.console.context import ConsoleContext
 from flyball.console.guarding import Guard
 from flyball.console.kept import Kept
@@ -31,7 +32,13 @@ View = Callable[[Request], Response]
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 THREADS = 3
 """Pages are read from the ledger in threads; a page takes milliseconds, a thread and its connection megabytes."""
-CHARTS = ("traffic", "latency", "quality")
+WIDTHS = {
+    "traffic": {"wide": 640, "narrow": 330},
+    "latency": {"wide": 640, "narrow": 330},
+    "quality": {"wide": 440, "narrow": 330},
+}
+CHART_STEP_MS = 15_000
+"""Charts look at times of this grain, so that two looks shortly after each other are one drawing."""
 
 
 def build_app(context: ConsoleContext) -> Starlette:
@@ -49,7 +56,7 @@ def build_app(context: ConsoleContext) -> Starlette:
         "/static/{name}": views.static,
     }
     routes = [Route(path, views.in_thread(view)) for path, view in pages.items()]
-    routes.append(Route("/charts/{name}.{theme}.svg", views.chart))
+    routes.append(Route("/charts/{name}-{size}-{theme}.svg", views.chart))
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard)],
@@ -137,28 +144,28 @@ class Views:
         return self._pages.page("findings.html", page="findings", findings=ordered, now_ms=now_ms())
 
     async def chart(self, request: Request) -> Response:
-        """One chart in the colours of one scheme."""
-        name, theme = request.path_params["name"], request.path_params["theme"]
-        if name not in CHARTS or theme not in charts.PALETTES:
+        """One chart in the colours of one scheme and the width of one screen."""
+        name, size, theme = (request.path_params[key] for key in ("name", "size", "theme"))
+        if size not in WIDTHS.get(name, {}) or theme not in PALETTES:
             raise HTTPException(404)
-        spec = await to_thread.run_sync(
-            self._spec, name, theme, request.query_params.get("route"), limiter=self._threads
-        )
+        look = Look(theme=theme, width=WIDTHS[name][size])
+        route = request.query_params.get("route")
+        spec = await to_thread.run_sync(self._spec, name, look, route, limiter=self._threads)
         try:
             svg = await self._charts.svg(spec)
         except FlyballError as error:
             log.warning("chart %s: %s", name, error.message)
             return PlainTextResponse(f"{error}\n", status_code=503)
-        return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=30"})
+        return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=15"})
 
-    def _spec(self, name: str, theme: charts.Theme, route: str | None) -> charts.Spec:
+    def _spec(self, name: str, look: Look, route: str | None) -> Spec:
         chosen, known = choose_route(self._ledger, route)
         if name == "quality":
             compared = read_compared(self._ledger, self._kept, read_live(self._ledger, chosen))
-            return charts.quality_spec([point for one in compared for point in one.points()], theme)
-        found = read_traffic(self._ledger, route=chosen if known else None, now_ms=now_ms())
-        draw = charts.traffic_spec if name == "traffic" else charts.latency_spec
-        return draw(found.points(), theme)
+            return quality_spec([point for one in compared for point in one.points()], look)
+        until = now_ms() // CHART_STEP_MS * CHART_STEP_MS
+        found = read_traffic(self._ledger, route=chosen if known else None, now_ms=until)
+        return (traffic_spec if name == "traffic" else latency_spec)(found.points(), look)
 
     def health(self, _request: Request) -> Response:
         """Whether the console answers; it asks nothing of the ledger."""

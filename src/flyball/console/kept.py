@@ -1,10 +1,11 @@
-"""Figures that are dear to compute, kept for a few seconds so that open pages do not work the ledger. I/O: reads it."""
+"""Figures that are dear to compute, made beside the pages and kept, so that no page waits. I/O: reads the ledger."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar, cast
+from threading import Event, Lock, Thread
+from typing import Any
 
 from sqlalchemy import func, select
 
@@ -14,34 +15,68 @@ from flyball.cost.metering import CostSummary
 from flyball.monitoring import health
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
+from flyball.telemetry import log
 
-T = TypeVar("T")
+DUTY = 10
+"""A figure is made anew at most every `DUTY` times as long as it took, so that a large ledger is not worked all day."""
+
+
+class Figure:
+    """One figure: its last value, and the making of the next one in a thread that no exit waits for."""
+
+    def __init__(self, name: str, make: Callable[[], object], turn: Lock) -> None:
+        self.value: Any = None
+        self._name = name
+        self._make = make
+        self._turn = turn  # figures are made one at a time, so that they leave the pages a core
+        self._made_at = float("-inf")
+        self._took_s = 0.0
+        self._idle = Event()
+        self._idle.set()
+
+    def look(self, *, fresh_s: float, wait_s: float) -> Any:
+        """The last value; starts making the next one when this is old. Only without any value does it wait."""
+        if self._idle.is_set() and time.monotonic() - self._made_at > max(fresh_s, DUTY * self._took_s):
+            self._idle.clear()
+            Thread(target=self._remake, name=f"figure-{self._name}", daemon=True).start()
+        if self.value is None:
+            self._idle.wait(wait_s)
+        return self.value
+
+    def _remake(self) -> None:
+        with self._turn:
+            began = time.monotonic()
+            try:
+                self.value = self._make()
+            except Exception:  # noqa: BLE001 (the edge of a thread: pages go on with the last value, the log has the reason)
+                log.exception("the figure %s could not be made", self._name)
+            self._made_at = time.monotonic()
+            self._took_s = self._made_at - began
+            self._idle.set()
 
 
 class Kept:
-    """Spend and quality, at most `fresh_s` old (spend three times that: it moves slowly)."""
+    """Spend and quality. The first look waits `wait_s` at most, later ones not at all: they see the last value."""
 
-    def __init__(self, *, fresh_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, fresh_s: float = 5.0, wait_s: float = 0.05) -> None:
         self._fresh_s = fresh_s
-        self._clock = clock
-        self._values: dict[str, tuple[float, object]] = {}
+        self._wait_s = wait_s
+        self._figures: dict[str, Figure] = {}
+        self._turn = Lock()
 
-    def cost(self, ledger: Ledger) -> CostSummary:
-        """What the loop has spent so far."""
-        return self._value("cost", 3 * self._fresh_s, lambda: metering.summary(ledger))
+    def cost(self, ledger: Ledger) -> CostSummary | None:
+        """What the loop has spent so far; None while it is being added up for the first time."""
+        found: CostSummary | None = self._value("cost", lambda: metering.summary(ledger))
+        return found
 
-    def listening(self, ledger: Ledger, release: str | None) -> Listening:
-        """What users said of one release; nothing of none."""
-        if release is None:
-            return Listening(n=0, value=None, lower=None, upper=None, at_ms=None)
-        return self._value(f"quality:{release}", self._fresh_s, lambda: _listening(ledger, release))
+    def listening(self, ledger: Ledger, release: str) -> Listening | None:
+        """What users said of one release; None while it is being counted for the first time."""
+        found: Listening | None = self._value(f"quality-{release[:12]}", lambda: _listening(ledger, release))
+        return found
 
-    def _value(self, name: str, fresh_s: float, make: Callable[[], T]) -> T:
-        found = self._values.get(name)
-        if found is None or self._clock() - found[0] > fresh_s:
-            found = (self._clock(), make())
-            self._values[name] = found
-        return cast(T, found[1])
+    def _value(self, name: str, make: Callable[[], object]) -> Any:
+        figure = self._figures.setdefault(name, Figure(name, make, self._turn))
+        return figure.look(fresh_s=self._fresh_s, wait_s=self._wait_s)
 
 
 def _listening(ledger: Ledger, release: str) -> Listening:
@@ -50,10 +85,11 @@ def _listening(ledger: Ledger, release: str) -> Listening:
     newest = select(func.max(column.at_ms)).where(column.project == ledger.project)
     with ledger.read() as connection:
         at_ms = connection.execute(newest).scalar()
+    measured = estimate.n > 0
     return Listening(
         n=estimate.n,
-        value=estimate.value if estimate.n else None,
-        lower=estimate.lower if estimate.n else None,
-        upper=estimate.upper if estimate.n else None,
+        value=estimate.value,
+        lower=estimate.lower if measured else None,
+        upper=estimate.upper if measured else None,
         at_ms=at_ms,
     )

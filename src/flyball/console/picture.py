@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flyball.console.stages import Stage
 
 INSET = 14
-CHARACTER = {"figure": 10.6, "detail": 6.1, "verb": 7.0}
+CHARACTER = {"figure": 10.6, "detail": 5.9, "verb": 7.0}
 """Mean width of a character in the picture's fonts, in units, on the wide side."""
 
 
@@ -33,6 +33,16 @@ class Arrow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A few words beside a turn of the line; `anchor` is the side that stands at x."""
+
+    text: str
+    x: float
+    y: float
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """Everything that the template draws."""
 
@@ -43,6 +53,7 @@ class Picture:
     box_height: int
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def wide(stages: Sequence[Stage]) -> Picture:
@@ -52,7 +63,14 @@ def wide(stages: Sequence[Stage]) -> Picture:
     step = (width - 2 - box_width) / (half - 1)
     places = [(1 + i * step, 1.0) for i in range(half)]
     places += [(1 + i * step, 1.0 + box_height + gap_y) for i in reversed(range(half))]
-    return _drawn("wide", stages, places, size=(width, 2 * box_height + gap_y + 2), box=(box_width, box_height))
+    drawn = _drawn("wide", stages, places, size=(width, 2 * box_height + gap_y + 2), box=(box_width, box_height))
+    middle = 1 + box_height + gap_y / 2 + 4
+    proof = "not admitted: the gate said no" if stages[half - 1].onward == "shut" else "admitted only with proof"
+    notes = (
+        Note(text=proof, x=places[half][0] + box_width / 2 - 14, y=middle, anchor="end"),
+        Note(text="what was learned becomes rows", x=1 + box_width / 2 + 14, y=middle, anchor="start"),
+    )
+    return replace(drawn, notes=notes)
 
 
 def tall(stages: Sequence[Stage]) -> Picture:

@@ -51,11 +51,11 @@ class Compared:
     release: str
     is_live: bool
     evaluated: Measure | None
-    listening: Listening
+    listening: Listening | None
 
     def points(self) -> list[dict[str, object]]:
         """The intervals as plain values for a chart."""
-        label = f"{self.release[:12]}{' (live)' if self.is_live else ''}"
+        label = f"{self.release[:8]}{' live' if self.is_live else ''}"
         found: list[dict[str, object]] = []
         for kind, part in (("evaluated", self.evaluated), ("in production", self.listening)):
             if part is not None and part.n and part.value is not None:
@@ -76,12 +76,12 @@ class Overview:
     pictures: tuple[picture.Picture, ...]
     live: Live | None
     traffic: Traffic
-    listening: Listening
+    listening: Listening | None
     evaluated: Measure | None
     compared: tuple[Compared, ...]
     findings: tuple[Noticed, ...]
     rollout: Rollout | None
-    cost: CostSummary
+    cost: CostSummary | None
     answers: tuple[Answer, ...]
 
 
@@ -103,7 +103,7 @@ def read_overview(ledger: Ledger, kept: Kept, *, route: str | None, now_ms: int)
     findings = read_findings(ledger, limit=50)
     compared = read_compared(ledger, kept, live)
     current = next((one for one in compared if one.is_live), None)
-    listening = current.listening if current else kept.listening(ledger, None)
+    listening = current.listening if current else None
     opened = tuple(found for found in findings if found.is_open)
     drawn = stages(
         LoopFacts(

@@ -89,7 +89,7 @@ def planned_shares(plan: Mapping[str, JSON]) -> tuple[float, ...]:
 def _where(state: DeploymentState, step: int, shares: Sequence[float]) -> str:
     if state == "ramping" and shares:
         at = min(step, len(shares) - 1)
-        return f"step {at + 1} of {len(shares)}, {wording.percent(shares[at], 0)}"
+        return f"{wording.percent(shares[at], 0)} ({at + 1} of {len(shares)})"
     return "in progress" if state not in ENDED and state != "paused" else wording.words(state)
 
 

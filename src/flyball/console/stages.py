@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from flyball.console import wording
@@ -11,7 +11,6 @@ from flyball.console.describing import (
     DEPLOYMENT_STATES,
     VERDICTS,
     State,
-    bound_sentence,
     deciding,
     exact_match,
     link,
@@ -22,6 +21,7 @@ from flyball.console.describing import (
 from flyball.console.rollouts import Rollout
 from flyball.console.traffic import Traffic
 from flyball.records import (
+    Check,
     DatasetVersion,
     EvalReport,
     Finding,
@@ -80,7 +80,7 @@ class LoopFacts:
     rollout: Rollout | None
     live: Live | None
     traffic: Traffic
-    listening: Listening
+    listening: Listening | None
     open_findings: tuple[Stored, ...]
 
 
@@ -177,12 +177,7 @@ def _gate(stored: Stored | None) -> Stage:
     if stored is None:
         return _empty("gate", "Gate", "no decision yet")
     record = cast(GateDecision, stored.record)
-    check = deciding(record)
-    detail = (
-        f"bound {check.bound:.3f}, {_short_rule(check.rule)} {check.threshold:g}"
-        if check and check.bound is not None
-        else "nothing measured"
-    )
+    detail = _bound(deciding(record))
     stage = _of(
         stored,
         "gate",
@@ -193,13 +188,20 @@ def _gate(stored: Stored | None) -> Stage:
     )
     if record.verdict == "pass":
         return stage
-    return Stage(
-        **{name: getattr(stage, name) for name in Stage.__dataclass_fields__ if name != "onward"}, onward="shut"
-    )
+    return replace(stage, onward="shut")
 
 
-def _short_rule(rule: str) -> str:
-    return {"at_least": "≥", "at_most": "≤", "not_worse_than_live": "live −", "better_than_live": "live +"}[rule]
+def _bound(check: Check | None) -> str:
+    """The bound that decided against what it had to reach, as short as it goes."""
+    if check is None or check.bound is None:
+        return "nothing measured"
+    needed = -check.threshold if check.rule == "not_worse_than_live" else check.threshold
+    if check.rule == "at_most":
+        sign = "≤" if check.bound <= needed else ">"
+    else:
+        sign = "≥" if check.bound >= needed else "<"
+    what = "vs live " if check.rule.endswith("live") else "bound "
+    return f"{what}{check.bound:.3f} {sign} {needed:g}".replace("-", "−")
 
 
 def _roll_out(rollout: Rollout | None) -> Stage:
@@ -211,7 +213,7 @@ def _roll_out(rollout: Rollout | None) -> Stage:
         verb="Roll out",
         state=DEPLOYMENT_STATES[rollout.state],
         figure=figure,
-        detail=f"{rollout.deployment.strategy}, {rollout.rung}",
+        detail=f"{rollout.deployment.strategy}, {rollout.rung}" if rollout.is_open else rollout.deployment.strategy,
         name=rollout.deployment.id,
         href=f"/deployments#{rollout.deployment.id}",
         at_ms=rollout.at_ms,
@@ -225,8 +227,8 @@ def _serve(live: Live | None) -> Stage:
         key="serve",
         verb="Serve",
         state="ok",
-        figure=wording.brief(live.release)[:8],
-        detail="live release",
+        figure="Live",
+        detail=f"before it {wording.brief(live.previous)}" if live.previous else "the first release",
         name=live.release,
         href=link(live.release),
         at_ms=live.since_ms,
@@ -250,8 +252,8 @@ def _answer(traffic: Traffic) -> Stage:
     )
 
 
-def _listen(listening: Listening) -> Stage:
-    if not listening.n or listening.value is None:
+def _listen(listening: Listening | None) -> Stage:
+    if listening is None or not listening.n or listening.value is None:
         return _empty("listen", "Listen", "no feedback yet")
     span = ""
     if listening.lower is not None and listening.upper is not None:
@@ -292,6 +294,3 @@ def _improve(stored: Stored | None) -> Stage:
     record = cast(Proposal, stored.record)
     detail = f"{wording.count(record.corrections)} corrected answers"
     return _of(stored, "improve", "Improve", figure=record.action.capitalize(), detail=detail, state="active")
-
-
-__all__ = ["Listening", "Live", "LoopFacts", "Onward", "Stage", "bound_sentence", "stages"]

@@ -61,10 +61,8 @@ def read_traffic(ledger: Ledger, *, route: str | None, now_ms: int) -> Traffic:
     here: list[ColumnElement[bool]] = [column.project == ledger.project, column.at_ms > since, column.at_ms <= now_ms]
     if route is not None:
         here.append(column.route == route)
-    start, width = (
-        literal_column(str(since + 1)),
-        literal_column(str(MINUTE_MS)),
-    )  # PostgreSQL groups by equal text only
+    start: ColumnElement[int] = literal_column(str(since + 1))  # literal: PostgreSQL groups by equal text only
+    width: ColumnElement[int] = literal_column(str(MINUTE_MS))
     index = ((column.at_ms - start) // width).label("minute")
     counts = select(index, column.outcome, func.count()).where(and_(*here)).group_by(index, column.outcome)
     times = select(index, column.total_ms).where(and_(*here, column.outcome == "ok"))

@@ -84,9 +84,10 @@ def moment(at_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
 
 
-def clock(at_ms: int) -> str:
-    """The time of day of this machine's zone."""
-    return time.strftime("%H:%M:%S", time.localtime(at_ms / 1000))
+def lately(at_ms: int, now_ms: int) -> str:
+    """The time of day when it was today, else the whole moment; of this machine's zone."""
+    then, now = time.localtime(at_ms / 1000), time.localtime(now_ms / 1000)
+    return time.strftime("%H:%M:%S" if then[:3] == now[:3] else "%Y-%m-%d %H:%M:%S", then)
 
 
 def iso(at_ms: int) -> str:

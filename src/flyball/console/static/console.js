@@ -46,7 +46,8 @@
     if (Date.now() - chartsAt < CHARTS_EVERY_MS) return;
     chartsAt = Date.now();
     for (const chart of document.querySelectorAll("[data-chart]")) {
-      for (const [node, attribute] of [[chart.querySelector("source"), "srcset"], [chart.querySelector("img"), "src"]]) {
+      for (const node of chart.children) {
+        const attribute = node.localName === "source" ? "srcset" : "src";
         const address = new URL(node.getAttribute(attribute), location.href);
         address.searchParams.set("at", String(Math.floor(chartsAt / CHARTS_EVERY_MS)));
         node.setAttribute(attribute, address.pathname + address.search);
