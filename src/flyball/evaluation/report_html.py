@@ -68,7 +68,7 @@ prompt path {{ report.prompt_path }}{% if report.dataset %}, dataset <code>{{ re
 {% for row in section.rows %}
 <tr>
 {% for cell in row %}
-<td class="{{ 'n' if cell is number else cell if cell in verdicts }}">{{ cell|figure }}</td>
+<td class="{{ 'n' if cell is number else cell if cell in verdicts else '' }}">{{ cell|figure }}</td>
 {% endfor %}
 </tr>
 {% endfor %}

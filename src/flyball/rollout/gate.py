@@ -1,0 +1,176 @@
+"""The gate: values in, a GateDecision out. No evidence, no promotion.
+
+Pass: every rule passes at alpha on its one-sided bound (intersection–union: Berger 1982, Technometrics 24:295; no
+correction is needed, since all must pass). Fail: some rule is proven broken, with Holm's correction over the rules.
+Else inconclusive, with the sample still needed. A bound decides, never a mean; nothing measured proves nothing, so a
+gate that measured nothing at all is inconclusive too. Without a live release, rules against it constrain nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import msgspec
+
+from flyball.errors import ConfigError, CorruptionError, InputError
+from flyball.records import Check, EvalReport, GateDecision, Verdict, name_of
+from flyball.records.canonical import to_plain
+from flyball.records.identity import short
+from flyball.rollout.config import GateConfig, GateRule
+from flyball.rollout.gate_judged import Judged
+from flyball.rollout.gate_rules import comparison, judge
+from flyball.rollout.gate_scores import Evidence, evidence
+from flyball.statistics.multiplicity import holm
+
+LIVE_RULES = ("not_worse_than_live", "better_than_live")
+RuleName = Literal["at_least", "at_most", "not_worse_than_live", "better_than_live"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The live release as it was measured: its report and per-item scores."""
+
+    release: str
+    report: EvalReport
+    report_name: str
+    items: Sequence[Any]
+
+
+def decide(
+    policy: GateConfig,
+    *,
+    project: str,
+    release: str,
+    report: EvalReport,
+    report_name: str,
+    items: Sequence[Any],
+    baseline: Baseline | None,
+) -> GateDecision:
+    """Whether `release` may ship.
+
+    InputError: the reports do not fit together; CorruptionError: the items are not those of their report.
+    """
+    if not policy.rules:
+        raise ConfigError("the gate has no rules, so nothing could pass it", cure="add gate.rules to flyball.yaml")
+    check_report(report, release, project)
+    if baseline is not None:
+        check_comparable(policy, report, baseline)
+    ours = evidence(report, items)
+    theirs = evidence(baseline.report, baseline.items) if baseline else None
+    judged = [judged_rule(rule, ours, theirs, policy.alpha) for rule in policy.rules]
+    checks = checks_of(policy, judged)
+    return GateDecision(
+        project=project,
+        release=release,
+        report=report_name,
+        baseline_release=baseline.release if baseline else None,
+        baseline_report=baseline.report_name if baseline else None,
+        policy=to_plain(policy),
+        alpha=policy.alpha,
+        checks=checks,
+        verdict=verdict_of(checks),
+    )
+
+
+def check_report(report: EvalReport, release: str, project: str) -> None:
+    """A report on another release or of another project admits nobody."""
+    if report.release != release:
+        raise InputError(
+            f"the report is on release {short(report.release)}, not on {short(release)}", cure="run `flyball evaluate`"
+        )
+    if report.project != project:
+        raise InputError(f"the report is of project {report.project}, not of {project}", cure="run `flyball evaluate`")
+
+
+def check_comparable(policy: GateConfig, report: EvalReport, baseline: Baseline) -> None:
+    """Two reports compare only on the same suites, through the same prompt path."""
+    cure = f"measure the live release again: `flyball evaluate {short(baseline.release)}`"
+    if baseline.report.release != baseline.release:
+        raise InputError(f"the baseline's report is on release {short(baseline.report.release)}", cure=cure)
+    if baseline.report.prompt_path != report.prompt_path:
+        raise InputError(
+            f"live was measured through prompt path {baseline.report.prompt_path}, now it is {report.prompt_path}",
+            cure=cure,
+        )
+    compared = {rule.suite for rule in policy.rules if comparison(rule)[0] in LIVE_RULES}
+    theirs = {suite.name: suite.fingerprint for suite in baseline.report.suites}
+    for suite in report.suites:
+        if suite.name in compared and theirs.get(suite.name) != suite.fingerprint:
+            raise InputError(f"live was measured on another version of the suite {suite.name}", cure=cure)
+
+
+def judged_rule(rule: GateRule, ours: Evidence, theirs: Evidence | None, alpha: float) -> Judged | None:
+    """The rule on the evidence; None where it compares with live and nothing is live."""
+    if theirs is None and comparison(rule)[0] in LIVE_RULES:
+        return None
+    return judge(rule, ours, theirs, alpha)
+
+
+def checks_of(policy: GateConfig, judged: Sequence[Judged | None]) -> tuple[Check, ...]:
+    """Each rule with its verdict; who is proven broken is decided over all measured rules together."""
+    measured = [one for one in judged if one is not None and one.n]
+    broken = dict(zip(map(id, measured), holm([one.p_value for one in measured], policy.alpha), strict=True))
+    return tuple(
+        check_of(rule, one, is_broken=one is not None and broken.get(id(one), False))
+        for rule, one in zip(policy.rules, judged, strict=True)
+    )
+
+
+def check_of(rule: GateRule, judged: Judged | None, *, is_broken: bool) -> Check:
+    """One rule as it is kept."""
+    name, threshold = comparison(rule)
+    if judged is None:
+        judged = Judged(n=0, passed=True, reason="no live release to compare with")
+    verdict: Verdict = "pass" if judged.passed else "fail" if is_broken else "inconclusive"
+    return Check(
+        measure=rule.measure,
+        suite=rule.suite,
+        rule=cast(RuleName, name),
+        threshold=threshold,
+        value=judged.value,
+        bound=judged.bound,
+        n=judged.n,
+        verdict=verdict,
+        reason=judged.reason,
+        needed_n=judged.needed_n if verdict == "inconclusive" else None,
+    )
+
+
+def verdict_of(checks: Sequence[Check]) -> Verdict:
+    """Fail if any failed, pass if all passed and something was measured, else inconclusive."""
+    if any(check.verdict == "fail" for check in checks):
+        return "fail"
+    if all(check.verdict == "pass" for check in checks) and any(check.n for check in checks):
+        return "pass"
+    return "inconclusive"
+
+
+def verify(
+    decision: GateDecision, report: EvalReport, items: Sequence[Any], *, baseline: Baseline | None = None
+) -> None:
+    """Recompute a kept decision from its reports and items; CorruptionError says what differs."""
+    if name_of(report) != decision.report:
+        raise CorruptionError(
+            f"the decision is on report {short(decision.report)}, not on this one", cure="give that one"
+        )
+    found = (baseline.release, name_of(baseline.report)) if baseline else (None, None)
+    if found != (decision.baseline_release, decision.baseline_report):
+        raise CorruptionError("the decision compares with another baseline", cure="give the one that it names")
+    again = decide(
+        msgspec.convert(to_plain(decision.policy), GateConfig),
+        project=decision.project,
+        release=decision.release,
+        report=report,
+        report_name=decision.report,
+        items=items,
+        baseline=baseline,
+    )
+    if again != decision:
+        pairs = zip(decision.checks, again.checks, strict=False)
+        changed = ", ".join(f"{old.suite}.{old.measure} {old.rule}" for old, new in pairs if old != new)
+        raise CorruptionError(
+            f"recomputing gives {again.verdict} where {decision.verdict} is kept; differing: {changed or 'the head'}",
+            cure="do not trust this decision; run `flyball gate` again",
+        )

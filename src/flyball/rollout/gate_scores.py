@@ -1,0 +1,65 @@
+"""Per-item scores as a gate reads them: checked against the report that they claim to be the evidence of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flyball.errors import CorruptionError
+from flyball.records import EvalReport, Measure, fingerprint_of
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate needs of one item's score (`evaluation.items.ItemScore`, or the same keys in a mapping)."""
+
+    suite: str
+    item: str
+    measure: str
+    score: float
+    expected: str | None = None
+    answer: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A report with its items by suite, measure and item id."""
+
+    report: EvalReport
+    items: Mapping[tuple[str, str], Mapping[str, Scored]]
+
+    def of(self, suite: str, measure: str) -> Mapping[str, Scored]:
+        """Scores by item id; empty when there are none."""
+        return self.items.get((suite, measure), {})
+
+    def size(self, suite: str) -> int:
+        """How many items the suite has, measured or not."""
+        return next((reference.items for reference in self.report.suites if reference.name == suite), 0)
+
+    def fingerprint(self, suite: str) -> str | None:
+        """Of the suite's items; None when the report has no such suite."""
+        return next((reference.fingerprint for reference in self.report.suites if reference.name == suite), None)
+
+    def measured(self, suite: str, measure: str) -> Measure | None:
+        """The report's own measure over a whole suite."""
+        wanted = (suite, measure, None)
+        return next((m for m in self.report.measures if (m.suite, m.name, m.slice) == wanted), None)
+
+
+def evidence(report: EvalReport, items: Sequence[Any]) -> Evidence:
+    """The report with its items; CorruptionError when they are not those that it was made from."""
+    plain = [{key: value for key, value in entry.items() if value is not None} for entry in msgspec.to_builtins(items)]
+    if fingerprint_of(plain) != report.items_hash:
+        raise CorruptionError(
+            "the per-item scores are not those of the report", cure="run `flyball evaluate` again, then the gate"
+        )
+    grouped: dict[tuple[str, str], dict[str, Scored]] = {}
+    for scored in msgspec.convert(plain, list[Scored]):
+        group = grouped.setdefault((scored.suite, scored.measure), {})
+        if scored.item in group:
+            raise CorruptionError(f"the item {scored.item} of {scored.suite} has two scores", cure="evaluate again")
+        group[scored.item] = scored
+    return Evidence(report=report, items=grouped)
