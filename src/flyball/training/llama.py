@@ -17,7 +17,7 @@ from flyball.training.config import SizeConfig
 
 EPSILON = 1e-5
 ROPE_THETA = 10_000.0
-EMBEDDING_STD = 0.05
+EMBEDDING_STD = 0.15
 
 
 class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy

@@ -67,7 +67,10 @@ def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str
 
 
 def from_base(base: Path, config: TrainConfig) -> Learner:
-    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template."""
+    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template.
+
+    An answer that is one entry of its vocabulary (each label of a model trained from scratch is) is learned as that.
+    """
     from tokenizers import Tokenizer
 
     folder = read_model_folder(base)
@@ -84,13 +87,15 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
             cure="use the tokenizer that belongs to the model",
         )
     tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
-    encode = encoder(tokenizer)
+    encode, ids = encoder(tokenizer), tokenizer.get_vocab()
     ending = _ending(folder.chat_template, tokens)
     return Learner(
         model=HeadWhereLearned(loaded),
         context=min(config.size.context, loaded.config.max_position_embeddings),
         prompt_of=lambda text: encode(_prompt(folder.chat_template, text, **tokens)),
-        answer_of=lambda answer: encode(answer + ending),
+        answer_of=lambda answer: (
+            [ids[token], *encode(ending)] if (token := token_of(answer)) in ids else encode(answer + ending)
+        ),
         save=lambda out: saving.save_finetuned(out, loaded, base),
     )
 

@@ -6,7 +6,7 @@ whole at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +138,11 @@ def _examples(learner: Learner, rows: Sequence[Any]) -> Examples:
 def _metrics(
     learner: Learner, training: Examples, held_out: Examples, curve: Sequence[fitting.Point], config: TrainConfig
 ) -> dict[str, float]:
-    """Numbers without a clock in them: they are part of the run's fingerprint."""
+    """Numbers without a clock in them: they are part of the run's fingerprint. All floats, so that they parse back."""
     last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]
     lengths = [len(example.ids) for example in training.items]
     batches = epoch_batches(lengths, batch_size=config.batch_size, seed=config.seed, epoch=0)
-    metrics: Mapping[str, float] = {
+    counted = {
         "loss": sum(last) / len(last),
         "parameters": sum(weight.numel() for weight in learner.model.parameters()),
         "rows": len(training.items),
@@ -151,7 +151,7 @@ def _metrics(
         "rows_unlabelled": training.unlabelled,
         "padding_share": padding_share(lengths, batches),
     }
-    if not held_out.items:
-        return dict(metrics)
-    loss, exact = fitting.measure(learner.model, held_out.items)
-    return {**metrics, "validation_loss": loss, "validation_exact_match": exact}
+    if held_out.items:
+        loss, exact = fitting.measure(learner.model, held_out.items)
+        counted |= {"validation_loss": loss, "validation_exact_match": exact}
+    return {name: float(value) for name, value in counted.items()}

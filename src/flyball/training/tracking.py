@@ -12,14 +12,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flyball.telemetry import log
 
 BATCH = 500
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0  # for a server; a store on this disk is only slow, never silent
+LOCAL_PATIENCE_S = 90.0
 ROLES = {"train": "training", "validation": "validation", "test": "testing"}
 
 Task = Callable[[], None]
@@ -63,7 +64,7 @@ class Tracker:
         self._flush()
         self._tasks.put(lambda: self._end(status, artifact))
         self._tasks.put(None)
-        self._thread.join(PATIENCE_S)
+        self._thread.join(LOCAL_PATIENCE_S if local_path(self._uri) else PATIENCE_S)
         if self._thread.is_alive():
             log.warning("tracking at %s does not answer; training goes on without it", self._uri)
         elif self.failure:
@@ -86,13 +87,13 @@ class Tracker:
 
     def _open(self) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read by mlflow on import: nothing leaves this machine
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        for name in ("alembic", "mlflow"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        with creation_lock(self._uri):
-            from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
+        from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
 
+        for name in ("alembic", "mlflow", "urllib3.connectionpool"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with local_lock(self._uri):
             self._client = MlflowClient(tracking_uri=self._uri)
             found = self._client.get_experiment_by_name(self._project)
             experiment = (
@@ -125,7 +126,8 @@ class Tracker:
             )
             for split in splits
         ]
-        self._client.log_inputs(self.run_id, inputs)
+        with local_lock(self._uri):  # two runs that add the same data set at once would collide
+            self._client.log_inputs(self.run_id, inputs)
 
     def _end(self, status: str, artifact: Path | None) -> None:
         if artifact:
@@ -134,12 +136,11 @@ class Tracker:
 
 
 @contextmanager
-def creation_lock(uri: str) -> Iterator[None]:
-    """Only one process at a time may open (and so create or migrate) a local store."""
+def local_lock(uri: str) -> Iterator[None]:
+    """Only one process at a time may open (and so create or migrate) a local store; a server has locks of its own."""
     path = local_path(uri)
     if path is None:
-        with nullcontext():
-            yield
+        yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as file:
