@@ -239,7 +239,7 @@ def _onward(scene: Scene) -> Transition | None:
         return scene.to("live", reason="proven to be within the margin of live on every measure")
     if last and proven:
         return scene.to("paused", reason="mirrored requests show no harm: a person decides, or a canary follows")
-    due = scene.config.min_units * (step + 1) / len(steps)
+    due = scene.config.min_units * (step + 1) / max(1, len(steps))
     if not last and (proven or seen.candidate.units >= due) and seen.live.units:
         following = steps[step + 1]
         return scene.to("ramping", step=step + 1, reason="no harm so far", share=following.share)
