@@ -1,4 +1,4 @@
-"""flyball.yaml as typed settings, and the only reader of the environment. I/O: reads files and environment variables."""
+"""flyball.yaml as typed settings; the only reader of the environment. I/O: reads files and environment variables."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ def key_command() -> None:
     """Create, list and revoke API keys."""
 
 
-@key_command.command("create", epilog="\b\nExample:\n  flyball key create shop-web --budget-usd 5 --requests-per-minute 600")
+@key_command.command(
+    "create", epilog="\b\nExample:\n  flyball key create shop-web --budget-usd 5 --requests-per-minute 600"
+)
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May force variants and give feedback on any request.")
 @click.option("--team")

@@ -24,9 +24,7 @@ def run_command(project: Project, no_deploy: bool, strategy: str | None, no_wait
     """Bring the whole build up to date, decide, and deploy what passed; a second run redoes nothing."""
     from flyball.workflows.building import run
 
-    result = run(
-        project, deploy=not no_deploy, strategy=strategy, wait=not no_wait, progress=ProgressLine(), say=say
-    )
+    result = run(project, deploy=not no_deploy, strategy=strategy, wait=not no_wait, progress=ProgressLine(), say=say)
     from flyball.cli.wording import run_document, run_text
 
     emit(run_document(project, result), as_json=as_json, text=run_text)
@@ -63,14 +61,19 @@ def stage_text(document: dict[str, Any]) -> str:
     return pairs({"ran": ran, **{key: value for key, value in document.items() if key not in ("ran", "content")}})
 
 
-data_command = one_stage("data", "dataset", "Collect, clean, redact, deduplicate, validate, split and version the rows.")
+data_command = one_stage(
+    "data", "dataset", "Collect, clean, redact, deduplicate, validate, split and version the rows."
+)
 train_command = one_stage("train", "training", "Train on the dataset version.")
 package_command = one_stage("package", "model", "Package the trained weights as the engine loads them.")
 compose_command = one_stage("compose", "release", "Compose the release: all that decides an answer, one fingerprint.")
 
 
-@click.command("evaluate", epilog="\b\nExamples:\n  flyball evaluate\n"
-               "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml")
+@click.command(
+    "evaluate",
+    epilog="\b\nExamples:\n  flyball evaluate\n"
+    "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml",
+)
 @click.argument("url", required=False)
 @click.option("--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="JSONL of cases; with a URL.")
 @click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
@@ -95,7 +98,11 @@ def evaluate_command(
     from flyball.cli.wording import evaluation_text, record_document
 
     if url is None:
-        arguments = [*(["-C", folder] if folder else []), *(["--no-wait"] if no_wait else []), *(["--json"] if as_json else [])]
+        arguments = [
+            *(["-C", folder] if folder else []),
+            *(["--no-wait"] if no_wait else []),
+            *(["--json"] if as_json else []),
+        ]
         one_stage("evaluate", "evaluation", "").main(args=arguments, standalone_mode=False)
         return 0
     from flyball.workflows.judging import judge

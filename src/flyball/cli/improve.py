@@ -18,7 +18,9 @@ def watch_command(project: Project, limit: int, as_json: bool) -> None:
     from flyball.records.canonical import to_plain
 
     rows = [to_plain(stored.record) for stored in project.ledger.find(Finding, limit=limit)]
-    emit_lines(rows, as_json=as_json, columns=("id", "kind", "severity", "measure", "value", "reference", "explanation"))
+    emit_lines(
+        rows, as_json=as_json, columns=("id", "kind", "severity", "measure", "value", "reference", "explanation")
+    )
 
 
 @click.command("improve", epilog="\b\nExamples:\n  flyball improve\n  flyball improve --accept latest")

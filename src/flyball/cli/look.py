@@ -45,8 +45,11 @@ def stage_line(fact: Mapping[str, Any]) -> str:
     return f"{short(fact['id'])}  {details}  ({age:.0f} min ago)"
 
 
-@click.command("lineage", epilog="\b\nExamples:\n  flyball lineage 0199…      a request id: back to its training rows\n"
-               "  flyball lineage C0042      a person: every row, dataset, model and release")
+@click.command(
+    "lineage",
+    epilog="\b\nExamples:\n  flyball lineage 0199…      a request id: back to its training rows\n"
+    "  flyball lineage C0042      a person: every row, dataset, model and release",
+)
 @click.argument("name")
 @click.option("--rows", "limit", default=5, show_default=True, help="Rows shown to people; --json has all.")
 @json_option

@@ -61,7 +61,10 @@ class Commands(click.Group):
         module = HIDDEN.get(name) or (COMMANDS[name][0] if name in COMMANDS else None)
         if module is None:
             return None
-        found = getattr(importlib.import_module(f"flyball.cli.{module}"), f"{name}_command" if name != "import" else "import__command")
+        found = getattr(
+            importlib.import_module(f"flyball.cli.{module}"),
+            f"{name}_command" if name != "import" else "import__command",
+        )
         assert isinstance(found, click.Command)
         return found
 

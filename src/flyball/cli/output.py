@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, TypeVar
 
@@ -31,11 +31,15 @@ def emit_lines(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: tup
     click.echo(table(list(rows), columns))
 
 
-def table(rows: list[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     """Rows as aligned text with a heading."""
     cells = [[show(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(name), *(len(line[i]) for line in cells)) if cells else len(name) for i, name in enumerate(columns)]
-    heading = "  ".join(name.upper().replace("_", " ").ljust(width) for name, width in zip(columns, widths, strict=True))
+    widths = [
+        max(len(name), *(len(line[i]) for line in cells)) if cells else len(name) for i, name in enumerate(columns)
+    ]
+    heading = "  ".join(
+        name.upper().replace("_", " ").ljust(width) for name, width in zip(columns, widths, strict=True)
+    )
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([click.style(heading.rstrip(), bold=True), *lines]) if lines else "(none)"
 

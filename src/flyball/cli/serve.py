@@ -31,8 +31,11 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
     up(project, host=host, port=port, console_port=console_port, say=say, ready=ready)
 
 
-@click.command("gateway", epilog="\b\nExamples:\n  flyball gateway --upstream http://127.0.0.1:8000\n"
-               "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml")
+@click.command(
+    "gateway",
+    epilog="\b\nExamples:\n  flyball gateway --upstream http://127.0.0.1:8000\n"
+    "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml",
+)
 @click.option("--upstream", required=True, help="Base URL of an OpenAI-compatible server.")
 @click.option("--upstream-key", help="A reference to its key, such as env:OPENAI_API_KEY.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML with the keys of `gateway:`.")

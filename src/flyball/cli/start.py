@@ -11,7 +11,10 @@ from flyball.cli.output import emit, emit_lines, json_option, pairs, with_projec
 from flyball.wiring import Project
 
 
-@click.command("init", epilog="\b\nExamples:\n  flyball init shop\n  flyball init --from tickets.jsonl triage\n  flyball init --here")
+@click.command(
+    "init",
+    epilog="\b\nExamples:\n  flyball init shop\n  flyball init --from tickets.jsonl triage\n  flyball init --here",
+)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--here", is_flag=True, help="Add Flyball to this folder, whatever is in it; nothing is overwritten.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="Guess task, fields and splits from this file.")

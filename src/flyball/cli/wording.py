@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flyball.cli.output import pairs, show, table
-from flyball.records import Deployment, EvalReport, GateDecision, Record, name_of
+from flyball.records import Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
 from flyball.wiring import Project

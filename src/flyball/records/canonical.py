@@ -25,12 +25,16 @@ JSON = Any
 
 def to_plain(value: object) -> JSON:
     """`value` as plain JSON types; raises InputError for anything that has no canonical form."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**64:  # JSON readers keep no more than 64 bits
+            raise InputError(f"{value} has no canonical form", cure="use a string for a number this large")
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InputError(f"{value} has no canonical form", cure="leave out what was not measured, or use null")
-        return value
+        return value + 0.0  # there is one zero
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
@@ -47,13 +51,27 @@ def to_plain(value: object) -> JSON:
 
 def canonical_json(value: object) -> bytes:
     """The one byte string for a JSON-like value."""
-    return json.dumps(
-        to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode("utf-8")
+    text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"a text has no canonical form: {error.reason}", cure="replace lone surrogates") from error
 
 
 def canonical_bytes(record: object) -> bytes:
-    """The one byte string for a record: its type, the version of that type, and its content."""
+    """The one byte string for a record: its type, the version of that type, and its content.
+
+    Content is taken as its fields' types say (in a float field 1 is 1.0); InputError for what they do not allow.
+    """
+    try:
+        return _wrapped(msgspec.convert(to_plain(record), type(record)))
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"not a {type(record).__name__}: {error}", cure="give each field what its type says"
+        ) from error
+
+
+def _wrapped(record: object) -> bytes:
     kind = type(record)
     return canonical_json({"type": kind.__name__, "version": kind.VERSION, "content": record})  # type: ignore[attr-defined]
 
@@ -80,6 +98,6 @@ def parse(body: bytes, kind: type[T]) -> T:
         record = msgspec.convert(document["content"], kind)
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise CorruptionError(f"not a {kind.__name__}: {error}", cure="run `flyball doctor`") from error
-    if canonical_bytes(record) != body:
+    if _wrapped(record) != body:
         raise CorruptionError(f"a {kind.__name__} with unknown or altered fields", cure="run `flyball doctor`")
     return record

@@ -39,7 +39,7 @@ def read_document(path: Path) -> tuple[Record, Mapping[str, JSON]]:
         body = canonical_json({name: document[name] for name in ("type", "version", "content")})
     except (msgspec.MsgspecError, KeyError, TypeError) as error:
         raise CorruptionError(f"{path} is not a record: {error}", cure="run `dvc checkout` to restore it") from error
-    record = parse(body, kind)
+    record: Record = parse(body, kind)
     if fingerprint(record) != document["fingerprint"]:
         raise CorruptionError(f"{path} does not match its fingerprint", cure="run `dvc checkout` to restore it")
     return record, document["recorded"]

@@ -20,7 +20,11 @@ def model_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
     for stored in ledger.find(Release, limit=1000):
         assert isinstance(stored.record, Release)
         releases.setdefault(stored.record.model, []).append(stored.id)
-    reports = {r.release: r for s in ledger.find(EvalReport, limit=1000, newest_first=False) if isinstance(r := s.record, EvalReport)}
+    reports = {
+        r.release: r
+        for s in ledger.find(EvalReport, limit=1000, newest_first=False)
+        if isinstance(r := s.record, EvalReport)
+    }
     verdicts = {
         d.release: d.verdict
         for s in ledger.find(GateDecision, limit=1000, newest_first=False)

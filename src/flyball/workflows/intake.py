@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -121,16 +122,22 @@ def keep_rows(project: Project, dataset: DatasetVersion) -> None:
         return
     from flyball.data.rows import read_rows  # pyarrow loads with it
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.new")
+    references = (
+        RowRef(row=row.row_id, split=split.name, source=row.source, line=row.line, subject=row.subject)
+        for split in dataset.splits
+        for row in read_rows(project.places.dataset, split.name)
+    )
+    write_rows(target, references)
+
+
+def write_rows(path: Path, rows: Iterable[RowRef]) -> None:
+    """Replace a row index."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
     with gzip.GzipFile(temporary, "wb", mtime=0) as file:
-        for split in dataset.splits:
-            for row in read_rows(project.places.dataset, split.name):
-                reference = RowRef(
-                    row=row.row_id, split=split.name, source=row.source, line=row.line, subject=row.subject
-                )
-                file.write(msgspec.json.encode(reference) + b"\n")
-    temporary.replace(target)
+        for row in rows:
+            file.write(msgspec.json.encode(row) + b"\n")
+    temporary.replace(path)
 
 
 def rows_of(project: Project, dataset: str) -> list[RowRef]:

@@ -1,4 +1,4 @@
-"""Measure any OpenAI-compatible server and decide by a gate file, without a project. I/O: HTTP to that server, files."""
+"""Measure any OpenAI-compatible server and decide by a gate file, without a project. I/O: HTTP, files."""
 
 from __future__ import annotations
 

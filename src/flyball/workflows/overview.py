@@ -35,7 +35,11 @@ def overview(project: Project) -> dict[str, Any]:
         found = pointer(ledger, route)
         live[route] = {"release": found.live_release, "previous": found.previous_release} if found else None
     underway = [
-        {"deployment": stored.id, "release": getattr(stored.record, "release", None), "state": state_of(project, stored.id)}
+        {
+            "deployment": stored.id,
+            "release": getattr(stored.record, "release", None),
+            "state": state_of(project, stored.id),
+        }
         for stored in open_deployments(ledger)
     ]
     return {

@@ -218,7 +218,11 @@ def prepare_repository(root: Path) -> list[str]:
 
 def run_dvc_init(root: Path, flags: list[str]) -> None:
     environment = {**os.environ, **QUIET}
-    for arguments in (["init", "--quiet", *flags], ["config", "core.analytics", "false"], ["config", "core.check_update", "false"]):
+    for arguments in (
+        ["init", "--quiet", *flags],
+        ["config", "core.analytics", "false"],
+        ["config", "core.check_update", "false"],
+    ):
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
         )

@@ -1,4 +1,4 @@
-"""One stage of the build, as DVC runs it: reads what stands before it, writes its outputs and its record. I/O: loop/."""
+"""One stage of the build, as DVC runs it: reads what is before it, writes outputs and its record. I/O: loop/."""
 
 from __future__ import annotations
 
@@ -165,4 +165,3 @@ STAGE_FUNCTIONS: dict[str, tuple[str, StageFunction]] = {
     "release": ("release", release),
     "evaluation": ("evaluation", evaluation),
 }
-

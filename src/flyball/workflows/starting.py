@@ -126,7 +126,9 @@ def settings_text(
     root: Path, path: str, task: str, fields: dict[str, tuple[str, str]], *, comments: tuple[str, ...] = ()
 ) -> str:
     name = re.sub(r"[^a-z0-9._-]+", "-", root.name.lower()).strip("-._") or "project"
-    lines = [f"        {role}: {quoted(column)}" + (f"   # {why}" if why else "") for role, (column, why) in fields.items()]
+    lines = [
+        f"        {role}: {quoted(column)}" + (f"   # {why}" if why else "") for role, (column, why) in fields.items()
+    ]
     classification = task == "classification"
     text = TEMPLATE.format(
         project=name,

@@ -170,7 +170,7 @@ def up(
             ),
             say=say,
         )
-        _ = project.key, project.ledger.engine.dispose()  # a missing key or ledger is said here, not in a log
+        check_key_and_ledger(project)
 
         def told(_number: int, _frame: FrameType | None) -> None:
             supervisor.stopping = True
@@ -186,6 +186,12 @@ def up(
             say("draining …")
         finally:
             supervisor.stop()
+
+
+def check_key_and_ledger(project: Project) -> None:
+    """Say here, not in a child's log, that the key is missing or the ledger does not answer."""
+    if project.key:
+        project.ledger.close()
 
 
 def wait_until_ready(supervisor: Supervisor, ready: Callable[[Supervisor], None]) -> None:

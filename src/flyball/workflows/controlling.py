@@ -1,0 +1,87 @@
+"""What control is given: the monitors, the triggers and retention of this project, as callables. I/O: builds them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from functools import lru_cache
+
+from flyball.compliance.retention import expire
+from flyball.control.context import ControlContext
+from flyball.data.profile import Profile, read_profile
+from flyball.errors import NotFoundError
+from flyball.improvement.triggers import propose
+from flyball.monitoring.running import run_monitors
+from flyball.monitoring.watches import LiveView
+from flyball.records import EvalReport, Finding, Proposal, Release
+from flyball.wiring import Project
+from flyball.workflows.processes import accept_in_background
+
+
+def control_context(project: Project) -> ControlContext:
+    """Everything one control process of this project needs."""
+    ledger, settings, places = project.ledger, project.settings, project.places
+
+    @lru_cache(maxsize=8)
+    def view(release: str) -> LiveView:
+        return live_view(project, release)
+
+    def watch(route: str, release: str) -> Sequence[Finding]:
+        return run_monitors(ledger, config=settings.monitor, route=route, live=view(release))
+
+    def suggest(route: str, findings: Sequence[Finding]) -> Proposal | None:
+        return propose(ledger, config=settings.improve, route=route, findings=findings)
+
+    def retain(now_ms: int) -> object:
+        return expire(ledger, now_ms, retention_days=settings.gateway.recording.retention_days)
+
+    return ControlContext(
+        ledger=ledger,
+        project=project.name,
+        rollout=settings.rollout,
+        serving=settings.serving,
+        monitor=settings.monitor,
+        artifacts=project.artifacts,
+        run_dir=places.run,
+        log_dir=places.logs,
+        routes_path=places.routes,
+        holder=f"{socket.gethostname()}:{project.root}",
+        watch=watch,
+        propose=suggest,
+        retention=retain,
+        on_proposal=(lambda proposal: accept_in_background(project, proposal),),
+    )
+
+
+def live_view(project: Project, release: str) -> LiveView:
+    """What monitoring compares production with: the evaluated quality and the training data's words."""
+    profile = profile_of(project, release)
+    return LiveView(
+        release=release,
+        quality=evaluated_quality(project, release),
+        new_word_share=profile.new_word_share if profile else None,
+        has_new_word=profile.has_new_word if profile else None,
+    )
+
+
+def profile_of(project: Project, release: str) -> Profile | None:
+    """The profile packaged with the release's model; None for an imported model."""
+    record = project.ledger.get(release).record
+    if not isinstance(record, Release):
+        return None
+    try:
+        return read_profile(project.artifacts.path(record.model) / "profile.json", project.key.row_key)
+    except NotFoundError:
+        return None
+
+
+def evaluated_quality(project: Project, release: str) -> float | None:
+    """Exact match on the held-out rows, from the newest report on the release."""
+    for stored in project.ledger.find(EvalReport, limit=1000):
+        report = stored.record
+        if not isinstance(report, EvalReport) or report.release != release:
+            continue
+        for measure in report.measures:
+            if (measure.suite, measure.name, measure.slice) == ("test", "exact_match", None):
+                return measure.value
+    return None

@@ -1,0 +1,174 @@
+"""`flyball subject erase`: one person, out of every store of this project, with a signed receipt. I/O: all of them.
+
+Order inside the build's files: the suppression list first, then raw sources and corrections, then the objects that DVC
+keeps of older contents, then the dataset, rebuilt without that person. The ledger's part is compliance's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from flyball.compliance.bytesearch import search
+from flyball.compliance.erasing import Eraser, Traces
+from flyball.compliance.erasure import erase
+from flyball.compliance.export import export_subject as export
+from flyball.compliance.people import Person
+from flyball.data.config import Fields, SourceConfig
+from flyball.data.erasure import rewrite_source
+from flyball.data.rows import SPLITS, read_rejects, read_rows
+from flyball.gateway.ingest import ingest_once
+from flyball.records import JSON, DatasetVersion, name_of
+from flyball.records.canonical import to_plain
+from flyball.records.documents import read_document
+from flyball.settings import expand
+from flyball.wiring import Project
+from flyball.workflows import objects
+from flyball.workflows.intake import keep_rows, rows_of, write_rows
+from flyball.workflows.locking import only_one
+from flyball.workflows.pipeline import reproduce
+from flyball.workflows.processes import ingest_context
+from flyball.workflows.stages import suppressed
+
+CORRECTIONS = SourceConfig(path="loop/corrections.jsonl", name="production", fields=Fields(subject="subject"))
+
+
+def erase_subject(project: Project, subject: str, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
+    with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
+        ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
+        erasers: list[Eraser] = [SourceEraser(project), DatasetEraser(project), ReportEraser(project)]
+        receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
+    return dict(to_plain(receipt))
+
+
+def export_subject(project: Project, subject: str) -> dict[str, Any]:
+    """Everything held about a person: requests, feedback, rows of the current dataset, erasures."""
+
+    def rows(person: Person) -> Iterator[dict[str, JSON]]:
+        if not (project.places.dataset / "record.json").is_file():
+            return
+        for split in SPLITS:
+            for row in read_rows(project.places.dataset, split):
+                if row.subject == person.hash:
+                    yield {"split": split, "text": row.text, "label": row.label, "source": row.source, "line": row.line}
+
+    return dict(export(project.ledger, project_key=project.key, subject=subject, others={"rows": rows}))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEraser:
+    """Raw files inside and outside the project that its settings name, the corrections, and DVC's copies of both."""
+
+    project: Project
+    name: str = "sources"
+
+    def plan(self, person: Person) -> Traces:
+        return Traces(counts={"objects": len(objects.naming(self.project, person))})
+
+    def apply(self, person: Person) -> Traces:
+        suppress(self.project, person)
+        rows = 0
+        for path, config in self.files():
+            rows += rewrite_source(path, config, person.hash, self.project.key.row_key)
+        removed = objects.remove(self.project, objects.naming(self.project, person))
+        return Traces(counts={"rows": rows, "objects": removed})
+
+    def files(self) -> list[tuple[Path, SourceConfig]]:
+        root = self.project.root
+        sources = [(expand(source.path, root), source) for source in self.project.settings.data.sources]
+        corrections = self.project.places.corrections
+        return [*sources, *([(corrections, CORRECTIONS)] if corrections.is_file() else [])]
+
+
+def suppress(project: Project, person: Person) -> None:
+    """Add the person's keyed hash to the list that travels with the repository."""
+    path = project.places.suppressions
+    listed = sorted(suppressed(path) | {person.hash})
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=1) + b"\n")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEraser:
+    """Dataset versions: the present one is rebuilt without the person; of older ones no object is left."""
+
+    project: Project
+    name: str = "datasets"
+
+    def plan(self, person: Person) -> Traces:
+        affected = {
+            stored.id: None
+            for stored in self.project.ledger.find(DatasetVersion, limit=10_000)
+            if any(row.subject == person.hash for row in rows_of(self.project, stored.id))
+        }
+        return Traces(counts={"rows": self.present(person)}, records=affected)
+
+    def present(self, person: Person) -> int:
+        """Rows and rejects of the person in the dataset as it stands."""
+        folder = self.project.places.dataset
+        if not (folder / "record.json").is_file():
+            return 0
+        rows = sum(row.subject == person.hash for split in SPLITS for row in read_rows(folder, split))
+        return rows + sum(reject.subject == person.hash for reject in read_rejects(folder))
+
+    def apply(self, person: Person) -> Traces:
+        count = self.present(person)
+        if not (self.project.places.dataset / "record.json").is_file():
+            return Traces(counts={"rows": 0})
+        old, _ = read_document(self.project.places.dataset / "record.json")
+        reproduce(self.project, "dataset")
+        new, recorded = read_document(self.project.places.dataset / "record.json")
+        assert isinstance(new, DatasetVersion)
+        self.project.ledger.append(new, recorded=recorded, links=[("erased", name_of(old))] if new != old else [])
+        keep_rows(self.project, new)
+        forget_rows(self.project, person)
+        return Traces(counts={"rows": count}, records={name_of(old): name_of(new)} if new != old else {})
+
+
+def forget_rows(project: Project, person: Person) -> None:
+    """Whose a row was is said by no row index any more; that there was one is, so past decisions recompute."""
+    for path in project.places.rows.glob("*.jsonl.gz"):
+        dataset = path.name.removesuffix(".jsonl.gz")
+        rows = rows_of(project, dataset)
+        if any(row.subject == person.hash for row in rows):
+            kept = [msgspec.structs.replace(row, subject=None) if row.subject == person.hash else row for row in rows]
+            write_rows(path, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEraser:
+    """Evaluation reports show failed examples: those with a row of the person lose their pages, not their scores."""
+
+    project: Project
+    name: str = "reports"
+
+    def plan(self, person: Person) -> Traces:
+        return Traces(counts={"pages": len(self.pages(person))})
+
+    def apply(self, person: Person) -> Traces:
+        pages = self.pages(person)
+        for page in pages:
+            page.unlink(missing_ok=True)
+        shutil.rmtree(self.project.places.state / "partial", ignore_errors=True)
+        return Traces(counts={"pages": len(pages)})
+
+    def pages(self, person: Person) -> list[Path]:
+        """Pages that show a text of the person; found by the ids of his rows, which every example names."""
+        mine = {
+            row.row
+            for stored in self.project.ledger.find(DatasetVersion, limit=10_000)
+            for row in rows_of(self.project, stored.id)
+            if row.subject == person.hash
+        }
+        if not mine:
+            return []
+        places = self.project.places
+        found = [hit.path for hit in search([places.reports, places.evaluation], sorted(mine))]
+        return sorted({path for path in found if path.suffix in (".html", ".xml") or path.name == "report.json"})

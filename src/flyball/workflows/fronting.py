@@ -1,0 +1,133 @@
+"""`flyball gateway --upstream URL`: the gateway alone, without a project. I/O: a state folder, two processes.
+
+The state folder holds a key, a SQLite ledger and the sealed segments; an ingester beside the gateway moves records into
+the ledger, so that requests, feedback and cost can be read there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from flyball.cost.config import CostConfig
+from flyball.errors import InputError
+from flyball.gateway.config import GatewayConfig
+from flyball.gateway.context import GatewayContext, IngestContext
+from flyball.gateway.ingest import run_ingester
+from flyball.gateway.routing import standalone_routes
+from flyball.gateway.server import run_gateway
+from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
+from flyball.settings import explain, secret
+from flyball.storage.ledger import open_ledger
+from flyball.workflows.supervising import free_port
+
+PROJECT = "standalone"
+
+
+class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The one configuration file of a gateway without a project: the same keys as in flyball.yaml."""
+
+    gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
+    cost: CostConfig = msgspec.field(default_factory=CostConfig)
+    models: tuple[str, ...] = ()
+
+
+def front(
+    upstream: str,
+    *,
+    upstream_key: str | None,
+    config_file: Path | None,
+    state: Path,
+    host: str | None,
+    port: int | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve in front of `upstream` until SIGTERM or ctrl-c."""
+    if not upstream.startswith(("http://", "https://")):
+        raise InputError(f"{upstream!r} is not a URL", cure="give one such as http://127.0.0.1:8000")
+    config = read_config(config_file)
+    gateway = msgspec.structs.replace(
+        config.gateway,
+        host=host or config.gateway.host,
+        port=config.gateway.port if port is None else port,
+    )
+    gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
+    key = state_key(state)
+    context = GatewayContext(
+        config=gateway,
+        cost=config.cost,
+        project=PROJECT,
+        routes_path=None,
+        segments_dir=state / "segments",
+        project_key=key,
+        ledger=open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT),
+        static_routes=standalone_routes(upstream, list(config.models) or None, api_key=upstream_key),
+        secrets=lambda reference: secret(reference, Path.cwd()),
+    )
+    ingester = multiprocessing.get_context("spawn").Process(
+        target=ingest, args=(state.resolve(), gateway.recording), daemon=True
+    )
+    ingester.start()
+    url = f"http://{gateway.host}:{gateway.port}"
+    threading.Thread(target=tell_when_ready, args=(url, ready), daemon=True).start()
+    try:
+        run_gateway(context, worker=0)
+        time.sleep(1.0)  # the ingester's last pass
+    finally:
+        ingester.terminate()
+        ingester.join(5.0)
+
+
+def read_config(path: Path | None) -> FrontConfig:
+    """The configuration file, or the defaults."""
+    if path is None:
+        return FrontConfig()
+    if not path.is_file():
+        raise InputError(f"{path} is not a file", cure="give a YAML file with the keys of `gateway:`")
+    try:
+        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, FrontConfig)
+    except msgspec.ValidationError as error:
+        raise explain(error, str(path)) from error
+
+
+def state_key(state: Path) -> ProjectKey:
+    """The state folder's own key, made when it is first used."""
+    path = state / "project.key"
+    state.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        create_project_key(path)
+    return parse_project_key(secret(f"file:{path.resolve()}", state))
+
+
+def ingest(state: Path, recording: object) -> None:
+    """The ingester's process."""
+    from flyball.gateway.config import RecordingConfig
+    from flyball.workflows.processes import told_to_stop
+
+    assert isinstance(recording, RecordingConfig)
+    context = IngestContext(
+        recording=recording,
+        project=PROJECT,
+        segments_dir=state / "segments",
+        project_key=state_key(state),
+        ledger=open_ledger(f"sqlite:///{state / 'ledger.db'}", project=PROJECT),
+    )
+    run_ingester(context, stop=told_to_stop())
+
+
+def tell_when_ready(url: str, ready: Callable[[str], None]) -> None:
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=1.0):
+                ready(url)
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)

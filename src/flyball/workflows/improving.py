@@ -1,0 +1,79 @@
+"""The loop's way back: do what a proposal asks for; send feedback. I/O: ledger, loop/corrections.jsonl, gateway."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from flyball.errors import EnvironmentMissing, InputError, NotFoundError
+from flyball.improvement.curation import curate
+from flyball.improvement.triggers import ANSWERS
+from flyball.records import Proposal
+from flyball.settings import secret
+from flyball.telemetry import Progress
+from flyball.wiring import Project
+from flyball.workflows.building import RunResult, run
+from flyball.workflows.supervising import supervisor_note
+
+
+def accept_proposal(project: Project, name: str, *, progress: Progress, say: Callable[[str], None]) -> RunResult:
+    """Curate corrected answers, retrain, gate and deploy what passes; the dataset is linked to its proposal."""
+    proposal = find_proposal(project, name)
+    if proposal.action != "retrain":
+        raise InputError(
+            f"proposal {proposal.id} asks for a person's {proposal.action}, not for retraining",
+            cure="look at its findings with `flyball watch`",
+        )
+    curated = curate(
+        project.ledger, config=project.settings.data.production, out=project.places.corrections, route=proposal.route
+    )
+    left_out = ", ".join(f"{count} {reason}" for reason, count in curated.skipped.items() if count)
+    say(
+        f"{curated.rows} corrected answers, {curated.new} of them new" + (f"; left out: {left_out}" if left_out else "")
+    )
+    result = run(
+        project,
+        route=proposal.route,
+        strategy="canary",
+        reason=f"proposal {proposal.id}: {proposal.rationale}",
+        progress=progress,
+        say=say,
+    )
+    project.ledger.append(result.build.dataset, links=[(ANSWERS, proposal.id)])
+    return result
+
+
+def find_proposal(project: Project, name: str) -> Proposal:
+    """A proposal by its id; `latest`: the newest one."""
+    if name == "latest":
+        newest = project.ledger.find(Proposal, limit=1)
+        if not newest:
+            raise NotFoundError("there is no proposal", cure="see `flyball watch` for what monitoring found")
+        record = newest[0].record
+    else:
+        record = project.ledger.get(name).record
+    if not isinstance(record, Proposal):
+        raise InputError(f"{name} is a {type(record).__name__}, not a proposal", cure="see `flyball improve`")
+    return record
+
+
+def send_feedback(project: Project, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """Post feedback to the gateway of `flyball up`."""
+    note = supervisor_note(project)
+    if note is None:
+        raise EnvironmentMissing("no gateway runs in this project", cure="start it with `flyball up`")
+    request = urllib.request.Request(
+        f"{note['gateway']}/v1/feedback", data=msgspec.json.encode(body), headers={"content-type": "application/json"}
+    )
+    if key:
+        request.add_header("authorization", f"Bearer {secret(key, project.root, project.environment)}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(msgspec.json.decode(answer.read()))
+    except urllib.error.HTTPError as error:
+        found = msgspec.json.decode(error.read())["error"]
+        raise InputError(str(found["message"]), cure="check the request id and your key (--key)") from error

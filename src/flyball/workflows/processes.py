@@ -1,0 +1,130 @@
+"""The processes that `flyball up` starts: each builds its context and runs until told. I/O: signals, everything.
+
+A process ends with its supervisor, however that ends, so that a restart finds a clean machine; engines are not among
+them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import msgspec
+
+from flyball.gateway.context import GatewayContext, IngestContext
+from flyball.records import Proposal
+from flyball.settings import secret
+from flyball.telemetry import configure_logging, log
+from flyball.wiring import Project
+
+PR_SET_PDEATHSIG = 1
+
+
+def start(project: Project, name: str, *, worker: int, host: str | None, port: int | None) -> None:
+    """Run one process until SIGTERM."""
+    end_with_supervisor(project)
+    configure_logging()
+    starters: dict[str, Callable[[], None]] = {
+        "gateway": lambda: gateway(project, worker=worker, host=host, port=port),
+        "ingester": lambda: ingester(project),
+        "control": lambda: control(project),
+        "console": lambda: console(project, port=port),
+    }
+    starters[name]()
+
+
+def end_with_supervisor(project: Project) -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies (Linux)."""
+    parent = project.environment.get("FLYBALL_SUPERVISOR")
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent and os.getppid() != int(parent):
+        sys.exit(0)  # it died before we could ask
+
+
+def told_to_stop() -> Callable[[], bool]:
+    """A flag that SIGTERM and SIGINT raise."""
+    told = False
+
+    def raise_flag(_number: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, raise_flag)
+    return lambda: told
+
+
+def gateway(project: Project, *, worker: int, host: str | None, port: int | None) -> None:
+    """One worker of the gateway."""
+    from flyball.gateway.server import run_gateway
+
+    config = project.settings.gateway
+    config = msgspec.structs.replace(config, host=host or config.host, port=config.port if port is None else port)
+    context = GatewayContext(
+        config=config,
+        cost=project.settings.cost,
+        project=project.name,
+        routes_path=project.places.routes,
+        segments_dir=project.places.segments,
+        project_key=project.key,
+        ledger=project.ledger,
+        static_routes=None,
+        secrets=lambda reference: secret(reference, project.root, project.environment),
+    )
+    run_gateway(context, worker=worker)
+
+
+def ingester(project: Project) -> None:
+    """Segments to the ledger."""
+    from flyball.gateway.ingest import run_ingester
+
+    run_ingester(ingest_context(project), stop=told_to_stop())
+
+
+def ingest_context(project: Project) -> IngestContext:
+    """What an ingester of this project needs."""
+    return IngestContext(
+        recording=project.settings.gateway.recording,
+        project=project.name,
+        segments_dir=project.places.segments,
+        project_key=project.key,
+        ledger=project.ledger,
+    )
+
+
+def control(project: Project) -> None:
+    """The reconciling loop."""
+    from flyball.control.loop import run_control
+    from flyball.workflows.controlling import control_context
+
+    run_control(control_context(project))
+
+
+def console(project: Project, *, port: int | None) -> None:
+    """The web pages."""
+    from flyball.console.context import ConsoleContext
+    from flyball.console.server import run_console
+
+    context = ConsoleContext(ledger=project.ledger, settings=project.settings, root=project.root)
+    run_console(context, port=project.settings.console.port if port is None else port)
+
+
+def accept_in_background(project: Project, proposal: Proposal) -> None:
+    """Start the retraining that a proposal asks for, where the project said that nobody need say yes."""
+    if not project.settings.improve.automatic or proposal.action != "retrain":
+        return
+    path = project.places.logs / "improve.log"
+    with path.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "flyball", "improve", "--accept", proposal.id, "-C", str(project.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    log.info("proposal %s accepted automatically; see %s", proposal.id, path)
