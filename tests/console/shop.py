@@ -281,12 +281,14 @@ def _deploy(
         reason="flyball run",
     )
     ledger.append(deployment)
+    counts = {"candidate_requests": 96, "candidate_failures": 0, "candidate_units": 34, "candidate_good": 32}
+    counts |= {"live_requests": 812, "live_failures": 9, "live_units": 301, "live_good": 271}
     evidence: dict[str, Any] = {
         "requested": {},
-        "starting": {"engine": "started", "port": 41873},
-        "ramping": {"share": 0.1, "canary_units": 34, "live_units": 301, "harm_e_value": 0.41, "failures": 0},
-        "live": {"ready_ms": 812.4, "smoke": "answered"},
-        "retired": {"reason": "replaced"},
+        "starting": {"reason": "admitted", "decision": fingerprint(one.decision)},
+        "ramping": {"reason": "its engine answered", "share": 0.1, "p_harm_quality": 0.41, "alpha": 0.05, **counts},
+        "live": {"reason": "its engine answered a real request", "seconds": 0.8},
+        "retired": {"reason": "replaced, and no longer needed to fall back on", "hot_seconds": 300.2},
     }
     with ledger.begin() as connection:
         for state in states:

@@ -64,23 +64,28 @@ def _asked(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
 
 
 def _answered(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
+    choices = document.get("choices")
+    if isinstance(choices, list) and choices:
+        return tuple(Turn(role="answer", text=_choice(choice)) for choice in choices)
     for key in ("answer", "response", "completion", "output"):
         answer = document.get(key)
         if isinstance(answer, str):
             return (Turn(role="answer", text=answer),)
         if isinstance(answer, Mapping):
-            choices = answer.get("choices")
-            if isinstance(choices, list):
-                return tuple(Turn(role="answer", text=_choice(choice)) for choice in choices)
-            return (Turn(role="answer", text=_text(answer.get("content", answer))),)
+            return _answered({"choices": answer.get("choices"), "answer": _text(answer.get("content", answer))})
     return ()
 
 
 def _choice(choice: JSON) -> str:
+    """The text of one of several choices; a choice of another kind, such as a tool call, as JSON."""
     if not isinstance(choice, Mapping):
         return _text(choice)
-    message = choice.get("message")
-    return _text(message.get("content") if isinstance(message, Mapping) else choice.get("text"))
+    said = choice.get("message", choice)
+    if not isinstance(said, Mapping):
+        return _text(said)
+    calls = said.get("tool_calls")
+    parts = [_text(said.get("content", said.get("text"))), _text(calls) if calls else ""]
+    return "\n".join(part for part in parts if part)
 
 
 def _text(value: JSON) -> str:
@@ -91,6 +96,6 @@ def _text(value: JSON) -> str:
         return value
     if isinstance(value, list):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in value]
-        if all(isinstance(part, str) for part in parts):
+        if parts and all(isinstance(part, str) for part in parts):
             return "\n".join(str(part) for part in parts)
     return msgspec.json.encode(value).decode()

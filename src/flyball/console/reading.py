@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from flyball.console import picture
-from flyball.console.describing import SEVERITIES, State, exact_match
+from flyball.console.describing import SEVERITIES, State
+from flyball.console.evidence import exact_match
 from flyball.console.kept import Kept
 from flyball.console.listing import Answer, read_answers
 from flyball.console.rollouts import Rollout, read_rollouts

@@ -9,7 +9,8 @@ from typing import Any, cast
 import msgspec
 from sqlalchemy import func, select
 
-from flyball.console.describing import TITLES, Fact, Sheet, facts, link, sheets
+from flyball.console.describing import TITLES, Fact, facts, link
+from flyball.console.sheets import Sheet, sheets
 from flyball.console.story import erased_effect
 from flyball.errors import NotFoundError
 from flyball.records import JSON, Feedback, Record, Release, RequestRecord, canonical_bytes, name_of, parents_of, parse

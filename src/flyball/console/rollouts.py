@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from flyball.console import wording
-from flyball.console.describing import DEPLOYMENT_STATES, Fact, State
+from flyball.console.describing import DEPLOYMENT_STATES, Fact, State, link
+from flyball.errors import InputError
 from flyball.records import JSON, Deployment, DeploymentState, Transition
+from flyball.rollout.plans import steps_of
 from flyball.storage import deployments
 from flyball.storage.ledger import Ledger, Stored
 
 ENDED: frozenset[DeploymentState] = frozenset({"live", "rolled_back", "failed", "retired"})
 Progress = Literal["done", "current", "ahead", "failed"]
+_STEPS = {"canary": "{}", "shadow": "mirrored", "b": "test {}"}
+_NAME = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class Passage:
     tone: State
     step: int
     at_ms: int
+    reason: str
     evidence: tuple[Fact, ...]
 
 
@@ -64,65 +70,71 @@ def _rollout(stored: Stored, history: Sequence[tuple[Transition, int]]) -> Rollo
     deployment = cast(Deployment, stored.record)
     last, at_ms = history[-1] if history else (None, stored.at_ms)
     state: DeploymentState = last.state if last else "requested"
-    shares = planned_shares(deployment.plan) if deployment.strategy == "canary" else ()
+    steps = planned_steps(deployment)
     reached = [transition.state for transition, _ in history]
     return Rollout(
         deployment=deployment,
         at_ms=at_ms,
         state=state,
         tone=DEPLOYMENT_STATES[state],
-        rung=_where(state, last.step if last else 0, shares),
-        ladder=ladder(state, last.step if last else 0, shares, reached),
+        rung=_where(state, last.step if last else 0, steps),
+        ladder=ladder(state, last.step if last else 0, steps, reached),
         passages=tuple(_passage(transition, moment) for transition, moment in history),
     )
 
 
-def planned_shares(plan: Mapping[str, JSON]) -> tuple[float, ...]:
-    """The shares of a canary's plan, if it has any."""
-    for key in ("steps", "canary_steps", "shares"):
-        steps = plan.get(key)
-        if isinstance(steps, list | tuple) and all(isinstance(step, int | float) for step in steps):
-            return tuple(float(step) for step in steps)
-    return ()
+def planned_steps(deployment: Deployment) -> tuple[str, ...]:
+    """The steps between started and live, as a person reads them; none where the plan cannot be read."""
+    try:
+        return tuple(_STEPS[step.variant].format(wording.percent(step.share, 0)) for step in steps_of(deployment))
+    except InputError:
+        return ()
 
 
-def _where(state: DeploymentState, step: int, shares: Sequence[float]) -> str:
-    if state == "ramping" and shares:
-        at = min(step, len(shares) - 1)
-        return f"{wording.percent(shares[at], 0)} ({at + 1} of {len(shares)})"
-    return "in progress" if state not in ENDED and state != "paused" else wording.words(state)
+def _where(state: DeploymentState, step: int, steps: Sequence[str]) -> str:
+    if state in ("ramping", "paused") and steps:
+        at = min(step, len(steps) - 1)
+        return f"{steps[at]} ({at + 1} of {len(steps)})"
+    return "in progress" if state not in ENDED else wording.words(state)
 
 
 def ladder(
-    state: DeploymentState, step: int, shares: Sequence[float], reached: Sequence[DeploymentState]
+    state: DeploymentState, step: int, steps: Sequence[str], reached: Sequence[DeploymentState]
 ) -> tuple[Rung, ...]:
     """The steps from the request to live: done, current, ahead, or where it failed."""
-    labels = ["Requested", "Starting", *(wording.percent(share, 0) for share in shares), "Live"]
+    labels = ["Requested", "Starting", *steps, "Live"]
     if state == "live" or (state == "retired" and "live" in reached):
         return tuple(Rung(label=label, progress="done") for label in labels)
-    at = _position(state, step, len(shares), reached)
+    at = _position(state, step, len(steps), reached)
     mark: Progress = "failed" if state in ("rolled_back", "failed") else "current"
     return tuple(
         Rung(label=label, progress="done" if i < at else mark if i == at else "ahead") for i, label in enumerate(labels)
     )
 
 
-def _position(state: DeploymentState, step: int, shares: int, reached: Sequence[DeploymentState]) -> int:
+def _position(state: DeploymentState, step: int, steps: int, reached: Sequence[DeploymentState]) -> int:
     if "live" in reached:
-        return 2 + shares
+        return 2 + steps
     if state == "ramping" or "ramping" in reached:
-        return 2 + min(step, max(shares - 1, 0)) if shares else 1
+        return 2 + min(step, max(steps - 1, 0)) if steps else 1
     return 1 if state == "starting" or "starting" in reached else 0
 
 
 def _passage(transition: Transition, at_ms: int) -> Passage:
-    evidence = tuple(
-        Fact(label=wording.words(key), value=wording.plain(value)) for key, value in transition.evidence.items()
-    )
+    evidence = dict(transition.evidence)
+    reason = evidence.pop("reason", "")
     return Passage(
         state=transition.state,
         tone=DEPLOYMENT_STATES[transition.state],
         step=transition.step,
         at_ms=at_ms,
-        evidence=evidence,
+        reason=str(reason or ""),
+        evidence=tuple(_fact(key, value) for key, value in evidence.items()),
     )
+
+
+def _fact(key: str, value: JSON) -> Fact:
+    """A piece of evidence; a record's name leads to its page."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return Fact(label=wording.words(key), value=wording.brief(value), href=link(value))
+    return Fact(label=wording.words(key), value=wording.plain(value))

@@ -7,17 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from flyball.console import wording
-from flyball.console.describing import (
-    DEPLOYMENT_STATES,
-    VERDICTS,
-    State,
-    deciding,
-    exact_match,
-    link,
-    loss,
-    number,
-    rows_of,
-)
+from flyball.console.describing import DEPLOYMENT_STATES, VERDICTS, State, link
+from flyball.console.evidence import comparison, deciding, exact_match, loss, number, rows_of
 from flyball.console.rollouts import Rollout
 from flyball.console.traffic import Traffic
 from flyball.records import (
@@ -195,13 +186,7 @@ def _bound(check: Check | None) -> str:
     """The bound that decided against what it had to reach, as short as it goes."""
     if check is None or check.bound is None:
         return "nothing measured"
-    needed = -check.threshold if check.rule == "not_worse_than_live" else check.threshold
-    if check.rule == "at_most":
-        sign = "≤" if check.bound <= needed else ">"
-    else:
-        sign = "≥" if check.bound >= needed else "<"
-    what = "vs live " if check.rule.endswith("live") else "bound "
-    return f"{what}{check.bound:.3f} {sign} {needed:g}".replace("-", "−")
+    return f"{'vs live' if check.rule.endswith('live') else 'bound'} {comparison(check)}"
 
 
 def _roll_out(rollout: Rollout | None) -> Stage:

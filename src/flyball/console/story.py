@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from flyball.console import wording
 from flyball.console.conversation import Turn, turns
-from flyball.console.describing import TITLES, VERDICTS, Fact, State, bound_sentence, deciding, facts, link
+from flyball.console.describing import TITLES, VERDICTS, Fact, State, facts, link
+from flyball.console.evidence import bound_sentence, deciding
 from flyball.console.listing import TONES, in_a_word
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, Feedback, GateDecision, ModelVersion, Release, RequestRecord, TrainingRun
@@ -175,10 +176,15 @@ def _link(ledger: Ledger, kind: str, verb: str, name: str) -> Link:
         name=name,
         href=str(link(name)),
         at_ms=stored.at_ms if stored else None,
-        facts=facts(stored.record) if stored else (),
+        facts=_own_facts(stored) if stored else (),
         tone="attention" if erased else tone,
         note=erased or note,
     )
+
+
+def _own_facts(stored: Stored) -> tuple[Fact, ...]:
+    """What the chain does not say already by its links and its note."""
+    return tuple(fact for fact in facts(stored.record) if not fact.href and fact.label not in ("verdict", "decided by"))
 
 
 def erased_effect(ledger: Ledger, name: str) -> str:

@@ -111,7 +111,7 @@ def plain(value: JSON) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e6 else compact(value)
     if isinstance(value, int):
-        return count(value)
+        return count(value) if value >= 100_000 else str(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{words(key)} {plain(item)}" for key, item in value.items()) or DASH
     if isinstance(value, list | tuple):

@@ -1,0 +1,108 @@
+"""Tables of the records that have rows of their own: splits, measures, checks, files, metrics. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flyball.console import wording
+from flyball.console.describing import VERDICTS, State
+from flyball.console.evidence import comparison, number, rule
+from flyball.records import (
+    JSON,
+    Check,
+    DatasetVersion,
+    EvalReport,
+    Finding,
+    GateDecision,
+    Measure,
+    ModelVersion,
+    Record,
+    TrainingRun,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """A table: its caption, heads and rows of text; `numeric` columns stand right, `tones` mark the rows."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+    tones: tuple[State, ...] = ()
+
+
+def sheets(record: Record) -> tuple[Sheet, ...]:
+    """Tables where a record has rows of its own."""
+    match record:
+        case DatasetVersion():
+            return _dataset_sheets(record)
+        case EvalReport():
+            return (_measures(record.measures),)
+        case GateDecision():
+            return (_checks(record.checks),)
+        case Finding():
+            return (_pairs("Evidence", record.evidence),)
+        case TrainingRun():
+            return (_pairs("Metrics", record.metrics), _pairs("Recipe", record.recipe))
+        case ModelVersion():
+            files = tuple((f.path, wording.size(f.size_bytes), f.sha256[:16]) for f in record.files)
+            return (Sheet(caption="Files", head=("path", "size", "sha256"), rows=files, numeric=(1,)),)
+    return ()
+
+
+def _pairs(caption: str, values: Mapping[str, JSON]) -> Sheet:
+    rows = tuple((wording.words(key), wording.plain(value)) for key, value in values.items())
+    return Sheet(caption=caption, head=("what", "value"), rows=rows, numeric=(1,))
+
+
+def _dataset_sheets(record: DatasetVersion) -> tuple[Sheet, ...]:
+    splits = tuple((split.name, wording.count(split.rows)) for split in record.splits)
+    sources = tuple((s.name, wording.count(s.rows), s.content_hash[:16]) for s in record.sources)
+    reasons = [("dropped", *item) for item in record.dropped.items()]
+    reasons += [("changed", *item) for item in record.changed.items()]
+    changes = tuple((what, wording.words(reason), wording.count(rows)) for what, reason, rows in reasons)
+    return (
+        Sheet(caption="Splits", head=("split", "rows"), rows=splits, numeric=(1,)),
+        Sheet(caption="Dropped and changed", head=("what", "reason", "rows"), rows=changes, numeric=(2,)),
+        Sheet(caption="Sources", head=("source", "rows", "sha256"), rows=sources, numeric=(1,)),
+    )
+
+
+def _measures(measures: tuple[Measure, ...]) -> Sheet:
+    rows = tuple(
+        (
+            m.suite + (f" · {m.slice}" if m.slice else ""),
+            wording.words(m.name),
+            number(m, m.value),
+            f"{number(m, m.lower)} {wording.DASH} {number(m, m.upper)}",
+            wording.percent(m.level, 0),
+            wording.count(m.n),
+        )
+        for m in measures
+    )
+    head = ("suite", "measure", "value", "interval", "level", "n")
+    return Sheet(caption="Measures", head=head, rows=rows, numeric=(2, 3, 4, 5))
+
+
+def _checks(checks: tuple[Check, ...]) -> Sheet:
+    rows = tuple(
+        (
+            check.verdict,
+            f"{wording.words(check.measure)} on {check.suite}",
+            rule(check),
+            comparison(check),
+            wording.DASH if check.value is None else f"{check.value:.4g}".replace("-", "−"),
+            wording.count(check.n),
+            check.reason + (f" (needs {wording.count(check.needed_n)})" if check.needed_n else ""),
+        )
+        for check in checks
+    )
+    return Sheet(
+        caption="Checks",
+        head=("verdict", "measure", "rule", "bound", "value", "n", "reason"),
+        rows=rows,
+        numeric=(3, 4, 5),
+        tones=tuple(VERDICTS[check.verdict] for check in checks),
+    )
