@@ -29,6 +29,7 @@ class MockEngine:
         self.most_active = 0
         self.cancelled_at: list[float] = []
         self.port = 0
+        self._writers: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -53,6 +54,8 @@ class MockEngine:
         self._started.set()
         self._loop.run_forever()
         server.close()
+        for writer in self._writers:
+            writer.transport.abort()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
@@ -61,7 +64,8 @@ class MockEngine:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        self._writers.add(writer)
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._one(reader, writer):
                 pass
         writer.close()
@@ -84,9 +88,11 @@ class MockEngine:
             if not work.done():
                 self.cancelled_at.append(time.monotonic())
                 work.cancel()
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await work
                 return False
             watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await watch
             return work.result()
         finally:

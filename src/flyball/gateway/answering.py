@@ -128,7 +128,6 @@ class _Answering:
             self.story.fallback = f"fallback:{live.arm.release}:{_kind(failure)}"
             self.state.metrics.fallbacks.add(self.ask.view.route.name, arm.arm.release[:12], arm.arm.variant)
         self.story.arm = live
-        self.story.tally = Tally(self.ask.view.route.name)
         try:
             await self._by_arm(live)
         except EngineRefused:
@@ -175,6 +174,7 @@ class _Answering:
     async def _on_endpoint(self, client: EndpointClient, payload: bytes) -> None:
         """One attempt; a pooled connection that the engine had closed already is not one and is replaced at once."""
         path = PATHS[self.ask.kind]
+        self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
         call = await client.send(path, payload)
         try:
             try:

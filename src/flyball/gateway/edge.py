@@ -26,6 +26,7 @@ BODY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 75.0
 SEND_TIMEOUT_S = 30.0
 LINGER_S = 2.0
+MAX_LINGER_BYTES = 8 * 1024 * 1024
 
 _STATUS = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 _EMPTY: dict[bytes, bytes] = {}
@@ -166,7 +167,10 @@ class Connection(asyncio.Protocol):
         self.queue: deque[Exchange] = deque()
         self.deadline = 0.0
         self.header_bytes = 0
+        self.header_lines = 0
         self.raw_bytes = -1
+        self.adopting = False
+        self.upgrading = False
         self.refusal: tuple[int, str, str] | None = None
         self.lingering = False
         self.blocked_since = 0.0
@@ -198,13 +202,14 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.lingering:
+            self.raw_bytes += len(data)
+            if self.raw_bytes > MAX_LINGER_BYTES:
+                self.transport.abort()
             return
         if self.parser is None:
             self.parser = httptools.HttpRequestParser(self)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse_rest()
+            self._feed(data)
         except httptools.HttpParserError as error:
             self.refusal = self.refusal or (400, f"not a valid HTTP request: {error}", "bad_http")
         if self.reading is not None and self.reading.started == 0.0:
@@ -213,6 +218,23 @@ class Connection(asyncio.Protocol):
             self._send_refusal()
         if len(self.queue) >= 1 and not self.transport.is_closing():
             self.transport.pause_reading()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Read on in HTTP/1.1 where a client offered another protocol (Java's does): the parser had left the body."""
+        exchange = self.reading
+        if exchange is None or exchange.method == b"CONNECT":
+            self.refusal = self.refusal or (400, "only HTTP/1.1 is spoken here", "bad_http")
+            return
+        framing = [(name, exchange.headers.get(name)) for name in (b"content-length", b"transfer-encoding")]
+        head = b"".join(b"%b: %b\r\n" % (name, value) for name, value in framing if value is not None)
+        self.parser, self.adopting = httptools.HttpRequestParser(self), True
+        self._feed(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + rest)
 
     def pause_writing(self) -> None:
         self.blocked_since = time.monotonic()
@@ -227,22 +249,25 @@ class Connection(asyncio.Protocol):
     # httptools ---------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self.header_bytes, self.raw_bytes = 0, -1
+        if self.adopting:
+            return
+        self.header_bytes, self.header_lines, self.raw_bytes = 0, 0, -1
         self.reading = Exchange(self)
         self.reading.headers = {}
         self.deadline = time.monotonic() + HEADER_TIMEOUT_S
 
     def on_url(self, url: bytes) -> None:
-        if self.reading is not None:
+        if self.reading is not None and not self.adopting:
             self.reading.path += url
             self.header_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self.reading
-        if exchange is None or self.refusal is not None:
+        if exchange is None or self.refusal is not None or self.adopting:
             return
         self.header_bytes += len(name) + len(value) + 4
-        if self.header_bytes > MAX_HEADER_BYTES or len(exchange.headers) >= MAX_HEADERS:
+        self.header_lines += 1
+        if self.header_bytes > MAX_HEADER_BYTES or self.header_lines > MAX_HEADERS:
             self._too_large_headers()
             return
         if exchange.started:
@@ -253,16 +278,20 @@ class Connection(asyncio.Protocol):
         exchange.headers[key] = value
 
     def on_headers_complete(self) -> None:
-        exchange = self.reading
-        if exchange is None or self.refusal is not None:
+        exchange, adopted, self.adopting = self.reading, self.adopting, False
+        if exchange is None or self.refusal is not None or adopted:
             return
         exchange.method = self.parser.get_method()
-        exchange.modern = self.parser.get_http_version() != "1.0"
+        version = self.parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self.refusal = (400, f"HTTP/{version} is not spoken here", "bad_http")
+        exchange.modern = version != "1.0"
+        self.upgrading = self.parser.should_upgrade()
         exchange.keep_alive = self.parser.should_keep_alive()
         exchange.started = time.monotonic()
         self.deadline = exchange.started + BODY_TIMEOUT_S
         self.header_bytes = 0
-        self.refusal = self._objection(exchange)
+        self.refusal = self.refusal or self._objection(exchange)
         if self.refusal is None and exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.modern:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -278,6 +307,9 @@ class Connection(asyncio.Protocol):
         exchange.parts.append(data)
 
     def on_message_complete(self) -> None:
+        if self.upgrading:
+            self.upgrading = False  # its body, if any, is read by `_without_upgrade`
+            return
         exchange, self.reading = self.reading, None
         if exchange is None or self.refusal is not None:
             return
@@ -372,14 +404,6 @@ class Connection(asyncio.Protocol):
         limit = f"{MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines"
         self.refusal = self.refusal or (431, f"the headers are larger than {limit}", "headers_too_large")
 
-    def _refuse_rest(self) -> None:
-        """The client wishes another protocol: its request is answered in HTTP/1.1, and then the connection ends."""
-        exchange = self.current if not self.queue else self.queue[-1]
-        if exchange is None:
-            self.refusal = self.refusal or (400, "only HTTP/1.1 is spoken here", "bad_http")
-        else:
-            exchange.keep_alive = False
-
     def _send_refusal(self) -> None:
         status, message, code = self.refusal or (400, "not a valid HTTP request", "bad_http")
         self.edge.refused += 1
@@ -391,6 +415,7 @@ class Connection(asyncio.Protocol):
     def _linger(self) -> None:
         """Send what is left, then read and forget for a moment: a reset would destroy the answer on its way."""
         self.lingering = True
+        self.raw_bytes = 0
         self.reading = None
         self.deadline = time.monotonic() + LINGER_S
         if self.transport.is_closing():
