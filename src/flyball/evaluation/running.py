@@ -47,6 +47,7 @@ def evaluate(
         release=release_name,
         dataset=name_of(dataset) if dataset else None,
         classification=task == "classification" or release.constraint.kind == "labels",
+        labels=release.constraint.labels,
         completer=completer,
         engine=engine,
         out=out,
@@ -62,6 +63,7 @@ def evaluate_suites(
     release: str,
     dataset: str | None,
     classification: bool,
+    labels: Sequence[str] = (),
     completer: Completer,
     engine: str,
     out: Path,
@@ -74,7 +76,7 @@ def evaluate_suites(
     partial = Partial(out / PARTIAL, plan)
     answers = ask_all(bodies_of(suites), completer, concurrency=config.concurrency, partial=partial, progress=progress)
     scores: list[ItemScore] = [
-        score for suite in suites for score in score_suite(suite, answers, classification=classification)
+        score for suite in suites for score in score_suite(suite, answers, classification=classification, labels=labels)
     ]
     report = EvalReport(
         project=project,

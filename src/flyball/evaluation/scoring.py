@@ -39,19 +39,22 @@ def normalised(text: str) -> str:
     return text.strip().strip("\"'`.!").strip().casefold()
 
 
-def labels_of(suite: Suite) -> dict[str, str]:
-    """The labels that a suite expects, by their normalised form."""
-    return {normalised(item.expected): item.expected for item in suite.items if item.expected is not None}
+def labels_of(suite: Suite, known: Sequence[str]) -> dict[str, str]:
+    """The labels that a release may answer and a suite expects, by their normalised form."""
+    expected = (item.expected for item in suite.items if item.expected is not None)
+    return {normalised(label): label for label in (*known, *expected)}
 
 
-def score_suite(suite: Suite, answers: Mapping[str, Answer], *, classification: bool) -> Iterator[ItemScore]:
+def score_suite(
+    suite: Suite, answers: Mapping[str, Answer], *, classification: bool, labels: Sequence[str] = ()
+) -> Iterator[ItemScore]:
     """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
-    labels = labels_of(suite) if classification else {}
+    known = labels_of(suite, labels) if classification else {}
     for item in suite.items:
         if suite.kind == "invariance":
             yield from _invariance(suite.name, item, answers)
         else:
-            yield from _answer(suite.name, item, answers[key_of(item.messages)], labels)
+            yield from _answer(suite.name, item, answers[key_of(item.messages)], known)
 
 
 def _answer(suite: str, item: Item, answer: Answer, labels: Mapping[str, str]) -> Iterator[ItemScore]:

@@ -31,7 +31,7 @@ def evaluate_url(
     url: str,
     *,
     model: str,
-    suite_path: Path | Sequence[Path],
+    suite_paths: Sequence[Path],
     out: Path,
     api_key: str | None = None,
     task: Literal["auto", "classification", "chat"] = "auto",
@@ -40,7 +40,7 @@ def evaluate_url(
     progress: Progress = quiet,
 ) -> tuple[EvalReport, list[ItemScore]]:
     """The report on an endpoint and its per-item scores; the files are in `out`."""
-    paths = [suite_path] if isinstance(suite_path, Path) else list(suite_path)
+    paths = list(suite_paths)
     if not paths:
         raise InputError("no suite to ask", cure="give --suite FILE.jsonl")
     settings = config or EvaluateConfig()
