@@ -11,15 +11,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import create_engine, text
 
-from flyball.storage.ledger import Ledger, connect, open_ledger
+from flyball.storage import schema, tables
+from flyball.storage.ledger import Ledger, open_ledger
 
 PROJECT = "shop"
 
@@ -39,8 +39,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
-    with _database(request.getfixturevalue("postgresql_server"), template="flyball_template") as url:
-        yield url
+    yield _emptied(request.getfixturevalue("postgresql_server"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -49,8 +48,10 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/new/ledger.db"
         return
-    with _database(request.getfixturevalue("postgresql_server"), template="template1") as url:
-        yield url
+    server, name = request.getfixturevalue("postgresql_server"), f"empty_{uuid4().hex}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    yield f"{server}/{name}"
 
 
 @pytest.fixture
@@ -89,8 +90,6 @@ def postgresql_server() -> Iterator[str]:
     server = _start_server(programs[-1].parent, folder)
     try:
         url = f"postgresql://flyball@127.0.0.1:{_wait_for_port(server, folder)}"
-        _administer(url, "CREATE DATABASE flyball_template")
-        open_ledger(f"{url}/flyball_template", project=PROJECT).close()
         yield url
     finally:
         server.send_signal(signal.SIGINT)  # fast shutdown: does not wait for clients
@@ -136,16 +135,18 @@ def _wait_for_port(server: subprocess.Popen[bytes], folder: Path) -> int:
     raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()}")
 
 
-@contextmanager
-def _database(server: str, *, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex}"
-    _administer(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield f"{server}/{name}"
-    _administer(server, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _administer(server: str, statement: str) -> None:
-    engine = create_engine(connect(f"{server}/postgres").url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
+def _emptied(server: str) -> str:
+    """The one database that tests share in turn: emptied, or made anew when a test changed its tables."""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'flyball'")
+        try:
+            with psycopg.connect(f"{server}/flyball") as database:
+                if database.execute("SELECT version_num FROM alembic_version").fetchone() == (schema.HEAD,):
+                    database.execute(f"TRUNCATE {', '.join(tables.metadata.tables)} RESTART IDENTITY")
+                    return f"{server}/flyball"
+        except psycopg.Error:
+            pass  # the first test, or a table is missing
+        admin.execute("DROP DATABASE IF EXISTS flyball WITH (FORCE)")
+        admin.execute("CREATE DATABASE flyball")
+    open_ledger(f"{server}/flyball", project=PROJECT).close()
+    return f"{server}/flyball"
