@@ -3,8 +3,8 @@
 One e-process started at the first observation forgets slowly: what a good year has lost, a bad day cannot win back. So
 a new one starts with every block, each with a weight fixed beforehand: block j gets 1/(j(j+1)), which sums to 1. The
 weighted sum (those not started yet count with value 1) is an e-process itself, so it exceeds 1/α with probability at
-most α, ever (a mixture over change times: Shin, Ramdas and Rinaldo 2024, "E-detectors"). The heaviest starts are kept,
-others count as 0.
+most α, ever (a mixture over change times: Shin, Ramdas and Rinaldo 2024, "E-detectors"). Few starts are carried, spread
+over the past as powers are: close together lately, far apart long ago; the others count as 0, which keeps the promise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flyball.statistics.sequences import BernoulliAbove, BernoulliBelow
 
 BLOCK = 25
 """Observations between two starts: at most this many blur the moment of a change."""
-KEPT = 24
+KEPT = 8
 """Starts carried at once: bounds state and time."""
 
 Direction = Literal["above", "below"]
@@ -36,15 +36,18 @@ class ChangeTest:
         if self.n % BLOCK == 0:
             self._start(place)
         self.n += 1
-        for _, _, sequence in self._starts:
-            sequence.update(float(outcome))
-        return self.e_value
+        started = sum(_weight(block) * sequence.update(float(outcome)) for block, _, sequence in self._starts)
+        return started + self._not_started
 
     @property
     def e_value(self) -> float:
         """Evidence now: 1 before anything was seen."""
-        blocks = math.ceil(self.n / BLOCK)
-        return 1.0 / (blocks + 1) + sum(_weight(block) * sequence.e_value for block, _, sequence in self._starts)
+        return sum(_weight(block) * sequence.e_value for block, _, sequence in self._starts) + self._not_started
+
+    @property
+    def _not_started(self) -> float:
+        """The weight of all blocks to come: Σ 1/(j(j+1)) from the next one on."""
+        return 1.0 / (math.ceil(self.n / BLOCK) + 1)
 
     @property
     def suspected(self) -> tuple[int, int, int]:
@@ -67,9 +70,16 @@ class ChangeTest:
         return test
 
     def _start(self, place: int) -> None:
-        if len(self._starts) == KEPT:
-            self._starts.remove(min(self._starts, key=_evidence))
         self._starts.append((self.n // BLOCK + 1, place, _kind(self.direction)(self.limit)))
+        if len(self._starts) > KEPT:
+            del self._starts[self._dispensable()]
+
+    def _dispensable(self) -> int:
+        """The start whose neighbours are closest together, seen from now; never the one with the most evidence."""
+        ages = [self.n + BLOCK - BLOCK * (block - 1) for block, _, _ in self._starts]
+        best = max(range(len(self._starts)), key=lambda index: _evidence(self._starts[index]))
+        inner = (index for index in range(1, len(ages) - 1) if index != best)
+        return min(inner, key=lambda index: ages[index - 1] / ages[index + 1])
 
 
 def _kind(direction: Direction) -> type[BernoulliAbove] | type[BernoulliBelow]:

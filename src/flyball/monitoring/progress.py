@@ -17,9 +17,16 @@ from flyball.storage import tables
 from flyball.storage.ledger import Ledger, insert_new
 
 FAIR_BLOCK = 50
-"""One person counts at most once in each block of so many observations: requests of one person are not independent,
-and neither one customer nor one runaway client is a trend."""
+"""One person counts at most once in each block of so many observations: requests of one person are not independent."""
 RECENT = 200
+
+
+class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """An observation of the watched kind: its place, its request, and who asked (shortened; nobody: the request)."""
+
+    seq: int
+    request: str
+    person: str
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -28,26 +35,32 @@ class Progress(msgspec.Struct, kw_only=True):
     test: dict[str, Any]
     seen: int = 0
     people: list[str] = []  # of the current block, shortened
-    recent: list[str] = []  # requests in which the watched thing was seen, newest last
+    recent: list[Example] = []  # newest last
     pending: list[str] = []  # feedback whose request is not in the ledger yet
     lost: int = 0  # pending feedback given up because there was too much of it
     finding: str | None = None
 
-    def admits(self, one: Observation) -> bool:
-        """Whether this observation counts; takes note of it."""
+    def admits(self, one: Observation, *, fair: bool) -> bool:
+        """Whether this observation counts; takes note of it. `fair`: a person counts once per block."""
         if self.seen % FAIR_BLOCK == 0:
             self.people = []
         self.seen += 1
         person = (one.person or "")[:16]
-        if person and person in self.people:
+        if not fair or not person:
+            return True
+        if person in self.people:
             return False
-        if person:
-            self.people.append(person)
+        self.people.append(person)
         return True
 
-    def remember(self, request: str) -> None:
-        """Keep a request as a possible example."""
-        self.recent = [*self.recent, request][-RECENT:]
+    def remember(self, one: Observation) -> None:
+        """Keep an observation as a possible example."""
+        example = Example(seq=one.seq, request=one.request, person=(one.person or one.request)[:16])
+        self.recent = [*self.recent, example][-RECENT:]
+
+    def since(self, seq: int) -> list[Example]:
+        """The examples from a place of the ledger on."""
+        return [example for example in self.recent if example.seq >= seq]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):

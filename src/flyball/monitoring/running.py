@@ -118,20 +118,22 @@ def _take(observations: list[Observation], watch: Watch, progress: Progress, alp
     wanted = watch.direction == "above"
     alarm = None
     for one in observations:
-        if not progress.admits(one):
+        if not progress.admits(one, fair=watch.people > 1):
             continue
         e_value = test.update(one.seen, place=one.seq)
         if one.seen is wanted:
-            progress.remember(one.request)
+            progress.remember(one)
         if e_value >= 1.0 / alpha:
             first, n, hits = test.suspected
-            alarm = _Alarm(seq=one.seq, e_value=e_value, first_seq=first, n=n, hits=hits)
-            break
+            if len({example.person for example in progress.since(first)}) >= watch.people:
+                alarm = _Alarm(seq=one.seq, e_value=e_value, first_seq=first, n=n, hits=hits)
+                break
     progress.test = test.state()
     return alarm
 
 
 def _finding(scene: _Scene, watch: Watch, progress: Progress, alarm: _Alarm) -> Finding:
+    examples = [example.request for example in progress.since(alarm.first_seq)]
     explanation = explain(watch, hits=alarm.hits, n=alarm.n, e_value=alarm.e_value, alpha=scene.alpha)
     evidence: dict[str, JSON] = {
         "e_value": alarm.e_value,
@@ -142,7 +144,7 @@ def _finding(scene: _Scene, watch: Watch, progress: Progress, alarm: _Alarm) -> 
         "observed_in_all": progress.test["n"],
     }
     if watch.kind == "drift" and scene.live.has_new_word is not None:
-        words = new_words(scene.ledger, progress.recent, scene.live.has_new_word)
+        words = new_words(scene.ledger, examples, scene.live.has_new_word)
         evidence["new_words"] = [{"word": word, "people": people} for word, people in words]
         explanation = f"{explanation} {name_words(words)}"
     return Finding(
@@ -158,6 +160,6 @@ def _finding(scene: _Scene, watch: Watch, progress: Progress, alarm: _Alarm) -> 
         evidence=evidence,
         first_seq=alarm.first_seq,
         last_seq=alarm.seq,
-        examples=tuple(progress.recent[-EXAMPLES:]),
+        examples=tuple(examples[-EXAMPLES:]),
         explanation=explanation,
     )

@@ -16,6 +16,7 @@ ERROR_LIMIT = 0.02
 """Share of failed or cut answers that is still ordinary."""
 LATENCY_LIMIT = 0.01
 """By definition of a 99th percentile, the share of answers above it."""
+PEOPLE = 5
 NARROWEST = 0.001
 """Limits are kept this far from 0 and 1, where no finite evidence could exist."""
 
@@ -32,7 +33,11 @@ class LiveView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One running test: the share of `what` and the limit it may not cross in `direction`."""
+    """One running test: the share of `what` and the limit it may not cross in `direction`.
+
+    `people`: so many different people at least must have shown it, and each counts once per block of observations,
+    because neither one customer nor one client that runs wild is a trend; 1 where each request speaks for itself.
+    """
 
     kind: Literal["drift", "quality", "errors", "latency"]
     measure: str
@@ -41,6 +46,7 @@ class Watch:
     reference: float
     limit: float
     what: str
+    people: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +112,7 @@ def _drift(share: float, margin: float) -> Watch:
         reference=share,
         limit=_inside(share + margin),
         what="requests hold a word that the model never saw in training",
+        people=PEOPLE,
     )
 
 
@@ -118,6 +125,7 @@ def _quality(quality: float, margin: float) -> Watch:
         reference=quality,
         limit=_inside(quality - margin),
         what="graded answers were good",
+        people=PEOPLE,
     )
 
 
