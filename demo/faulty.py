@@ -1,6 +1,6 @@
 """An OpenAI-compatible server that answers well until it is told to fail and stall: the bad release of the demo.
 
-It stands in front of a real engine. `POST /break` makes it fail: some requests get 500, some stall, some streams are cut.
+It stands in front of a real engine. Once `broken`, some requests get 500, some stall, and some streams are cut.
 """
 
 from __future__ import annotations

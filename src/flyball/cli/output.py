@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output (text or JSON), everything else on standard error. I/O: both streams."""
+"""How commands speak: results on standard output (text or JSON), all else on standard error. I/O: both streams."""
 
 from __future__ import annotations
 

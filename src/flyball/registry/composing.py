@@ -11,7 +11,7 @@ from flyball.errors import ConfigError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Release, fingerprint
-from flyball.registry.config import ReleaseConfig
+from flyball.registry.config import EngineConfig, ReleaseConfig
 
 
 def compose(
@@ -45,9 +45,19 @@ def compose(
             context=context,
             slots=config.engine.slots,
             threads=config.engine.threads,
-            flags={},
+            flags=_flags(config.engine),
         ),
     )
+
+
+def _flags(config: EngineConfig) -> dict[str, Any]:
+    """Where a server of kind openai is; a release without that could not be started."""
+    if config.kind != "openai":
+        return {}
+    if not config.url:
+        raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
+    key = {"api_key": config.api_key} if config.api_key else {}
+    return {"url": config.url, **key}
 
 
 def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Constraint:

@@ -24,7 +24,11 @@ class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the engine is started."""
 
-    kind: Literal["llama.cpp", "openai"] = "llama.cpp"
+    kind: Annotated[
+        Literal["llama.cpp", "openai"], Meta(description="llama.cpp: started here; openai: any compatible server.")
+    ] = "llama.cpp"
+    url: Annotated[str | None, Meta(description="For kind openai: its base URL.")] = None
+    api_key: Annotated[str | None, Meta(description="For kind openai: a reference such as env:NAME.")] = None
     context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
     slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
     threads: Annotated[int, Meta(ge=1)] = 1

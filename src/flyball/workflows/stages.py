@@ -49,7 +49,7 @@ def dataset(project: Project, progress: Progress) -> DatasetVersion:
     corrections = project.places.corrections
     if settings.data.production.corrections and corrections.is_file() and corrections.stat().st_size:
         fields = Fields(text="text", label="label", subject="subject", id="id")
-        config = SourceConfig(path=str(corrections), name="production", fields=fields, split="train")
+        config = SourceConfig(path=str(corrections), name="production", fields=fields)
         sources.append(Source(config=config, path=corrections))
     return build_dataset(
         settings.data,
