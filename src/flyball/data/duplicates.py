@@ -49,9 +49,14 @@ def words_of(text: str) -> list[str]:
     return WORDS.findall(text.casefold())
 
 
+def normal_form(text: str) -> str:
+    """What exact duplicates have in common: the words; a text without words stands for itself."""
+    return " ".join(words_of(text)) or text
+
+
 def exact_key(text: str) -> int:
-    """One number for all texts with the same words; texts without words are taken literally."""
-    return _hash(" ".join(words_of(text)) or text)
+    """One number for all texts with the same normal form."""
+    return _hash(normal_form(text))
 
 
 def grams_of(text: str) -> frozenset[int]:

@@ -194,7 +194,7 @@ def _rewrite_parquet(path: Path, owner: Owner, subject: str) -> int:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """A writer whose bytes (packed when the file was) take the file's place, with its mode, when the block ends well."""
+    """A writer whose bytes, packed when the file was, take its place and mode when the block ends well."""
     with path.open("rb") as old:
         packed = old.read(2) == b"\x1f\x8b"
     partial = path.with_name(f".{path.name}.partial")

@@ -8,6 +8,7 @@ from typing import Any
 
 from flyball.data.cleaning import clean
 from flyball.data.config import DataConfig, SourceConfig
+from flyball.data.duplicates import normal_form
 from flyball.data.reading import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
 from flyball.privacy.redaction import redact
@@ -54,7 +55,7 @@ class Preparer:
             text=redacted.text,
             label=label,
             subject=subject,
-            group=keyed_hash(self.key, "group", group or subject or redacted.text),
+            group=keyed_hash(self.key, "group", group or subject or normal_form(redacted.text)),
             source=self.name,
             line=raw.line,
             steps=(*steps, *(f"redact:{kind}" for kind in sorted(types))),

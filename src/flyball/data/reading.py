@@ -119,10 +119,6 @@ def _json_rows(path: Path) -> Iterator[RawRow]:
         for number, line, digest in lines_of(stream):
             if number == 1 and line is not None:
                 _reject_utf16(path, line)
-                if line.lstrip().startswith(b"["):
-                    raise InputError(
-                        f"{path} is a JSON array", cure=f"one object a line: jq -c '.[]' {path} > rows.jsonl"
-                    )
             yield _json_row(decode, number, line, digest)
 
 
@@ -137,9 +133,11 @@ def _json_row(decode: Any, number: int, line: bytes | None, digest: bytes) -> Ra
     except RecursionError:
         return RawRow(line=number, digest=digest, problem="malformed", detail="nested too deeply")
     except msgspec.DecodeError as error:
-        return RawRow(line=number, digest=digest, problem="malformed", detail=str(error))
+        detail = "begins a JSON array" if line.lstrip().startswith(b"[") else str(error)
+        return RawRow(line=number, digest=digest, problem="malformed", detail=detail)
     if not isinstance(fields, dict):
-        return RawRow(line=number, digest=digest, problem="malformed", detail="not an object")
+        detail = "a JSON array, not an object" if isinstance(fields, list) else "not an object"
+        return RawRow(line=number, digest=digest, problem="malformed", detail=detail)
     if has_duplicate_keys(line, fields):
         return RawRow(line=number, digest=digest, problem="malformed", detail="a key occurs twice")
     return RawRow(line=number, digest=digest, fields=fields)

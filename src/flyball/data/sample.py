@@ -198,7 +198,7 @@ def _next(rng: Random, world: World, recent: list[Ticket]) -> Ticket:
         return rng.choice(recent)
     if recent and place < EXACT_COPY_SHARE + NEAR_COPY_SHARE:
         copied = rng.choice(recent)
-        ending = rng.choice((" Please answer.", " Asking again.", " Hello?", " Still nothing."))
+        ending = rng.choice(("\nPlease answer.", "\nAsking again.", "\nHello?", "\nStill nothing."))
         return Ticket(customer_id=copied.customer_id, text=copied.text + ending, intent=copied.intent)
     return ticket(rng, world)
 

@@ -44,7 +44,7 @@ def check_source(tally: SourceTally, config: SourceConfig) -> None:
     if not tally.readable:
         raise InputError(
             f"{config.path}: none of {len(tally.digests)} rows could be read; {tally.first_problem}",
-            cure="JSONL has one JSON object a line, in UTF-8",
+            cure=f"JSONL has one JSON object a line, in UTF-8; of an array: jq -c '.[]' {config.path} > rows.jsonl",
         )
     seen = [name for name, _ in tally.fields.most_common(FIELDS_SHOWN)]
     for role, name in mapped(config.fields).items():

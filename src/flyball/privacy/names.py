@@ -22,12 +22,14 @@ NOT_NAMES = frozenset(EVERYDAY.split())
 NOT_NEXT = "|".join(sorted(NOT_NAMES))
 WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
 CAPITAL = r"(?-i:[^\W\d_a-zß-öø-ÿ][^\W\d_]*(?:['’-][^\W\d_]+)*)"
-FULL = rf"{CAPITAL}(?:[ \t]+(?:{CAPITAL}|[A-Z]\.)){{1,2}}"
+FULL = rf"{CAPITAL}(?:[ \t]+(?:(?!(?:{NOT_NEXT})\b){CAPITAL}|[A-Z]\.)){{1,2}}"
 ANY = rf"{WORD}(?:[ \t]+(?!(?:{NOT_NEXT})\b){WORD}){{0,2}}"
 SELF = r"(?:i['’]m|i am|it['’]s)"
 GREETING = r"(?:hi|hello|hey|greetings|good (?:morning|day|evening|afternoon))[,.! ]+(?:there[,.! ]+)?"
 AFTER = r"(?=\s*(?:[,.!;]|\Z|\n| (?:here|from|and|speaking|calling|writing|again|with)\b))"
-CLOSING = r"(?:regards|sincerely|thanks|thank you|cheers|best|wishes|yours|truly|faithfully|signed)"
+FORMAL = r"(?:regards|sincerely|wishes|truly|faithfully|signed)"
+CLOSING = rf"(?:{FORMAL}|thanks|thank you|cheers|best|yours)"
+DASH = r"\s*[,:!\n–-]\s*(?:-{1,2}\s*)?"
 
 
 def is_name(found: str) -> bool:
@@ -64,10 +66,14 @@ NAME_RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         type="NAME",
+        hints=("regards", "sincerely", "wishes", "truly", "faithfully", "signed"),
+        pattern=pattern(rf"\b{FORMAL}{DASH}(?P<found>{FULL})"),
+        check=is_capitalised_name,
+    ),
+    Recogniser(
+        type="NAME",
         hints=("regards", "sincerely", "thank", "cheers", "best", "wishes", "yours", "truly", "faithfully", "signed"),
-        pattern=pattern(
-            rf"\b{CLOSING}\s*[,:!\n–-]\s*(?:-{{1,2}}\s*)?(?P<found>{FULL}|{CAPITAL})(?=\s*[.!]?\s*(?:\Z|\n))"
-        ),
+        pattern=pattern(rf"\b{CLOSING}{DASH}(?P<found>{FULL}|{CAPITAL})(?=\s*[.!]?\s*(?:\Z|\n))"),
         check=is_capitalised_name,
     ),
     Recogniser(
