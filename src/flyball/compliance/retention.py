@@ -38,13 +38,13 @@ def expire(ledger: Ledger, now_ms: int, *, retention_days: float = 30.0) -> Expi
     def forget_sealed(connection: Connection) -> int:
         nonlocal keys
         column = tables.payloads.c
-        due = select(column.id).where(
+        due = select(column.id, column.subject).where(
             column.project == ledger.project, column.expires_ms <= now_ms, column.sealed.is_not(None)
         )
-        names = list(connection.execute(due.limit(BATCH)).scalars())
-        connection.execute(update(tables.payloads).where(column.id.in_(names)).values(sealed=None))
-        keys += _forget_keys(connection, ledger.project, names)
-        return len(names)
+        rows = connection.execute(due.limit(BATCH)).all()
+        connection.execute(update(tables.payloads).where(column.id.in_([row.id for row in rows])).values(sealed=None))
+        keys += _forget_keys(connection, ledger.project, {row.subject for row in rows})
+        return len(rows)
 
     def forget_redacted(connection: Connection) -> int:
         column = tables.payloads.c
@@ -57,13 +57,14 @@ def expire(ledger: Ledger, now_ms: int, *, retention_days: float = 30.0) -> Expi
     return Expired(sealed=sealed, redacted=_in_batches(ledger, forget_redacted), keys=keys)
 
 
-def _forget_keys(connection: Connection, project: str, names: list[str]) -> int:
-    """Keys that belong to one request or feedback (those without a person) and seal nothing any more."""
+def _forget_keys(connection: Connection, project: str, owners: set[str]) -> int:
+    """Keys without a person (their owner is the id of a request or feedback, not a hash) that seal nothing any more."""
     key, payload = tables.subject_keys.c, tables.payloads.c
-    in_use = select(payload.subject).where(payload.project == project, payload.sealed.is_not(None))
-    statement = delete(tables.subject_keys).where(
-        key.project == project, key.subject.in_(names), key.subject.not_in(in_use)
+    in_use = select(payload.id).where(
+        payload.project == project, payload.subject == key.subject, payload.sealed.is_not(None)
     )
+    single = key.subject.in_([owner for owner in owners if "-" in owner])
+    statement = delete(tables.subject_keys).where(key.project == project, single, ~in_use.exists())
     return connection.execute(statement).rowcount
 
 

@@ -37,11 +37,13 @@ class TrafficEraser:
         """Counts of payloads, keys and callers' ids."""
         with self.ledger.read() as connection:
             named = self._named_requests(connection, person), self._named_feedback(connection, person)
-            keys = SubjectKeys(self.project_key).get(connection, self.ledger.project, person.hash)
+            payloads = self._payloads(connection, person)
+            keys = SubjectKeys(self.project_key)
+            held = (keys.get(connection, self.ledger.project, owner) for owner in _owners(person, payloads))
             return Traces(
                 counts={
-                    "payloads": len(self._payloads(connection, person)),
-                    "keys": int(keys is not None),
+                    "payloads": len(payloads),
+                    "keys": sum(key is not None for key in held),
                     "client_ids": sum(len(rows) for rows in named),
                     "pseudonymous_requests_kept": self._requests(connection, person),
                 }
@@ -56,7 +58,7 @@ class TrafficEraser:
             for names in _chunks([row.id for row in payloads]):
                 own = column.project == self.ledger.project
                 connection.execute(delete(tables.payloads).where(own, column.id.in_(names)))
-            owners = sorted({person.hash, *(row.subject for row in payloads)})
+            owners = _owners(person, payloads)
             keys = SubjectKeys(self.project_key)
             destroyed = sum(keys.destroy(connection, self.ledger.project, owner) for owner in owners)
             requests = self._requests(connection, person)
@@ -120,6 +122,11 @@ class TrafficEraser:
                 body = canonical_bytes(replace(parse(bytes(row.body), kind), client_id=hashed))  # type: ignore[type-var]
                 connection.execute(update(table).where(table.c.seq == row.seq).values(client_id=hashed, body=body))
         return len(requests) + len(feedback)
+
+
+def _owners(person: Person, payloads: Sequence[Any]) -> list[str]:
+    """Whose keys sealed these payloads: the person's, and those of feedback that came before its request was known."""
+    return sorted({person.hash, *(row.subject for row in payloads)})
 
 
 def _chunks(names: list[str]) -> list[list[str]]:
