@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from examples import deployment_record
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, LockedError
 from flyball.records import Deployment
-from flyball.storage.ledger import Ledger, connect, open_ledger
+from flyball.storage.connecting import connect
+from flyball.storage.ledger import Ledger, open_ledger
 
 
 @contextmanager
@@ -163,3 +165,38 @@ def test_a_database_that_does_not_exist_is_named(postgresql_server: str) -> None
 def test_an_address_of_no_ledger_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="ledger URL"):
         connect(url)
+
+
+def dropped(ledger: Ledger, server: str) -> None:
+    """What a restart of the server does to the connections that wait in our pool."""
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (ledger.engine.url.database,)
+        )
+
+
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_a_server_that_was_restarted_is_reached_again(ledger: Ledger, postgresql_server: str) -> None:
+    ledger.append(deployment_record())
+    dropped(ledger, postgresql_server)
+    assert ledger.append(deployment_record())
+    assert len(ledger.find(Deployment)) == 2
+
+
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_a_server_that_goes_away_in_the_middle_has_written_nothing(ledger: Ledger, postgresql_server: str) -> None:
+    with pytest.raises(EnvironmentMissing, match="does not answer"), ledger.begin() as connection:
+        ledger.append(deployment_record(), connection=connection)
+        dropped(ledger, postgresql_server)
+        ledger.append(deployment_record(), connection=connection)
+    assert ledger.find(Deployment) == []
+
+
+@pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+def test_no_writer_can_hold_up_the_others_for_ever(ledger: Ledger) -> None:
+    with ledger.read() as connection:
+        found = [
+            connection.execute(text(f"SHOW {name}")).scalar_one()
+            for name in ("lock_timeout", "idle_in_transaction_session_timeout")
+        ]
+    assert found == ["30s", "1min"]

@@ -14,7 +14,8 @@ from sqlalchemy import event, inspect, text
 
 from flyball.errors import EnvironmentMissing
 from flyball.storage import schema, tables
-from flyball.storage.ledger import Ledger, connect, open_ledger
+from flyball.storage.connecting import connect
+from flyball.storage.ledger import Ledger, open_ledger
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
@@ -67,7 +68,7 @@ def test_a_migration_that_is_killed_leaves_nothing_behind(empty_url: str) -> Non
 import os, signal
 from sqlalchemy import event
 from flyball.storage import schema
-from flyball.storage.ledger import connect
+from flyball.storage.connecting import connect
 engine = connect({empty_url!r})
 created = []
 @event.listens_for(engine, "after_cursor_execute")

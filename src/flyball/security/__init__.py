@@ -1,1 +1,1 @@
-"""."""
+"""Who may do what, and what keeps secrets: keys, seals, principals, the audit chain."""

@@ -13,19 +13,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Connection, Engine, Executable, Pool, Table, and_, create_engine, event, select, text
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import Connection, Engine, Executable, Pool, Table, and_, select, text
 
-from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError
+from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.records import JSON, KINDS, Record, canonical_bytes, name_of, parents_of, parse
 from flyball.storage import tables
+from flyball.storage.connecting import connect
 from flyball.storage.failures import explained
+from flyball.storage.schema import bring_up_to_date
 
 R = TypeVar("R")
+_ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtextextended(:project, 0))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,72 +200,7 @@ def _insert_once(table: Table, dialect: str) -> Executable:
 
 def open_ledger(url: str, *, project: str) -> Ledger:
     """Connect and bring the schema up to date; EnvironmentMissing when the database is not there."""
-    from flyball.storage.schema import bring_up_to_date  # which opens engines with `connect` below
-
     engine = connect(url)
     with explained(engine):
         bring_up_to_date(engine)
     return Ledger(engine, project=project)
-
-
-def connect(url: str) -> Engine:
-    """A SQLAlchemy engine with the settings that the ledger's promises need."""
-    if url.startswith("postgresql"):
-        return _connect_postgresql(url)
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///") or path.name in ("", ":memory:"):
-        raise InputError(f"unknown ledger URL {url!r}", cure="use sqlite:///PATH or postgresql://USER@HOST/NAME")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"cannot make the ledger's folder {path.parent}: {error.strerror}",
-            cure="check its permissions and the disk, or set ledger.url in flyball.yaml",
-        ) from error
-    engine = create_engine(url, connect_args={"timeout": _PATIENCE_S, "isolation_level": None})
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _connect_postgresql(url: str) -> Engine:
-    try:
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
-    except ModuleNotFoundError as error:
-        raise EnvironmentMissing(
-            "the PostgreSQL driver is not installed", cure='pip install "flyball[postgres]"'
-        ) from error
-    except (ArgumentError, ValueError) as error:
-        raise InputError("the ledger URL is not one", cure="use postgresql://USER@HOST:PORT/NAME") from error
-    event.listen(engine, "connect", _configure_postgresql)
-    return engine
-
-
-_PATIENCE_S = 30
-_ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtextextended(:project, 0))")
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # an acknowledged write survives a power cut
-        "secure_delete=ON",  # erased bytes are overwritten
-        "foreign_keys=ON",
-        "journal_size_limit=16777216",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """SQLite's driver begins nothing by itself; a writer takes the lock at once, so that it cannot fail half-way."""
-    readonly = connection.get_execution_options().get("readonly", False)
-    raw: Any = connection.connection.dbapi_connection
-    raw.execute(f"PRAGMA query_only={int(readonly)}")
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
-
-
-def _configure_postgresql(connection: Any, _record: object) -> None:
-    """No writer waits or stands still for ever: one that was paused mid-way is ended, and has written nothing."""
-    connection.execute(f"SET lock_timeout = '{_PATIENCE_S}s'")
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{2 * _PATIENCE_S}s'")
-    connection.commit()
