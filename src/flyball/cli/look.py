@@ -62,16 +62,23 @@ def lineage_command(project: Project, name: str, limit: int, as_json: bool) -> N
 
 
 def lineage_text(document: Mapping[str, Any], limit: int) -> str:
-    lines = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            lines[key] = short(str(value.get("id", ""))) or show(value)
-        elif not isinstance(value, list):
-            lines[key] = show(value)
+    """Back from an answer: one line per record. Forward from a row or person: what was made from it, by type."""
+    lines = {
+        key: short(str(value.get("id", ""))) or show(value)
+        for key, value in document.items()
+        if isinstance(value, dict)
+    }
+    if "descendants" in document:
+        made = [one for found in document["descendants"].values() for one in found]
+        kinds = sorted({one["type"] for one in made})
+        lines = {"datasets": show(document["datasets"])} | {
+            kind: show(sorted({one["id"] for one in made if one["type"] == kind})) for kind in kinds
+        }
+        lines["answers"] = str(sum(one.get("requests", 0) for one in made))
     rows = document.get("rows", [])
     shown = [f"  {row['source']}:{row['line']}  {row['content_hash'][:12]}  {row['split']}" for row in rows[:limit]]
     more = [f"  … and {len(rows) - limit} more (--json has all)"] if len(rows) > limit else []
-    return "\n".join([pairs(lines), f"rows  {len(rows)}", *shown, *more])
+    return "\n".join([pairs(lines), f"{click.style('rows', bold=True)}  {len(rows)}", *shown, *more])
 
 
 @click.command("models")

@@ -62,6 +62,8 @@ def show(value: Any) -> str:
         return value[:12]
     if isinstance(value, list | tuple):
         return ", ".join(show(item) for item in value)
+    if isinstance(value, Mapping):
+        return "  ".join(f"{show(name)} {show(item)}" for name, item in value.items()) or "–"
     return str(value)
 
 

@@ -204,22 +204,28 @@ def prepare_repository(root: Path) -> list[str]:
     if shutil.which("git") is None:
         raise EnvironmentMissing("git is not installed", cure="install git (for example: apt install git)")
     done = []
-    inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
-    if inside.returncode != 0:
+    top = git_top(root)
+    if top is None:
         subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
         done.append("a git repository")
-        inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
-    if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents)):
-        subdirectory = [] if Path(inside.stdout.strip()).resolve() == root.resolve() else ["--subdir"]
-        run_dvc_init(root, subdirectory)
+        top = root
+    if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents) if folder.is_relative_to(top)):
+        run_dvc_init(root, [] if top == root else ["--subdir"])
         done.append("DVC")
     return done
+
+
+def git_top(root: Path) -> Path | None:
+    """The git repository that this folder belongs to; None when there is none, or it ignores the folder."""
+    inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", "."], cwd=root, capture_output=True)
+    return None if inside.returncode != 0 or ignored.returncode == 0 else Path(inside.stdout.strip()).resolve()
 
 
 def run_dvc_init(root: Path, flags: list[str]) -> None:
     environment = {**os.environ, **QUIET}
     for arguments in (
-        ["init", "--quiet", *flags],
+        ["init", *flags],
         ["config", "core.analytics", "false"],
         ["config", "core.check_update", "false"],
     ):
@@ -229,4 +235,4 @@ def run_dvc_init(root: Path, flags: list[str]) -> None:
         if "No module named dvc" in done.stderr:
             raise EnvironmentMissing("DVC is not installed", cure='pip install "flyball[build,train]"')
         if done.returncode != 0:
-            raise InputError(f"DVC refused {' '.join(arguments)}: {done.stderr.strip()}", cure="see its message")
+            raise InputError(f"DVC refused {' '.join(arguments)}: {done.stderr.strip()}", cure="mend that first")
