@@ -120,7 +120,16 @@ def _start_server(programs: Path, folder: Path) -> subprocess.Popen[bytes]:
     }
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with (folder / "log").open("wb") as log:
-        return subprocess.Popen([programs / "postgres", "-D", data, *flags], user=user, cwd=folder, stderr=log)
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "INT",
+            programs / "postgres",
+            "-D",
+            data,
+            *flags,
+        ]  # ends with us, even killed
+        return subprocess.Popen(command, user=user, cwd=folder, stderr=log)
 
 
 def _wait_for_port(server: subprocess.Popen[bytes], folder: Path) -> int:
