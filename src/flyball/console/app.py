@@ -30,7 +30,7 @@ from flyball.telemetry import log
 
 View = Callable[[Request], Response]
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
-THREADS = 3
+THREADS = 2
 """Pages are read from the ledger in threads; a page takes milliseconds, a thread and its connection megabytes."""
 WIDTHS = {
     "traffic": {"wide": 640, "narrow": 330},

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import func, select
 
+from flyball.console.evidence import exact_match
 from flyball.console.stages import Listening
 from flyball.cost import metering
 from flyball.cost.metering import CostSummary
 from flyball.monitoring import health
+from flyball.records import EvalReport, Measure
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.telemetry import log
 
+REPORTS = 100
 DUTY = 10
 """A figure is made anew at most every `DUTY` times as long as it took, so that a large ledger is not worked all day."""
+
+STALE = 4
+"""From so many times its due age on, a page waits a moment for the next value: it was not looked at for a while."""
 
 
 class Figure:
@@ -35,11 +41,12 @@ class Figure:
         self._idle.set()
 
     def look(self, *, fresh_s: float, wait_s: float) -> Any:
-        """The last value; starts making the next one when this is old. Only without any value does it wait."""
-        if self._idle.is_set() and time.monotonic() - self._made_at > max(fresh_s, DUTY * self._took_s):
+        """The last value; starts making the next one when this is old, and waits a moment when it is very old."""
+        age = time.monotonic() - self._made_at
+        if self._idle.is_set() and age > max(fresh_s, DUTY * self._took_s):
             self._idle.clear()
             Thread(target=self._remake, name=f"figure-{self._name}", daemon=True).start()
-        if self.value is None:
+        if age > STALE * max(fresh_s, self._took_s):
             self._idle.wait(wait_s)
         return self.value
 
@@ -56,7 +63,7 @@ class Figure:
 
 
 class Kept:
-    """Spend and quality. The first look waits `wait_s` at most, later ones not at all: they see the last value."""
+    """Spend and quality. A first look waits `wait_s` at most, later ones not at all: they see the last value."""
 
     def __init__(self, *, fresh_s: float = 5.0, wait_s: float = 0.05) -> None:
         self._fresh_s = fresh_s
@@ -74,9 +81,24 @@ class Kept:
         found: Listening | None = self._value(f"quality-{release[:12]}", lambda: _listening(ledger, release))
         return found
 
+    def evaluated(self, ledger: Ledger) -> Mapping[str, Measure] | None:
+        """The measure that stands for each release's newest report; None while it is being looked up."""
+        found: Mapping[str, Measure] | None = self._value("evaluated", lambda: _evaluated(ledger))
+        return found
+
     def _value(self, name: str, make: Callable[[], object]) -> Any:
         figure = self._figures.setdefault(name, Figure(name, make, self._turn))
         return figure.look(fresh_s=self._fresh_s, wait_s=self._wait_s)
+
+
+def _evaluated(ledger: Ledger) -> Mapping[str, Measure]:
+    found: dict[str, Measure] = {}
+    for stored in ledger.find(EvalReport, limit=REPORTS):
+        report = cast(EvalReport, stored.record)
+        best = exact_match(report)
+        if best is not None:
+            found.setdefault(report.release, best)
+    return found
 
 
 def _listening(ledger: Ledger, release: str) -> Listening:

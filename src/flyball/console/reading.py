@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from flyball.console import picture
 from flyball.console.describing import SEVERITIES, State
-from flyball.console.evidence import exact_match
 from flyball.console.kept import Kept
 from flyball.console.listing import Answer, read_answers
 from flyball.console.rollouts import Rollout, read_rollouts
@@ -175,22 +174,13 @@ def read_compared(ledger: Ledger, kept: Kept, live: Live | None) -> tuple[Compar
     """Releases that were ever deployed, newest first and the live one always among them, with both their qualities."""
     names = [cast(Deployment, stored.record).release for stored in ledger.find(Deployment, limit=20)]
     ordered = list(dict.fromkeys(([live.release] if live else []) + names))[:COMPARED_RELEASES]
-    reports = _reports(ledger.find(EvalReport, limit=100))
+    evaluated = kept.evaluated(ledger) or {}
     return tuple(
         Compared(
             release=name,
             is_live=live is not None and name == live.release,
-            evaluated=exact_match(reports[name]) if name in reports else None,
+            evaluated=evaluated.get(name),
             listening=kept.listening(ledger, name),
         )
         for name in ordered
     )
-
-
-def _reports(found: Sequence[Stored]) -> dict[str, EvalReport]:
-    """The newest report of each release."""
-    reports: dict[str, EvalReport] = {}
-    for stored in found:
-        report = cast(EvalReport, stored.record)
-        reports.setdefault(report.release, report)
-    return reports

@@ -7,6 +7,7 @@ import socket
 
 from flyball.console.app import build_app
 from flyball.console.context import ConsoleContext
+from flyball.console.economy import economise
 from flyball.errors import EnvironmentMissing
 from flyball.telemetry import log
 
@@ -21,6 +22,7 @@ def run_console(context: ConsoleContext, *, port: int) -> None:
     import uvicorn  # only the console's own process needs a server
 
     listener = listen(port)
+    economise(context.ledger)
     config = uvicorn.Config(
         build_app(context),
         loop="uvloop",
