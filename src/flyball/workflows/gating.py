@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flyball.errors import NotFoundError
 from flyball.evaluation.items import ItemScore, read_items
+from flyball.evaluation.report_files import read_report, write_report
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.rollout.gate import Baseline, decide
 from flyball.storage.deployments import pointer
@@ -24,8 +25,16 @@ def gate(project: Project, report: EvalReport, *, route: str, progress: Progress
         items=items_of(project, name_of(report)),
         baseline=baseline,
     )
-    project.ledger.append(decision)
+    if project.ledger.append(decision):
+        write_verdict(project, name_of(report), decision)
     return decision
+
+
+def write_verdict(project: Project, report_name: str, decision: GateDecision) -> None:
+    """Put the decision into the kept report's pages (HTML, JSON, JUnit)."""
+    folder = project.places.reports / report_name
+    document = read_report(folder / "report.json")
+    write_report(folder, document.report, document.details, decision=decision)
 
 
 def baseline_for(project: Project, report: EvalReport, *, route: str, progress: Progress) -> Baseline | None:
@@ -40,14 +49,19 @@ def baseline_for(project: Project, report: EvalReport, *, route: str, progress: 
 
 
 def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:
-    """The newest report on a release with the same suites."""
-    wanted = {(suite.name, suite.fingerprint) for suite in report.suites}
+    """The newest report on a release with the same suites, asked through the same prompt path."""
+    wanted = conditions(report)
     for stored in project.ledger.find(EvalReport, limit=1000):
         candidate = stored.record
         assert isinstance(candidate, EvalReport)
-        if candidate.release == release and {(s.name, s.fingerprint) for s in candidate.suites} == wanted:
+        if candidate.release == release and conditions(candidate) == wanted:
             return stored.id
     return None
+
+
+def conditions(report: EvalReport) -> tuple[int, frozenset[tuple[str, str]]]:
+    """What two reports must share to be compared."""
+    return report.prompt_path, frozenset((suite.name, suite.fingerprint) for suite in report.suites)
 
 
 def items_of(project: Project, report_name: str) -> list[ItemScore]:

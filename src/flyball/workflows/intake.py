@@ -99,7 +99,7 @@ def keep_report(project: Project, report: EvalReport, folder: Path) -> None:
     temporary = target.with_name(f".{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for name in ("items.jsonl", "report.html", "report.json"):
+    for name in ("items.jsonl", "report.html", "report.json", "junit.xml"):
         if (folder / name).is_file():
             shutil.copy2(folder / name, temporary / name)
     temporary.replace(target)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import msgspec
-import yaml
-
 from flyball.errors import InputError
+from flyball.evaluation.report_files import read_report, write_report
 from flyball.evaluation.standalone import evaluate_url
 from flyball.records import EvalReport, GateDecision, name_of
-from flyball.rollout.config import GateConfig
 from flyball.rollout.gate import decide
-from flyball.settings import explain, secret
+from flyball.rollout.gate_file import load_gate
+from flyball.settings import secret
 from flyball.telemetry import Progress
 
 
@@ -30,7 +28,7 @@ def judge(
     """The report on the server and, with a gate file, the decision."""
     if not suites:
         raise InputError("no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line")
-    policy = read_gate(gate_file) if gate_file else None
+    policy = load_gate(gate_file) if gate_file else None
     folder = out or Path(tempfile.mkdtemp(prefix="flyball-evaluation-"))
     report, items = evaluate_url(
         url,
@@ -51,15 +49,6 @@ def judge(
         items=items,
         baseline=None,
     )
+    document = read_report(folder / "report.json")
+    write_report(folder, document.report, document.details, decision=decision)
     return report, decision
-
-
-def read_gate(path: Path) -> GateConfig:
-    """The rules in a YAML file: `alpha` and `rules`, or the same under `gate:` as in flyball.yaml."""
-    if not path.is_file():
-        raise InputError(f"{path} is not a file", cure="write the gate's rules there; see `flyball schema`")
-    document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    try:
-        return msgspec.convert(document.get("gate", document), GateConfig)
-    except msgspec.ValidationError as error:
-        raise explain(error, str(path)) from error

@@ -119,6 +119,7 @@ def release(project: Project, _progress: Progress) -> Release:
 
 def evaluation(project: Project, progress: Progress) -> EvalReport:
     """The packaged model, in its engine, through the prompt path that production uses."""
+    from flyball.evaluation.report_files import metrics_of
     from flyball.workflows.evaluating import evaluate_release  # engines load with it
 
     composed, _ = read_document(project.places.release / "record.json")
@@ -134,13 +135,8 @@ def evaluation(project: Project, progress: Progress) -> EvalReport:
     )
     fresh(project.places.evaluation)
     partial.replace(project.places.evaluation)
-    metrics = {
-        f"{measure.suite}.{measure.name}": {"value": measure.value, "lower": measure.lower, "upper": measure.upper}
-        for measure in report.measures
-        if measure.slice is None and not measure.name.startswith("latency")
-    }
-    encoded = msgspec.json.encode(metrics, order="sorted")
-    project.places.metrics.write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
+    metrics = msgspec.json.encode(metrics_of(report), order="sorted")
+    project.places.metrics.write_bytes(msgspec.json.format(metrics, indent=1) + b"\n")
     return report
 
 

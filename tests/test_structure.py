@@ -1,0 +1,59 @@
+"""What the repository promises about itself, checked over every tracked file."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "misc", "manager", "managers", "service", "services", "base"}
+
+
+def tracked() -> list[Path]:
+    found = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in found.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_every_module_says_what_it_is_for_and_names_it(path: Path) -> None:
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(module), f"{path} has no docstring"
+    assert path.stem not in FORBIDDEN_NAMES
+
+
+def test_no_file_is_more_than_one_room() -> None:
+    long = {str(path.relative_to(ROOT)): n for path in SOURCES if (n := len(path.read_text().splitlines())) > 430}
+    assert not long, f"over 430 lines: {long}"
+
+
+def test_the_environment_is_read_in_settings_alone() -> None:
+    pattern = re.compile(r"os\.(environ|getenv)")
+    readers = {str(path.relative_to(ROOT / "src/flyball")) for path in SOURCES if pattern.search(path.read_text())}
+    passed_on = {"settings.py", "wiring.py", "workflows/pipeline.py", "workflows/supervising.py"}  # to children
+    passed_on |= {"training/tracking.py"}  # sets what MLflow reads
+    assert readers <= passed_on, f"these read the environment: {readers - passed_on}"
+
+
+def test_nothing_tracked_is_large_or_names_a_machine() -> None:
+    home = re.compile(r"(?<![\w.])/(?:work|farm|root|home/[a-z]+)/")
+    for path in tracked():
+        assert path.stat().st_size < 1_000_000, f"{path} is over 1 MB"
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".html", ".js", ".css", ".sh"}:
+            text = path.read_text(encoding="utf-8")
+            assert not home.search(text), f"{path} has an absolute path of one machine"
+
+
+def test_constraints_store_versions_and_no_address() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    assert lines and all(re.fullmatch(r"[A-Za-z0-9._-]+==[\w.!+]+", line) for line in lines)
+
+
+def test_pickle_is_never_loaded() -> None:
+    loaders = re.compile(r"\bpickle\.load|torch\.load\(|\bjoblib\.load|\bdill\.|yaml\.load\([^)]*Loader=yaml\.Loader")
+    guilty = [str(path.relative_to(ROOT)) for path in SOURCES if loaders.search(path.read_text())]
+    assert not guilty
