@@ -93,8 +93,8 @@ def write_dataset(folder: Path, train: Sequence[Row], validation: Sequence[Row] 
 
 
 @contextmanager
-def engine(gguf: Path, *, context: int = 64, slots: int = 2) -> Iterator[str]:
-    """llama.cpp's HTTP server over a GGUF file, inside this process; its URL."""
+def engine(gguf: Path, *, context: int = 64, slots: int = 2, exact: bool = False) -> Iterator[str]:
+    """llama.cpp's HTTP server over a GGUF file, inside this process; its URL. `exact`: keys and values in float32."""
     import xllamacpp
 
     parameters: Any = xllamacpp.CommonParams()
@@ -106,6 +106,8 @@ def engine(gguf: Path, *, context: int = 64, slots: int = 2) -> Iterator[str]:
     parameters.ui, parameters.cache_ram_mib, parameters.verbosity = False, 0, 1
     parameters.reasoning_format = xllamacpp.common_reasoning_format.COMMON_REASONING_FORMAT_NONE
     parameters.force_pure_content_parser = True
+    if exact:
+        parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(parameters)
     try:
         yield server.listening_address

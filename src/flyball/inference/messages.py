@@ -7,7 +7,7 @@ from typing import Any
 
 from flyball.errors import InputError
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def neutralise(text: str) -> str:
