@@ -121,3 +121,19 @@ def test_a_thousand_copies_of_one_template_do_not_cost_a_million_comparisons() -
     began = time.process_time()
     assert len(find_duplicates(rows, DedupeConfig())) == 2999
     assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("near", [0.5, 0.6, 0.75, 0.8, 0.9])
+def test_pairs_exactly_at_the_threshold_are_found_however_rare_their_other_grams_are(near: float) -> None:
+    missed = []
+    for shared in range(2, 25):
+        for extra in range(1, 20):
+            if shared / (shared + extra) < near:
+                continue
+            base = [f"w{n}" for n in range(shared + 2)]
+            rows = [candidate(0, " ".join(base)), candidate(1, " ".join([*base, *(f"x{n}" for n in range(extra))]))]
+            crowd = [candidate(2, " ".join([*base[:-1], f"y{shared}"]), side="test")] if shared > 20 else []
+            gone = find_duplicates([*rows, *crowd], DedupeConfig(near=near))
+            if not {0, 1} & set(gone):
+                missed.append((shared, extra))
+    assert not missed
