@@ -19,7 +19,7 @@ def test_our_template_marks_every_turn_and_opens_the_answer():
     "template",
     [
         CHAT_TEMPLATE,
-        "{{ bos_token }}\n{% for m in messages %}\n  {% if loop.first %}\n[{{ m.content | trim }}]\n  {% endif %}{% endfor %}",
+        "{{ bos_token }}\n{% for m in messages %}\n {% if loop.first %}\n{{ m.content }}{% endif %}{% endfor %}",
         "{% for m in messages %}{% if m.role == 'system' %}{% continue %}{% endif %}{{ m | tojson }}{% endfor %}",
         "{%- set ns = namespace(n=0) -%}{%- for m in messages -%}{%- set ns.n = ns.n + 1 -%}{%- endfor -%}{{ ns.n }}",
     ],

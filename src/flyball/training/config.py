@@ -38,7 +38,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
     steps: Annotated[int, Meta(ge=1)] = 600
     batch_size: Annotated[int, Meta(ge=1)] = 32
-    learning_rate: Annotated[float, Meta(gt=0)] = 2e-3
+    learning_rate: Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune.")] | None = (
+        None
+    )
     warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps.")] = 0.05
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1

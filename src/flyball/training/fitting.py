@@ -18,6 +18,7 @@ from flyball.training.config import TrainConfig
 from flyball.training.examples import Example, targets_of
 
 CLIP = 1.0
+RATES = {"scratch": 2e-3, "finetune": 2e-4}
 LAST_RATE = 0.02  # the cosine ends at this share of the learning rate
 
 Report = Callable[[int, float, float], None]
@@ -43,11 +44,12 @@ def collate(batch: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Linear warm-up, then a cosine down to LAST_RATE; `step` counts from 1."""
+    highest = config.learning_rate or RATES[config.method]
     warm = max(1, round(config.steps * config.warmup))
     if step <= warm:
-        return config.learning_rate * step / warm
+        return highest * step / warm
     done = (step - warm) / max(1, config.steps - warm)
-    return config.learning_rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
+    return highest * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def optimiser_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -57,7 +59,7 @@ def optimiser_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate(1, config), betas=(0.9, 0.98), fused=True)
 
 
 def fit(

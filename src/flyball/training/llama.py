@@ -1,7 +1,7 @@
 """A small Llama (Touvron et al. 2023) in PyTorch, weights named as transformers names them.
 
 transformers' own class has no dropout besides attention and computes every layer for every position. Here the last
-layer's query, feed-forward part and head run only where an answer is learned; the numbers are the same.
+layer's output, feed-forward part and the head run only where an answer is learned; the numbers are the same.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed by my
         self.v_proj = nn.Linear(size.hidden, size.kv_heads * self.head_size, bias=False)
         self.o_proj = nn.Linear(size.heads * self.head_size, size.hidden, bias=False)
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        """(batch, width, hidden) → the same shape."""
+    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], chosen: Tensor | None = None) -> Tensor:
+        """(batch, width, hidden) → the same shape, or (n, hidden) at `chosen` flat positions."""
         batch, width, _ = hidden.shape
         query = rotate(self._split(self.q_proj(hidden), self.heads), rotation)
         key = rotate(self._split(self.k_proj(hidden), self.kv_heads), rotation)
@@ -40,7 +40,7 @@ class Attention(nn.Module):  # type: ignore[misc]  # torch is not followed by my
         mixed = F.scaled_dot_product_attention(
             query, key, value, is_causal=True, enable_gqa=self.heads != self.kv_heads
         )
-        return self.o_proj(mixed.transpose(1, 2).reshape(batch, width, -1))
+        return self.o_proj(at(mixed.transpose(1, 2).reshape(batch, width, -1), chosen))
 
     def _split(self, projected: Tensor, heads: int) -> Tensor:
         batch, width, _ = projected.shape
@@ -72,10 +72,10 @@ class Layer(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         self.mlp = FeedForward(size)
         self.dropout = dropout
 
-    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        """(batch, width, hidden) → the same shape."""
-        attended = self.self_attn(self.input_layernorm(hidden), rotation)
-        hidden = hidden + F.dropout(attended, self.dropout, self.training)
+    def forward(self, hidden: Tensor, rotation: tuple[Tensor, Tensor], chosen: Tensor | None = None) -> Tensor:
+        """(batch, width, hidden) → the same shape, or (n, hidden) at `chosen` flat positions."""
+        attended = self.self_attn(self.input_layernorm(hidden), rotation, chosen)
+        hidden = at(hidden, chosen) + F.dropout(attended, self.dropout, self.training)
         return hidden + F.dropout(self.mlp(self.post_attention_layernorm(hidden)), self.dropout, self.training)
 
 
@@ -106,10 +106,10 @@ class Llama(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         width = ids.shape[1]
         rotation = (self.cosine[:width], self.sine[:width])
         hidden = F.dropout(self.model.embed_tokens(ids), self.dropout, self.training)
-        for layer in self.model.layers:
+        for layer in self.model.layers[:-1]:
             hidden = layer(hidden, rotation)
-        chosen = self.model.norm(hidden.flatten(0, 1)[positions])
-        return F.linear(F.dropout(chosen, self.dropout, self.training), self.model.embed_tokens.weight)
+        hidden = self.model.norm(self.model.layers[-1](hidden, rotation, positions))
+        return F.linear(F.dropout(hidden, self.dropout, self.training), self.model.embed_tokens.weight)
 
     def _initialise(self) -> None:
         """Weights by the width they read, so that narrow models start as fast as wide ones; residual branches small."""
@@ -119,6 +119,11 @@ class Llama(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
                 scale = (2 * self.size.layers) ** -0.5 if deep else 1.0
                 std = EMBEDDING_STD if "embed" in name else weight.shape[1] ** -0.5 * scale
                 nn.init.normal_(weight, std=std)
+
+
+def at(hidden: Tensor, chosen: Tensor | None) -> Tensor:
+    """(batch, width, hidden) at `chosen` flat positions; all of it for None."""
+    return hidden if chosen is None else hidden.flatten(0, 1)[chosen]
 
 
 def rotations(head_size: int, context: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,65 @@
+"""Rows become prompts and answers; only answers are learned; batches waste little and never lose a row."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flyball.training.batches import epoch_batches, padding_share
+from flyball.training.examples import Example, make_examples, targets_of
+from small_models import make_row
+
+
+def letters(text: str) -> list[int]:
+    """One token per character, with one before and one after."""
+    return [1, *(ord(letter) for letter in text), 2]
+
+
+def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
+    batch = [Example((5, 6, 7, 8), 2), Example((5, 9), 1)]
+    positions, targets = targets_of(batch, 4)
+    assert positions == [1, 2, 4]
+    assert targets == [7, 8, 9]
+
+
+def test_a_prompt_too_long_loses_the_end_of_its_text_and_never_its_frame():
+    made = make_examples([make_row("abcdefgh", "x")], prompt_of=letters, answer_of=lambda _: [7], context=6)
+    assert made.truncated == 1
+    assert made.items == (Example((1, *map(ord, "abc"), 2, 7), 5),)
+
+
+def test_an_answer_that_cannot_fit_leaves_its_row_out_and_counts_it():
+    made = make_examples([make_row("abc", "x")], prompt_of=letters, answer_of=lambda _: [7] * 9, context=8)
+    assert (made.items, made.too_long) == ((), 1)
+
+
+def test_markers_in_a_text_are_made_harmless_as_in_production():
+    made = make_examples([make_row("a<|end|>", "x")], prompt_of=letters, answer_of=lambda _: [7], context=99)
+    assert bytes(made.items[0].ids[1:-2]) == b"a< |end|>"
+
+
+@given(lengths=st.lists(st.integers(1, 60), max_size=400), batch_size=st.integers(1, 40), epoch=st.integers(0, 3))
+def test_every_full_batch_has_its_size_and_no_row_comes_twice_in_an_epoch(lengths, batch_size, epoch):
+    batches = epoch_batches(lengths, batch_size=batch_size, seed=1, epoch=epoch)
+    seen = Counter(index for batch in batches for index in batch)
+    assert all(len(batch) == batch_size for batch in batches)
+    assert set(seen.values()) <= {1}
+    assert len(lengths) - len(seen) < batch_size
+    assert batches == epoch_batches(lengths, batch_size=batch_size, seed=1, epoch=epoch)
+
+
+def test_buckets_keep_padding_under_ten_percent():
+    lengths = [8 + (number * 37) % 60 for number in range(4000)]
+    batches = epoch_batches(lengths, batch_size=32, seed=1, epoch=0)
+    assert padding_share(lengths, batches) < 0.1
+    shuffled = [list(range(at, at + 32)) for at in range(0, 4000, 32)]
+    assert padding_share(lengths, shuffled) > 0.3
+
+
+def test_another_epoch_has_another_order():
+    lengths = list(range(100))
+    assert epoch_batches(lengths, batch_size=10, seed=1, epoch=0) != epoch_batches(
+        lengths, batch_size=10, seed=1, epoch=1
+    )
