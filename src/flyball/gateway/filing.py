@@ -6,8 +6,8 @@ erasure can destroy it; what is readable is redacted with the release's profile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -17,12 +17,21 @@ from flyball.errors import InputError, NotFoundError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.segments import Entry, FeedbackEntry, RequestEntry
 from flyball.privacy.redaction import redact
-from flyball.records import Feedback, Release, RequestRecord, parse
+from flyball.records import Release, RequestRecord
 from flyball.security.sealing import SubjectKeys, seal
 from flyball.storage import tables, traffic
 
 MS_PER_DAY = 86_400_000
 DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a feedback needs to know of its request: whose key seals it, and which release answered."""
+
+    request: str
+    subject: str
+    release: str
 
 
 class Filing:
@@ -34,91 +43,118 @@ class Filing:
         self._profiles: dict[str, str] = {}
 
     def file(
-        self, connection: Connection, entries: list[Entry], *, late_requests: Callable[[], Iterable[RequestEntry]]
-    ) -> None:
-        """Add all entries, requests first. `late_requests` are asked for only when a feedback misses its request."""
+        self, connection: Connection, entries: Iterable[Entry], *, keep_orphans: bool = False
+    ) -> list[FeedbackEntry]:
+        """Add entries, requests first; feedback whose request is not there is given back, or kept without one."""
+        requests, feedback = [], []
         for entry in entries:
             if isinstance(entry, RequestEntry):
-                self._file_request(connection, entry)
-        feedback = [entry for entry in entries if isinstance(entry, FeedbackEntry)]
-        if any(self._request_of(connection, entry.feedback) is None for entry in feedback):
-            for late in late_requests():
-                self._file_request(connection, late)
-        for entry in feedback:
-            self._file_feedback(connection, entry)
+                requests.append(entry)
+            else:
+                feedback.append(entry)
+        self._file_requests(connection, requests)
+        owners = self._owners(connection, feedback) if feedback else {}
+        orphans = []
+        for item in feedback:
+            owner = owners.get(item.feedback.id)
+            if owner is None and not keep_orphans:
+                orphans.append(item)
+            else:
+                self._file_feedback(connection, item, owner)
+        return orphans
 
-    def _file_request(self, connection: Connection, entry: RequestEntry) -> None:
-        record = entry.record
-        if not traffic.add_request(connection, record):
+    def _file_requests(self, connection: Connection, entries: list[RequestEntry]) -> None:
+        """In a handful of statements, however many there are: this is what the ingester's speed hangs on."""
+        if not entries:
             return
-        texts: dict[str, Any] = {"messages": entry.messages, "answer": entry.answer}
-        if entry.choices is not None:
-            texts["choices"] = entry.choices
-        self._add_payload(
-            connection,
-            identifier=record.id,
-            subject=record.subject or record.id,
-            texts=texts,
-            redacted=redacted(texts, entry.redaction),
-            at_ms=record.started_ms,
-        )
+        project = self.context.project
+        fresh = {
+            record.id: record
+            for record in traffic.add_requests(connection, project, [entry.record for entry in entries])
+        }
+        keys = self._keys.get_or_create_many(connection, project, map(_subject_of, fresh.values()))
+        rows = []
+        for entry in entries:
+            record = fresh.pop(entry.record.id, None)
+            if record is None:
+                continue
+            texts: dict[str, Any] = {"messages": entry.messages, "answer": entry.answer}
+            if entry.choices is not None:
+                texts["choices"] = entry.choices
+            subject = _subject_of(record)
+            rows.append(
+                self._payload(
+                    identifier=record.id,
+                    subject=subject,
+                    key=keys[subject],
+                    texts=texts,
+                    profile=entry.redaction,
+                    at_ms=record.started_ms,
+                )
+            )
+        traffic.add_payloads(connection, rows)
 
-    def _file_feedback(self, connection: Connection, entry: FeedbackEntry) -> None:
+    def _file_feedback(self, connection: Connection, entry: FeedbackEntry, owner: Owner | None) -> None:
         feedback = entry.feedback
-        request = self._request_of(connection, feedback)
-        if request is not None and feedback.request is None:
-            feedback = replace(feedback, request=request.id)
+        if owner is not None and feedback.request is None:
+            feedback = replace(feedback, request=owner.request)
         if not traffic.add_feedback(connection, feedback) or not (feedback.has_correction or feedback.has_comment):
             return
-        texts = {"correction": entry.correction, "comment": entry.comment}
-        self._add_payload(
-            connection,
+        subject = owner.subject if owner else feedback.id
+        payload = self._payload(
             identifier=feedback.id,
-            subject=(request.subject or request.id) if request else feedback.id,
-            texts=texts,
-            redacted=redacted(texts, self._profile_of(request)),
+            subject=subject,
+            key=self._keys.get_or_create_many(connection, self.context.project, [subject])[subject],
+            texts={"correction": entry.correction, "comment": entry.comment},
+            profile=self._profile_of(owner.release) if owner else DEFAULT,
             at_ms=feedback.at_ms,
         )
+        traffic.add_payloads(connection, [payload])
 
-    def _add_payload(
-        self, connection: Connection, *, identifier: str, subject: str, texts: Any, redacted: str, at_ms: int
-    ) -> None:
-        project, recording = self.context.project, self.context.recording
-        key = self._keys.get_or_create(connection, project, subject)
-        traffic.add_payload(
-            connection,
-            id=identifier,
-            project=project,
-            subject=subject,
-            sealed=seal(key, msgspec.json.encode(texts), context=identifier.encode()),
-            redacted=redacted,
-            expires_ms=at_ms + int(recording.sealed_days * MS_PER_DAY),
-        )
+    def _payload(
+        self, *, identifier: str, subject: str, key: bytes, texts: Any, profile: str, at_ms: int
+    ) -> dict[str, object]:
+        return {
+            "id": identifier,
+            "project": self.context.project,
+            "subject": subject,
+            "sealed": seal(key, msgspec.json.encode(texts), context=identifier.encode()),
+            "redacted": redacted(texts, profile),
+            "expires_ms": at_ms + int(self.context.recording.sealed_days * MS_PER_DAY),
+        }
 
-    def _request_of(self, connection: Connection, feedback: Feedback) -> RequestRecord | None:
-        identifier = feedback.request
-        if identifier is None and feedback.client_id is not None:
-            identifier = traffic.resolve_client_id(
-                connection, self.context.project, feedback.key_id, feedback.client_id
-            )
-        if identifier is None:
-            return None
+    def _owners(self, connection: Connection, entries: list[FeedbackEntry]) -> dict[str, Owner]:
+        """By feedback: the request that it speaks of, where the ledger has it."""
+        project = self.context.project
+        named: dict[str, str] = {}
+        for feedback in (entry.feedback for entry in entries):
+            request = feedback.request
+            if request is None and feedback.client_id is not None:
+                request = traffic.resolve_client_id(connection, project, feedback.key_id, feedback.client_id)
+            if request is not None:
+                named[feedback.id] = request
         column = tables.requests.c
-        query = select(column.body).where(column.id == identifier, column.project == self.context.project)
-        body = connection.execute(query).scalar_one_or_none()
-        return None if body is None else parse(bytes(body), RequestRecord)
+        query = select(column.id, column.subject, column.release)
+        found = {
+            row.id: Owner(row.id, row.subject or row.id, row.release)
+            for row in connection.execute(query.where(column.project == project, column.id.in_(set(named.values()))))
+        }
+        return {feedback: found[request] for feedback, request in named.items() if request in found}
 
-    def _profile_of(self, request: RequestRecord | None) -> str:
+    def _profile_of(self, release: str) -> str:
         """The redaction profile of the release that answered."""
-        if request is None:
-            return DEFAULT
-        if request.release not in self._profiles:
+        if release not in self._profiles:
             try:
-                record = self.context.ledger.get(request.release).record
+                record = self.context.ledger.get(release).record
             except (NotFoundError, InputError):
                 return DEFAULT  # a bare upstream has no release in the ledger
-            self._profiles[request.release] = record.input_redaction if isinstance(record, Release) else DEFAULT
-        return self._profiles[request.release]
+            self._profiles[release] = record.input_redaction if isinstance(record, Release) else DEFAULT
+        return self._profiles[release]
+
+
+def _subject_of(record: RequestRecord) -> str:
+    """Whose key seals it: the person's, else one for this request alone."""
+    return record.subject or record.id
 
 
 def redacted(texts: Any, profile: str) -> str:

@@ -12,20 +12,19 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from flyball.errors import CorruptionError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.filing import Filing
-from flyball.gateway.segments import DECODER, Entry, RequestEntry, SegmentReader, TornHeader
+from flyball.gateway.segments import DECODER, Entry, FeedbackEntry, RequestEntry, SegmentReader, TornHeader
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage import tables
@@ -54,11 +53,25 @@ class Segment:
 
     path: Path
     reader: SegmentReader
+    begin: int
     offset: int
+    end_of_batch: int
     damaged: int = 0
     lost: bool = False
     more: bool = False
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[tuple[Entry, int]] = field(default_factory=list)  # with the offset before each
+
+    @property
+    def marker(self) -> Path:
+        """Says that damage in this segment was reported, once."""
+        return self.path.with_suffix(".damaged")
+
+    def cut_before(self, unwanted: set[str]) -> None:
+        """Leave the rest of the batch for a later pass, from the first feedback in `unwanted` on."""
+        for entry, begin in self.entries:
+            if isinstance(entry, FeedbackEntry) and entry.feedback.id in unwanted:
+                self.offset, self.more = begin, True
+                return
 
 
 def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: False) -> None:
@@ -96,17 +109,32 @@ def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
         pending = [segment for segment in segments if segment.entries or segment.damaged]
         if pending:
             with context.ledger.begin() as connection:
-                entries = [entry for segment in pending for entry in segment.entries]
-                filing.file(connection, entries, late_requests=lambda: _requests_written_since(segments))
+                _file(connection, context, filing, segments)
                 for segment in pending:
                     _move_offset(context, connection, segment)
                     if segment.damaged:
                         _report_damage(context, connection, segment)
-            progress.entries = len(entries)
+            progress.entries = sum(len(segment.entries) for segment in pending)
         for segment in segments:
             progress.damaged += segment.damaged
             _finish(context, segment, progress)
     return progress
+
+
+def _file(connection: Connection, context: IngestContext, filing: Filing, segments: list[Segment]) -> None:
+    """File the batches. A feedback whose request is still behind in the backlog waits, unless nothing else moves."""
+    entries = [entry for segment in segments for entry, _ in segment.entries]
+    orphans = filing.file(connection, entries)
+    if orphans and any(segment.more for segment in segments):
+        names = {orphan.feedback.id for orphan in orphans}
+        for segment in segments:
+            segment.cut_before(names)
+        if any(segment.offset > segment.begin for segment in segments):
+            return
+        for segment in segments:
+            segment.offset = segment.end_of_batch
+    if orphans:
+        filing.file(connection, [*_requests_behind(context, segments), *orphans], keep_orphans=True)
 
 
 def _open_all(context: IngestContext) -> list[Segment]:
@@ -126,22 +154,23 @@ def _open_all(context: IngestContext) -> list[Segment]:
         except CorruptionError as error:
             _set_aside(context, path, str(error))
             continue
-        found.append(Segment(path=path, reader=reader, offset=offsets.get(path.name, reader.start)))
+        begin = offsets.get(path.name, reader.start)
+        found.append(Segment(path=path, reader=reader, begin=begin, offset=begin, end_of_batch=begin))
     return found
 
 
 def _read_batch(segment: Segment) -> None:
     for frame in segment.reader.frames(segment.offset):
         if frame.end < 0:
-            segment.damaged += 1
+            segment.damaged += not segment.marker.exists()
             segment.lost = True
             return
-        segment.offset = frame.end
         entry = _decoded(frame.plain)
         if entry is None:
             segment.damaged += 1
         else:
-            segment.entries.append(entry)
+            segment.entries.append((entry, segment.offset))
+        segment.offset = segment.end_of_batch = frame.end
         if len(segment.entries) >= BATCH:
             segment.more = True
             return
@@ -158,8 +187,17 @@ def _decoded(plain: bytes | None) -> Entry | None:
     return entry
 
 
-def _requests_written_since(segments: list[Segment]) -> Iterator[RequestEntry]:
-    """Requests behind the batches: for a feedback that was read before the request it speaks of."""
+def _requests_behind(context: IngestContext, segments: list[Segment]) -> Iterator[RequestEntry]:
+    """Requests written since the batches were read: for a feedback that was read before the request it speaks of."""
+    known = {segment.path for segment in segments}
+    newer = [segment for segment in _open_all(context) if segment.path not in known]
+    with contextlib.ExitStack() as stack:
+        for segment in newer:
+            stack.callback(segment.reader.close)
+        yield from _requests_in((*segments, *newer))
+
+
+def _requests_in(segments: Iterable[Segment]) -> Iterator[RequestEntry]:
     for segment in segments:
         if not segment.lost:
             for frame in segment.reader.frames(segment.offset):
@@ -168,7 +206,7 @@ def _requests_written_since(segments: list[Segment]) -> Iterator[RequestEntry]:
                     yield entry
 
 
-def _move_offset(context: IngestContext, connection: Any, segment: Segment) -> None:
+def _move_offset(context: IngestContext, connection: Connection, segment: Segment) -> None:
     row = {"id": segment.path.name, "project": context.project, "offset": segment.offset}
     if not insert_new(connection, tables.segments, row):
         column = tables.segments.c
@@ -192,7 +230,7 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
         if size > segment.offset and not segment.lost:
             log.warning("%s ends in %d bytes of a torn frame", segment.path.name, size - segment.offset)
             progress.torn_bytes += size - segment.offset
-        if segment.damaged or _was_damaged(context, segment):
+        if segment.damaged or segment.marker.exists():
             _keep(segment.path)
         else:
             segment.path.unlink()  # before its row: the other way round a crash between would take it in anew
@@ -201,13 +239,10 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
         progress.deleted += 1
 
 
-def _was_damaged(context: IngestContext, segment: Segment) -> bool:
-    marker = segment.path.with_suffix(".damaged")
-    return marker.exists()
-
-
-def _report_damage(context: IngestContext, connection: Any, segment: Segment) -> None:
-    segment.path.with_suffix(".damaged").touch()
+def _report_damage(context: IngestContext, connection: Connection, segment: Segment) -> None:
+    if segment.marker.exists():
+        return
+    segment.marker.touch()
     log.error("%d frames of %s are damaged", segment.damaged, segment.path.name)
     context.ledger.append(
         _finding(context, segment.path.name, segment.damaged, "frames of it could not be read"), connection=connection

@@ -7,6 +7,7 @@ another. Layout: one byte of version, 12 of nonce, then the ciphertext with its 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, delete, select
 from flyball.errors import CorruptionError
 from flyball.security.keys import ProjectKey
 from flyball.storage import tables
+from flyball.storage.batches import insert_many_new
 from flyball.storage.ledger import insert_new
 
 _VERSION = b"\x01"
@@ -56,6 +58,32 @@ class SubjectKeys:
         wrapped = seal(self._wrap, key, context=_context(project, subject))
         insert_new(connection, tables.subject_keys, {"project": project, "subject": subject, "wrapped": wrapped})
         return key
+
+    def get_or_create_many(self, connection: Connection, project: str, subjects: Iterable[str]) -> dict[str, bytes]:
+        """The keys of many subjects in three statements at most; another process may be making the same ones."""
+        wanted = sorted(set(subjects))
+        keys = self._find(connection, project, wanted)
+        missing = [subject for subject in wanted if subject not in keys]
+        if missing:
+            rows = [
+                {
+                    "project": project,
+                    "subject": subject,
+                    "wrapped": seal(self._wrap, secrets.token_bytes(_KEY), context=_context(project, subject)),
+                }
+                for subject in missing
+            ]
+            insert_many_new(connection, tables.subject_keys, rows)
+            keys |= self._find(connection, project, missing)
+        return keys
+
+    def _find(self, connection: Connection, project: str, subjects: list[str]) -> dict[str, bytes]:
+        column = tables.subject_keys.c
+        query = select(column.subject, column.wrapped).where(column.project == project, column.subject.in_(subjects))
+        return {
+            row.subject: unseal(self._wrap, bytes(row.wrapped), context=_context(project, row.subject))
+            for row in connection.execute(query)
+        }
 
     def get(self, connection: Connection, project: str, subject: str) -> bytes | None:
         """The subject's key; None when there is none or it was destroyed."""

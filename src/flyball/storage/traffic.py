@@ -5,6 +5,7 @@ Adding twice adds once. Payloads are the only part with personal content; everyt
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Select, select
 from flyball.errors import NotFoundError
 from flyball.records import Feedback, RequestRecord, canonical_bytes, parse
 from flyball.storage import tables
+from flyball.storage.batches import insert_many_new
 from flyball.storage.ledger import Ledger, insert_new
 
 R = TypeVar("R", RequestRecord, Feedback)
@@ -42,6 +44,27 @@ def add_request(connection: Connection, record: RequestRecord) -> bool:
     values = {name: getattr(record, name) for name in _REQUEST_COLUMNS}
     values |= {"at_ms": record.started_ms, "body": canonical_bytes(record)}
     return insert_new(connection, tables.requests, values)
+
+
+def add_requests(connection: Connection, project: str, records: Sequence[RequestRecord]) -> list[RequestRecord]:
+    """Add many requests in two statements; those that were not there already."""
+    column = tables.requests.c
+    names = [record.id for record in records]
+    query = select(column.id).where(column.project == project, column.id.in_(names))
+    known = set(connection.execute(query).scalars())
+    fresh = list({record.id: record for record in records if record.id not in known}.values())
+    rows = [
+        {name: getattr(record, name) for name in _REQUEST_COLUMNS}
+        | {"at_ms": record.started_ms, "body": canonical_bytes(record)}
+        for record in fresh
+    ]
+    insert_many_new(connection, tables.requests, rows)
+    return fresh
+
+
+def add_payloads(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Add many payloads in one statement; keys are the parameters of `add_payload`."""
+    insert_many_new(connection, tables.payloads, rows)
 
 
 def add_feedback(connection: Connection, record: Feedback) -> bool:
