@@ -69,7 +69,9 @@ class SourceEraser:
     name: str = "sources"
 
     def plan(self, person: Person) -> Traces:
-        return Traces(counts={"objects": len(objects.naming(self.project, person))})
+        naming = search([path for path, _ in self.files() if path.is_file()], objects.identifiers(self.project, person))
+        files = {hit.path for hit in naming}
+        return Traces(counts={"files": len(files), "objects": len(objects.naming(self.project, person))})
 
     def apply(self, person: Person) -> Traces:
         suppress(self.project, person)
