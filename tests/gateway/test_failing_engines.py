@@ -184,6 +184,21 @@ def test_a_failing_candidate_fails_no_request_and_is_recorded_as_the_one_that_fa
     assert record.completion_tokens == len(WORDS)
 
 
+@pytest.mark.parametrize("mode", ["drop", "500", "hang"])
+def test_a_failing_live_release_falls_back_on_the_one_before_while_that_is_hot(
+    tmp_path: Path, stack: ExitStack, mode: str
+) -> None:
+    before, live = stack.enter_context(MockEngine()), stack.enter_context(MockEngine(mode))
+    arms = (arm(live), arm(before, release=CANARY, variant="previous", weight=0.0))
+    gateway = stack.enter_context(RunningGateway(tmp_path, table(*arms), config=QUICK))
+    with gateway.client().chat.completions.with_streaming_response.create(**chat(stream=True)) as raw:
+        assert raw.status_code == 200
+        assert raw.headers["x-flyball-release"] == CANARY
+    record = gateway.requests()[-1].record
+    assert (record.variant, record.release, record.outcome) == ("live", LIVE, "error")
+    assert record.error is not None and record.error.startswith(f"fallback:{CANARY}:")
+
+
 def test_a_request_that_both_arms_refuse_is_nobodys_failure(tmp_path: Path, stack: ExitStack) -> None:
     live, canary = stack.enter_context(MockEngine("400")), stack.enter_context(MockEngine("400"))
     arms = (arm(live, weight=0.0), arm(canary, release=CANARY, variant="canary", weight=1.0))

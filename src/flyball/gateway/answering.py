@@ -110,39 +110,42 @@ class _Answering:
     # attempts ----------------------------------------------------------------------------------------------------
 
     async def _with_fallback(self) -> None:
-        """By the assigned arm; if that fails before the first byte, by whatever is live now."""
+        """By the assigned arm; if that fails before the first byte, by the release that is trusted most now."""
         arm = self.ask.arm
         try:
             await self._by_arm(arm)
         except (UpstreamFailure, EngineRefused, HttpRefusal) as failure:
-            live = self._live_now()
-            if self.exchange.state != "waiting" or live is None or live.key == arm.key:
+            other = self._trusted_now(arm)
+            if self.exchange.state != "waiting" or other is None:
                 raise
             if isinstance(failure, HttpRefusal) and failure.status < 500:
                 raise  # the request is wrong, not the arm
-            await self._fall_back(arm, live, failure)
+            await self._fall_back(arm, other, failure)
 
-    async def _fall_back(self, arm: ArmView, live: ArmView, failure: Exception) -> None:
-        candidate = arm.arm.variant != "live"
-        if candidate:  # else the live release itself was replaced while this request waited
-            self.story.fallback = f"fallback:{live.arm.release}:{_kind(failure)}"
+    async def _fall_back(self, arm: ArmView, other: ArmView, failure: Exception) -> None:
+        replaced = arm.arm.variant == "live" and other.arm.variant == "live"
+        if not replaced:  # else the live release changed while this request waited: no failure of either
+            self.story.fallback = f"fallback:{other.arm.release}:{_kind(failure)}"
             self.state.metrics.fallbacks.add(self.ask.view.route.name, arm.arm.release[:12], arm.arm.variant)
-        self.story.arm = live
+        self.story.arm = other
         try:
-            await self._by_arm(live)
+            await self._by_arm(other)
         except EngineRefused:
-            self.story.fallback = None  # live says so too: the request is wrong, not the candidate
+            self.story.fallback = None  # the other says so too: the request is wrong, not the arm
             raise
 
-    def _live_now(self) -> ArmView | None:
+    def _trusted_now(self, failed: ArmView) -> ArmView | None:
+        """What answers instead of a failing arm: the live release; for that one the release before, while it is hot."""
         view = self.state.routes.views.get(self.ask.view.route.name)
-        return view.live if view is not None else None
+        if view is None:
+            return None
+        return view.live if view.live is not None and view.live.key != failed.key else view.previous
 
     async def _by_arm(self, arm: ArmView) -> None:
         """Attempts on one arm's endpoints until one answers."""
         config, ask, story = self.state.context.config, self.ask, self.story
         payload = engine_payload(ask, arm)
-        patient = arm.arm.variant == "live"  # nothing to fall back on: worth waiting for
+        patient = arm.arm.variant == "live" and self._trusted_now(arm) is None  # worth waiting for
         give_up = time.monotonic() + config.queue_timeout_s
         tried: set[str] = set()
         failures = 0

@@ -54,6 +54,12 @@ class RouteView:
         """The arm that others fall back on."""
         return next((view for view in self.arms if view.arm.variant == "live"), None)
 
+    @property
+    def previous(self) -> ArmView | None:
+        """The release before the live one, while its engines are hot: what live itself falls back on."""
+        found = next((view for view in self.arms if view.arm.variant == "previous"), None)
+        return found if found is not None and found.arm.endpoints else None
+
     def assign(self, unit: str) -> ArmView | None:
         """The arm of a sticky unit; None when no arm answers."""
         if len(self.arms) == 1:
