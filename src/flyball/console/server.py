@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
+import uvicorn
+
 from flyball.console.app import build_app
 from flyball.console.context import ConsoleContext
 from flyball.console.economy import economise
@@ -19,10 +21,15 @@ def run_console(context: ConsoleContext, *, port: int) -> None:
 
     The address is not a setting: pages show what customers wrote, and the console knows no users.
     """
-    import uvicorn  # only the console's own process needs a server
-
     listener = listen(port)
     economise(context.ledger)
+    log.info("console at http://%s:%d", HOST, listener.getsockname()[1])
+    with listener:
+        make_server(context).run(sockets=[listener])
+
+
+def make_server(context: ConsoleContext) -> uvicorn.Server:
+    """One worker that says no more about itself than it must."""
     config = uvicorn.Config(
         build_app(context),
         loop="uvloop",
@@ -34,9 +41,7 @@ def run_console(context: ConsoleContext, *, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=2,
     )
-    log.info("console at http://%s:%d", HOST, listener.getsockname()[1])
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def listen(port: int) -> socket.socket:

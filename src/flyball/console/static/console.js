@@ -78,7 +78,7 @@
       if (failures >= LOST_AFTER) say("No connection", "bad");
     }
     clearTimeout(timer);
-    timer = setTimeout(tick, EVERY_MS);
+    timer = setTimeout(tick, Number(source.dataset.every) || EVERY_MS);
   };
 
   button.addEventListener("click", () => {

@@ -1,0 +1,54 @@
+"""The console served for real on a loopback port, for tests to read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import console_shop
+import httpx
+
+from flyball.console.context import ConsoleContext
+from flyball.console.server import listen, make_server
+from flyball.settings import Settings, parse_settings
+from flyball.storage.ledger import Ledger
+
+
+def settings() -> Settings:
+    """The smallest project."""
+    return parse_settings(
+        {"version": 1, "project": console_shop.PROJECT, "data": {"sources": [{"path": "tickets.jsonl"}]}}
+    )
+
+
+@contextmanager
+def served(ledger: Ledger, root: Path) -> Iterator[str]:
+    """The console over `ledger` in a thread of this process; its base URL."""
+    server = make_server(ConsoleContext(ledger=ledger, settings=settings(), root=root))
+    with listen(0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        while not server.started:
+            time.sleep(0.01)
+        yield url
+        server.should_exit = True
+        thread.join(timeout=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A served console, and what its ledger holds."""
+
+    url: str
+    ledger: Ledger
+    shop: console_shop.Shop
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """One answer of the console."""
+        return httpx.get(self.url + path, timeout=30, **options)
