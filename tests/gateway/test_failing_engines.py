@@ -194,6 +194,7 @@ def test_a_failing_live_release_falls_back_on_the_one_before_while_that_is_hot(
     with gateway.client().chat.completions.with_streaming_response.create(**chat(stream=True)) as raw:
         assert raw.status_code == 200
         assert raw.headers["x-flyball-release"] == CANARY
+        assert "[DONE]" in raw.read().decode()
     record = gateway.requests()[-1].record
     assert (record.variant, record.release, record.outcome) == ("live", LIVE, "error")
     assert record.error is not None and record.error.startswith(f"fallback:{CANARY}:")
