@@ -132,11 +132,20 @@ def gate_command(project: Project, as_json: bool) -> int:
 @click.command("stage", hidden=True)
 @click.argument("name")
 @with_project
-def stage_command(project: Project, name: str) -> None:
+def stage_command(project: Project, name: str) -> int:
     """Run one stage as DVC does: its outputs and its record, nothing else."""
+    from flyball.cli.failing import as_error
     from flyball.telemetry import configure_logging
+    from flyball.workflows.running_dvc import leave_error
     from flyball.workflows.stages import run_stage
 
     configure_logging(level="WARNING")
     say(f"{name}")
-    run_stage(project, name, ProgressLine())
+    try:
+        run_stage(project, name, ProgressLine())
+    except (Exception, KeyboardInterrupt) as error:  # the edge: the command that waits for this stage speaks for it
+        known = as_error(error, ["stage", name])
+        if not leave_error(project, name, known):
+            raise known from error
+        return known.exit_code
+    return 0

@@ -7,16 +7,16 @@ names the cure), 6 gate inconclusive, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
 import click
 import msgspec
 
 from flyball import __version__
-from flyball.errors import EnvironmentMissing, FlyballError, nearest
+from flyball.cli.failing import as_error
+from flyball.errors import FlyballError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("start", "Scaffold a project, in a new folder or an existing repository."),
@@ -106,40 +106,21 @@ def run(arguments: list[str]) -> int:
     """Run one command; the exit code."""
     try:
         result = cli.main(args=arguments, prog_name="flyball", standalone_mode=False)
+        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what was finished is kept, the same command goes on", err=True)
-        return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader has seen enough; nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except FlyballError as error:
-        return report(error, arguments)
-    except OSError as error:
-        return report(of_system(error), arguments)
-    except Exception:  # noqa: BLE001 - the process's edge: a bug must not print a traceback at a user
-        with tempfile.NamedTemporaryFile("w", prefix="flyball-", suffix=".log", delete=False) as file:
-            file.write(f"flyball {__version__}: {' '.join(arguments)}\n{traceback.format_exc()}")
-        last = traceback.format_exc().strip().splitlines()[-1]
-        click.echo(f"error: a bug in Flyball: {last}\n  → the details are in {file.name}; please report it", err=True)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the edge: no bug prints a traceback at a user
+        return report(as_error(error, arguments), arguments)
 
 
 def report(error: FlyballError, arguments: list[str]) -> int:
-    """Print an expected error; its exit code."""
+    """Print an expected error: as JSON on standard output where that was asked for, else for people; its exit code."""
     if "--json" in arguments:
         document = {"error": {"code": error.code, "message": error.message, "cure": error.cure}}
         click.echo(msgspec.json.encode(document).decode())
     click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
     return error.exit_code
-
-
-def of_system(error: OSError) -> FlyballError:
-    """An error of the operating system, with a cure where we know one."""
-    cures = {13: "check the owner and mode of the file", 28: "free some space and run the same command again"}
-    where = f"{error.filename}: " if error.filename else ""
-    return EnvironmentMissing(f"{where}{error.strerror or error}", cure=cures.get(error.errno or 0, ""))

@@ -14,6 +14,7 @@ from flyball.workflows.gating import gate
 from flyball.workflows.intake import Build, take_in
 from flyball.workflows.locking import only_one
 from flyball.workflows.pipeline import reproduce
+from flyball.workflows.starting import make_ready
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,7 @@ class RunResult:
 def build(project: Project, *, stage: str | None, wait: bool, say: Callable[[str], None]) -> tuple[str, ...]:
     """Bring the build up to date (up to `stage`); the stages that ran."""
     with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        make_ready(project, say)
         return tuple(reproduce(project, stage))
 
 
@@ -48,6 +50,7 @@ def run(
     """Build, gate, deploy. The gate's verdict is in the result; nothing is deployed unless it is a pass."""
     target = route or project.name
     with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        make_ready(project, say)
         ran = tuple(reproduce(project))
         made = take_in(project)
         already = newest_decision(project, name_of(made.report))

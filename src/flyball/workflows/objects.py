@@ -16,7 +16,7 @@ from typing import Any
 from flyball.compliance.bytesearch import search
 from flyball.compliance.people import Person
 from flyball.wiring import Project
-from flyball.workflows.pipeline import environment
+from flyball.workflows.running_dvc import environment
 
 
 def cache_folder(project: Project) -> Path | None:

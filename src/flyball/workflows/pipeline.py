@@ -6,21 +6,18 @@ stages stay. Raw sources inside the project are added to DVC, so that a colleagu
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flyball.errors import EnvironmentMissing, FlyballError, InputError, NotFoundError
+from flyball.errors import ConfigError, EnvironmentMissing, NotFoundError
 from flyball.settings import FILE, expand
 from flyball.wiring import Project
+from flyball.workflows.running_dvc import dvc
 
 STAGES = ("dataset", "training", "model", "release", "evaluation")
 PREFIX = "flyball-"  # where a repository has stages of those names already
-QUIET = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "RAY_USAGE_STATS_ENABLED": "0"}
 
 Stage = dict[str, Any]
 
@@ -82,7 +79,7 @@ def sync(project: Project) -> dict[str, str]:
     """Bring our stages in dvc.yaml up to date with flyball.yaml; the name of each stage there."""
     yaml = round_trip_yaml()
     path = project.root / "dvc.yaml"
-    document: Any = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+    document = read_pipeline(path, yaml)
     present = list(yaml.load((project.root / FILE).read_text(encoding="utf-8")))
     listed = document.setdefault("stages", {})
     taken = any(name in listed and not is_ours(listed[name]) for name in STAGES)
@@ -99,8 +96,22 @@ def sync(project: Project) -> dict[str, str]:
     return names
 
 
-def is_ours(stage: Mapping[str, Any]) -> bool:
-    return str(stage.get("cmd", "")).startswith("flyball stage ")
+def read_pipeline(path: Path, yaml: Any) -> Any:
+    """What dvc.yaml holds, with its comments; empty where there is none."""
+    from ruamel.yaml.error import YAMLError  # comes with DVC
+
+    try:
+        document: Any = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}", cure="mend the line that it names") from error
+    if not isinstance(document, dict) or not isinstance(document.get("stages", {}), dict):
+        raise ConfigError(f"{path} is no DVC pipeline", cure="see https://dvc.org/doc/user-guide/project-structure")
+    return document
+
+
+def is_ours(stage: Any) -> bool:
+    """Whether a stage of dvc.yaml or dvc.lock is one that we wrote."""
+    return isinstance(stage, Mapping) and str(stage.get("cmd", "")).startswith("flyball stage ")
 
 
 def round_trip_yaml() -> Any:
@@ -111,128 +122,93 @@ def round_trip_yaml() -> Any:
         raise EnvironmentMissing("DVC is not installed", cure='pip install "flyball[build,train]"') from error
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 120
+    yaml.width = 4096  # lines of other stages stay as they are
     return yaml
 
 
 def reproduce(project: Project, stage: str | None = None) -> list[str]:
     """Run the stages that are out of date (up to `stage`); the stages that ran, in order."""
+    check_sources(project)
     names = sync(project)
     track_sources(project)
     before = lock_entries(project)
     target = [names[stage]] if stage else [names[STAGES[-1]]]
-    code = dvc(project, "repro", "--quiet", *target)
-    if code != 0:
-        raise StageFailed(code)
+    dvc(project, "repro", *target)
     after = lock_entries(project)
     return [name for name in STAGES if after.get(names[name]) != before.get(names[name])]
 
 
-class StageFailed(FlyballError):
-    """A stage said what was wrong on standard error already; its exit code is ours."""
-
-    code = "stage_failed"
-
-    def __init__(self, exit_code: int) -> None:
-        super().__init__("the build stopped; the message above says why", cure="mend that and run the same command")
-        self.exit_code = exit_code
-
-
 def lock_entries(project: Project) -> Mapping[str, Any]:
+    """The stages of dvc.lock: what each was last made from."""
+    return stages_in(project.root / "dvc.lock")
+
+
+def stages_in(path: Path) -> Mapping[str, Any]:
+    """The stages of a file of DVC's; empty where there is none."""
     import yaml  # PyYAML reads dvc.lock in a millisecond; ruamel keeps comments but is slow
 
-    path = project.root / "dvc.lock"
     if not path.is_file():
         return {}
-    document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return dict((document or {}).get("stages", {}))
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}", cure="mend it, or restore it from git") from error
+    found = document.get("stages") if isinstance(document, dict) else None
+    return dict(found or {})
+
+
+def check_sources(project: Project) -> None:
+    """Raise NotFoundError for a source that is neither there nor made by another stage of dvc.yaml."""
+    made = outputs_of_others(project.root)
+    for path in source_paths(project):
+        if not path.exists() and not any(path.is_relative_to(output) for output in made):
+            raise NotFoundError(f"the data source {path} is not there", cure=f"check data.sources in {FILE}")
+
+
+def source_paths(project: Project) -> list[Path]:
+    """Where the raw rows are."""
+    return [expand(source.path, project.root) for source in project.settings.data.sources]
+
+
+def outputs_of_others(root: Path) -> list[Path]:
+    """What stages of dvc.yaml that are not ours make."""
+    outputs = []
+    for stage in stages_in(root / "dvc.yaml").values():
+        if is_ours(stage) or not isinstance(stage, Mapping):
+            continue
+        folder = root / str(stage.get("wdir", "."))
+        for output in stage.get("outs") or ():
+            name = next(iter(output)) if isinstance(output, Mapping) else output
+            outputs.append((folder / str(name)).resolve())
+    return outputs
 
 
 def track_sources(project: Project) -> None:
-    """Add to DVC the sources inside the project that neither DVC nor git has, and the corrections."""
-    wanted = [expand(source.path, project.root) for source in project.settings.data.sources]
-    for path in wanted:
-        if not path.exists():
-            raise NotFoundError(f"the data source {path} is not there", cure=f"check data.sources in {FILE}")
+    """Add to DVC the sources inside the project that nobody versions, and the corrections."""
     places = project.places
     places.loop.mkdir(exist_ok=True)
     places.corrections.touch()
     if not places.suppressions.exists():
         places.suppressions.write_text("[]\n", encoding="utf-8")
+    made = outputs_of_others(project.root)
     fresh = [
         relative(path, project.root)
-        for path in (*wanted, places.corrections)
-        if path.is_relative_to(project.root) and needs_adding(path, project.root)
+        for path in (*source_paths(project), places.corrections)
+        if path.is_relative_to(project.root)
+        and not any(path.is_relative_to(output) for output in made)
+        and needs_adding(path, project.root)
     ]
-    if fresh and dvc(project, "add", "--quiet", *fresh) != 0:
-        raise EnvironmentMissing(f"DVC could not add {', '.join(fresh)}", cure="see its message above")
+    if fresh:
+        dvc(project, "add", *fresh)
 
 
 def needs_adding(path: Path, root: Path) -> bool:
-    """Whether nobody versions this file yet, or DVC has an older content of it."""
+    """Whether nobody versions this file or a folder around it yet, or DVC has an older content of it."""
     pointer = path.with_name(path.name + ".dvc")
     if pointer.is_file():
         return pointer.stat().st_mtime_ns < path.stat().st_mtime_ns
+    around = [folder for folder in path.parents if folder != root and folder.is_relative_to(root)]
+    if any(folder.with_name(folder.name + ".dvc").is_file() for folder in around):
+        return False
     tracked = subprocess.run(["git", "ls-files", "--error-unmatch", path.name], cwd=path.parent, capture_output=True)
     return tracked.returncode != 0
-
-
-def dvc(project: Project, *arguments: str) -> int:
-    """Run DVC in the project's folder; its output goes to standard error."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=project.root,
-        env=environment(project),
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
-    )
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.wait()
-        raise
-
-
-def environment(project: Project) -> dict[str, str]:
-    """The environment of a stage: our command on the path, dependencies' telemetry off."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), project.environment.get("PATH", "")])
-    return {**project.environment, **QUIET, "PATH": path}
-
-
-def prepare_repository(root: Path) -> list[str]:
-    """Make sure that git and DVC know this folder; what was added."""
-    if shutil.which("git") is None:
-        raise EnvironmentMissing("git is not installed", cure="install git (for example: apt install git)")
-    done = []
-    top = git_top(root)
-    if top is None:
-        subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-        done.append("a git repository")
-        top = root
-    if not any((folder / ".dvc").is_dir() for folder in (root, *root.parents) if folder.is_relative_to(top)):
-        run_dvc_init(root, [] if top == root else ["--subdir"])
-        done.append("DVC")
-    return done
-
-
-def git_top(root: Path) -> Path | None:
-    """The git repository that this folder belongs to; None when there is none, or it ignores the folder."""
-    inside = subprocess.run(["git", "rev-parse", "--show-toplevel"], cwd=root, capture_output=True, text=True)
-    ignored = subprocess.run(["git", "check-ignore", "--quiet", "."], cwd=root, capture_output=True)
-    return None if inside.returncode != 0 or ignored.returncode == 0 else Path(inside.stdout.strip()).resolve()
-
-
-def run_dvc_init(root: Path, flags: list[str]) -> None:
-    environment = {**os.environ, **QUIET}
-    for arguments in (
-        ["init", *flags],
-        ["config", "core.analytics", "false"],
-        ["config", "core.check_update", "false"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
-        )
-        if "No module named dvc" in done.stderr:
-            raise EnvironmentMissing("DVC is not installed", cure='pip install "flyball[build,train]"')
-        if done.returncode != 0:
-            raise InputError(f"DVC refused {' '.join(arguments)}: {done.stderr.strip()}", cure="mend that first")

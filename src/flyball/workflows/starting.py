@@ -1,17 +1,22 @@
-"""`flyball init`: a new project, one in an existing repository, or one guessed from a file. I/O: writes a project."""
+"""`flyball init`: a new project, one in an existing repository, or one guessed from a file. I/O: writes a project.
+
+Also what a build needs first in a project that came without it, such as an example of a cloned repository.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyball.errors import InputError
+from flyball.errors import InputError, NotFoundError
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
-from flyball.workflows.pipeline import prepare_repository, sync
+from flyball.workflows.pipeline import is_ours, lock_entries, sync
+from flyball.workflows.repositories import check_programs, git_top, has_dvc, prepare_repository
 
 SAMPLE = "tickets.jsonl"
 IGNORED = ("/.flyball/",)
@@ -73,13 +78,22 @@ def init(folder: Path, *, here: bool, source: Path | None) -> Started:
         raise InputError(f"{root / FILE} exists already", cure="edit it, or choose another folder")
     if root.exists() and any(root.iterdir()) and not here:
         raise InputError(f"{root} is not empty", cure="use `flyball init --here` to add Flyball to what is there")
-    made_root = not root.exists()
+    check_programs()
+    made_root, before = not root.exists(), present(root)
     try:
         return scaffold(root, source)
     except BaseException:
         if made_root:
             shutil.rmtree(root, ignore_errors=True)
+        for name in (FILE, SAMPLE):
+            if name not in before:
+                (root / name).unlink(missing_ok=True)
         raise
+
+
+def present(root: Path) -> frozenset[str]:
+    """The names in a folder that may not be there yet."""
+    return frozenset(path.name for path in root.iterdir()) if root.is_dir() else frozenset()
 
 
 def scaffold(root: Path, source: Path | None) -> Started:
@@ -98,6 +112,35 @@ def scaffold(root: Path, source: Path | None) -> Started:
     sync(project)
     created.append("dvc.yaml")
     return Started(root=root, created=tuple(created), notes=tuple(notes))
+
+
+def make_ready(project: Project, say: Callable[[str], None]) -> None:
+    """Before a build: DVC, .gitignore and a project key where they are missing; says what was added.
+
+    A key is never made where something was built or erased with one already: it names rows and people.
+    """
+    check_programs()
+    root = project.root
+    added = [] if has_dvc(root, root) or has_dvc(root, git_top(root)) else prepare_repository(root)
+    if project.settings.security.project_key.startswith("file:"):
+        added += missing_key(project)
+    added += ignore_state(root)
+    if added:
+        say(f"added {', '.join(added)}")
+
+
+def missing_key(project: Project) -> list[str]:
+    """A project key where there is none and may be one; NotFoundError where only the project's first one will do."""
+    path = project.root / project.settings.security.project_key.partition(":")[2]
+    if path.exists():
+        return []
+    erased = project.places.suppressions
+    if any(map(is_ours, lock_entries(project).values())) or (erased.is_file() and erased.read_bytes().strip() != b"[]"):
+        raise NotFoundError(
+            f"the project key {path} is not here, and this project was built with one: rows and people are named by it",
+            cure=f"copy it from a colleague's clone (mode 0600) to {os.path.relpath(path, project.root)}",
+        )
+    return create_key(project)
 
 
 def sample_settings(root: Path) -> tuple[str, list[str], list[str]]:
