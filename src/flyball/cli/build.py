@@ -46,10 +46,11 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
         from flyball.cli.wording import record_document
         from flyball.records.documents import read_document
         from flyball.workflows.building import build
+        from flyball.workflows.intake import take_record
 
         ran = build(project, stage=stage, wait=not no_wait, say=say)
         record, recorded = read_document(project.places.loop / stage / "record.json")
-        project.ledger.append(record, recorded=recorded)
+        take_record(project, record, recorded)
         document = {"ran": list(ran), **record_document(record)}
         emit(document, as_json=as_json, text=stage_text)
 

@@ -54,4 +54,5 @@ def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     artifact = project.artifacts.path(release.model)
     report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)
     keep_report(project, report, out)
+    project.ledger.append(report)
     return name_of(report)

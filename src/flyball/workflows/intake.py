@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -17,15 +17,20 @@ import msgspec
 
 from flyball.errors import NotFoundError
 from flyball.records import (
+    JSON,
     DatasetVersion,
     EvalReport,
     ModelVersion,
+    Record,
     Release,
     TrainingRun,
     name_of,
 )
 from flyball.records.documents import read_document
 from flyball.wiring import Project
+
+
+CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +60,17 @@ def take_in(project: Project) -> Build:
     keep_rows(project, build.dataset)
     project.artifacts.put(name_of(build.model), places.model, build.model.files)
     keep_report(project, build.report, places.evaluation)
-    charges = {"TrainingRun": "training", "EvalReport": "evaluation"}
     for record, recorded in documents:
-        added = project.ledger.append(record, recorded=recorded)
-        kind = charges.get(type(record).__name__)
-        if added and kind:
-            charge_seconds(project, kind, name_of(record), float(recorded.get("seconds", 0.0)))
+        take_record(project, record, recorded)
     return build
+
+
+def take_record(project: Project, record: Record, recorded: Mapping[str, JSON]) -> None:
+    """Append a stage's record and, the first time, put the machine time that it took on the bill."""
+    added = project.ledger.append(record, recorded=recorded)
+    kind = CHARGES.get(type(record))
+    if added and kind:
+        charge_seconds(project, kind, name_of(record), float(recorded.get("seconds", 0.0)))
 
 
 def check_chain(build: Build) -> None:
@@ -91,8 +100,7 @@ def charge_seconds(project: Project, kind: str, subject: str, seconds: float) ->
 
 
 def keep_report(project: Project, report: EvalReport, folder: Path) -> None:
-    """Keep a report's per-item scores, so that every later decision can recompute; and append the record."""
-    project.ledger.append(report)
+    """Keep a report's per-item scores, so that every later decision can recompute."""
     target = project.places.reports / name_of(report)
     if target.exists():
         return
