@@ -74,7 +74,9 @@ class Views:
     def __init__(self, context: ConsoleContext) -> None:
         self._ledger = context.ledger
         self._files = static_files()
-        self._pages = Pages(project=context.settings.project, files=self._files)
+        gateway = context.settings.gateway
+        address = f"http://{gateway.host}:{gateway.port}"
+        self._pages = Pages(project=context.settings.project, gateway=address, files=self._files)
         self._kept = Kept()
         self._charts = charts.ChartStore()
         self._threads = CapacityLimiter(THREADS)

@@ -28,6 +28,8 @@ PALETTES: Mapping[Theme, Mapping[str, str]] = {
     },
 }
 
+OUTCOMES = ("answered", "refused", "failed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -48,12 +50,18 @@ def traffic_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     rows = [
         {"minute": p["minute"] + 0.5, "outcome": outcome, "n": p[outcome], "layer": layer}
         for p in points
-        for layer, outcome in enumerate(("answered", "refused", "failed"))
+        for layer, outcome in enumerate(OUTCOMES)
     ]
-    colour = {"domain": ["answered", "refused", "failed"], "range": [ink["main"], ink["second"], ink["bad"]]}
+    colour = {"domain": list(OUTCOMES), "range": [ink["main"], ink["second"], ink["bad"]]}
     encoding = {
         "x": _minutes(points),
-        "y": {"field": "n", "type": "quantitative", "title": None, "axis": {"tickCount": 3, "tickMinStep": 1}},
+        "y": {
+            "field": "n",
+            "type": "quantitative",
+            "title": None,
+            "axis": {"tickCount": 3, "tickMinStep": 1},
+            "scale": _from_zero(max((sum(p[o] for o in OUTCOMES) for p in points), default=0), least=10),
+        },
         "color": {"field": "outcome", "type": "nominal", "scale": colour, "legend": _legend()},
         "order": {"field": "layer"},
     }
@@ -78,6 +86,7 @@ def latency_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
             "field": "ms",
             "type": "quantitative",
             "title": None,
+            "scale": _from_zero(max((row["ms"] for row in rows), default=0), least=20),
             "axis": {
                 "tickCount": 3,
                 "labelExpr": "datum.value >= 1000 ? datum.value / 1000 + ' s' : datum.label + ' ms'",
@@ -119,6 +128,11 @@ def quality_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
         "encoding": shared,
     }
     return _chart(layers, list(points), look, height={"step": 15})
+
+
+def _from_zero(largest: float, *, least: float) -> Spec:
+    """A scale that begins at zero and has some height even when nothing happened."""
+    return {"domain": [0, max(largest, least)], "nice": True}
 
 
 def _minutes(points: Sequence[Mapping[str, JSON]]) -> Spec:

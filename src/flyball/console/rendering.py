@@ -39,7 +39,7 @@ def static_files() -> Mapping[str, StaticFile]:
 class Pages:
     """Renders the templates; every value is escaped, a missing one is an error."""
 
-    def __init__(self, *, project: str, files: Mapping[str, StaticFile]) -> None:
+    def __init__(self, *, project: str, gateway: str, files: Mapping[str, StaticFile]) -> None:
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -49,7 +49,10 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals.update(
-            project=project, w=wording, asset={name: f"/static/{name}?v={file.version}" for name, file in files.items()}
+            project=project,
+            gateway=gateway,
+            w=wording,
+            asset={name: f"/static/{name}?v={file.version}" for name, file in files.items()},
         )
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Response:

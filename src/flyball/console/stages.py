@@ -88,7 +88,7 @@ def stages(facts: LoopFacts) -> tuple[Stage, ...]:
         _serve(facts.live),
         _answer(facts.traffic),
         _listen(facts.listening),
-        _monitor(facts.open_findings, facts.newest.get(Finding)),
+        _monitor(facts.open_findings, watched=facts.traffic.requests > 0 or Finding in facts.newest),
         _improve(facts.newest.get(Proposal)),
     )
 
@@ -124,7 +124,7 @@ def _train(stored: Stored | None) -> Stage:
     record = cast(TrainingRun, stored.record)
     found = loss(record)
     figure = f"{found[1]:.3f}" if found else record.method
-    detail = f"{wording.words(found[0])}, {wording.count(record.steps)} steps" if found else "no loss recorded"
+    detail = wording.words(found[0]) if found else "no loss recorded"
     return _of(stored, "train", "Train", figure=figure, detail=detail)
 
 
@@ -222,7 +222,7 @@ def _serve(live: Live | None) -> Stage:
 
 def _answer(traffic: Traffic) -> Stage:
     if not traffic.requests:
-        return _empty("answer", "Answer", "no request in the last hour")
+        return _empty("answer", "Answer", "no request this hour")
     share = traffic.failed / traffic.requests
     state: State = "ok" if share < 0.01 else "attention" if share < 0.1 else "bad"
     detail = f"p50 {wording.milliseconds(traffic.p50)}, {wording.percent(share)} failed"
@@ -254,10 +254,11 @@ def _listen(listening: Listening | None) -> Stage:
     )
 
 
-def _monitor(opened: tuple[Stored, ...], newest: Stored | None) -> Stage:
+def _monitor(opened: tuple[Stored, ...], *, watched: bool) -> Stage:
+    if not opened and not watched:
+        return _empty("monitor", "Monitor", "no traffic to watch yet")
     if not opened:
-        detail = "nothing open" if newest else "nothing found yet"
-        return Stage(key="monitor", verb="Monitor", state="ok", figure="Calm", detail=detail, href="/findings")
+        return Stage(key="monitor", verb="Monitor", state="ok", figure="Calm", detail="nothing open", href="/findings")
     worst = any(cast(Finding, stored.record).severity == "critical" for stored in opened)
     kinds = ", ".join(dict.fromkeys(cast(Finding, stored.record).kind for stored in opened))
     figure = f"{len(opened)} finding{'s' if len(opened) > 1 else ''}"
