@@ -43,6 +43,8 @@ def test_a_run_is_stored_with_recipe_curve_dataset_and_where_its_model_is(tmp_pa
         (2, 0.5),
         (3, 0.333),
     ]
+    (version,) = client.search_model_versions("name = 'shop'")
+    assert (version.run_id, version.source) == (tracker.run_id, Path("loop/training").resolve().as_uri())
     assert {given.dataset.name for given in run.inputs.dataset_inputs} == {"shop-train", "shop-test"}
 
 
@@ -53,6 +55,7 @@ def test_stores_opened_by_several_at_once_come_out_whole(tmp_path):
     assert [tracker.failure for tracker in trackers] == [None, None, None]
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         assert database.execute("select count(*) from runs where status = 'FINISHED'").fetchone() == (3,)
+        assert database.execute("select count(*) from model_versions").fetchone() == (3,)
         assert database.execute("select count(*) from experiments where name = 'shop'").fetchone() == (1,)
 
 

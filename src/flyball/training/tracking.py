@@ -133,6 +133,15 @@ class Tracker:
         if artifact:
             self._client.set_tag(self.run_id, "flyball.artifact", str(artifact))
         self._client.set_terminated(self.run_id, status)
+        if artifact:
+            self._register(artifact)
+
+    def _register(self, artifact: Path) -> None:
+        """One more version of the project's model in MLflow's registry, by reference: the files stay where they are."""
+        with local_lock(self._uri):
+            if not self._client.search_registered_models(f"name = '{self._project}'"):
+                self._client.create_registered_model(self._project)
+            self._client.create_model_version(self._project, source=artifact.resolve().as_uri(), run_id=self.run_id)
 
 
 @contextmanager
