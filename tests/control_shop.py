@@ -123,7 +123,10 @@ class Shop:
 
     def arms(self) -> dict[str, tuple[str, float, int]]:
         """variant → (release, weight, endpoints) of the route."""
-        (route,) = self.routes.routes
+        try:
+            (route,) = self.routes.routes
+        except (FileNotFoundError, ValueError):
+            return {"live": ("", 0.0, 0)}  # nothing published yet
         return {arm.variant: (arm.release, arm.weight, len(arm.endpoints)) for arm in route.arms}
 
 

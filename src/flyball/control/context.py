@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flyball.control.background import Background
 from flyball.monitoring.config import MonitorConfig
-from flyball.records import Finding, Proposal
+from flyball.records import Finding, Proposal, Record
 from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
@@ -35,6 +35,7 @@ class Memory:
     problems: dict[str, str] = field(default_factory=dict)  # release → what its engines said last
     answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready
     hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
+    records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
     table: RoutingTable | None = None
     monitored: float = 0.0
     swept: float = 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
-from flyball.records import Deployment, ModelVersion, Release, Transition
+from flyball.records import Deployment, ModelVersion, Record, Release, Transition
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
@@ -74,7 +74,7 @@ def read_world(context: ControlContext) -> World:
     deployments = [*live_deployments(ledger), *(one for one in found if isinstance(one, Deployment))]
     standings = []
     for deployment in deployments:
-        release = ledger.get(deployment.release).record
+        release = _record(context, deployment.release)
         assert isinstance(release, Release)
         standings.append(Standing(deployment=deployment, release=release, history=history(ledger, deployment.id)))
     pointers = {route: at for route in {one.route for one in deployments} if (at := pointer(ledger, route))}
@@ -85,12 +85,23 @@ def models_of(context: ControlContext, wanted: Mapping[str, Release]) -> dict[st
     """The model of each release, whose files are checked before an engine loads them."""
     models: dict[str, ModelVersion | None] = {}
     for name, release in wanted.items():
-        try:
-            record = context.ledger.get(release.model).record
-        except NotFoundError:
-            record = None  # an imported artefact without a record: llama.cpp checks what it can
+        record = _record(context, release.model)
         models[name] = record if isinstance(record, ModelVersion) else None
+    kept = {*wanted, *(release.model for release in wanted.values())}
+    for name in set(context.memory.records) - kept:
+        del context.memory.records[name]
     return models
+
+
+def _record(context: ControlContext, name: str) -> Record | None:
+    """A record, read once; None for an imported artefact without one (llama.cpp then checks what it can)."""
+    records = context.memory.records
+    if name not in records:
+        try:
+            records[name] = context.ledger.get(name).record
+        except NotFoundError:
+            records[name] = None
+    return records[name]
 
 
 def decide(
