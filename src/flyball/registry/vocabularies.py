@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,14 @@ from flyball.inference.model_folders import token_text
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's token types
 
-_GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?"
-_LLAMA3 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}"
-_QWEN2 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_PATTERNS = {
+    _WORDS + r"\p{N}{1,3}" + _REST: "llama-bpe",
+    _WORDS + r"\p{N}" + _REST: "qwen2",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": "gpt-2",
+}
+"""How tokenizers split text before they merge, and llama.cpp's name for it; any other pattern is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,11 @@ def read_vocabulary(
         )
     ids: dict[int, tuple[str, int]] = {number: (token, NORMAL) for token, number in model["vocab"].items()}
     for added in tokenizer.get("added_tokens") or ():
+        if added.get("single_word") or added.get("lstrip") or added.get("rstrip"):
+            raise InputError(
+                f"the token {added['content']} takes in the space around it, the engine does not",
+                cure="use a tokenizer whose added tokens are plain",
+            )
         ids[added["id"]] = (added["content"], CONTROL if added["special"] else USER_DEFINED)
     if ids and max(ids) >= size:
         raise InputError(
@@ -73,17 +83,27 @@ def splitter_of(tokenizer: Mapping[str, Any]) -> str:
         raise InputError("a tokenizer that normalises text cannot be packaged", cure="use a byte-level BPE tokenizer")
     steps = tokenizer.get("pre_tokenizer") or {}
     steps = steps.get("pretokenizers") or [steps]
+    name = _splitter(steps)
+    if not name or bool((tokenizer.get("model") or {}).get("ignore_merges")) != (name == "llama-bpe"):
+        kinds = [step.get("type") for step in steps]
+        raise InputError(
+            f"the tokenizer's pre-tokenizer {kinds} is not known", cure="use a GPT-2, Llama 3 or Qwen 2 kind"
+        )
+    return name
+
+
+def _splitter(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The name for these pre-tokenizers, "" for unknown ones."""
     kinds = [step.get("type") for step in steps]
-    if kinds == ["ByteLevel"] and steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space"):
-        return "gpt-2"
-    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
-        return "smollm"
-    if kinds == ["Split", "ByteLevel"]:
-        pattern = str((steps[0].get("pattern") or {}).get("Regex", ""))
-        for prefix, name in ((_LLAMA3, "llama-bpe"), (_QWEN2, "qwen2"), (_GPT2, "gpt-2")):
-            if pattern.startswith(prefix):
-                return name
-    raise InputError(f"the tokenizer's pre-tokenizer {kinds} is not known", cure="use a GPT-2, Llama 3 or Qwen 2 kind")
+    if any(step.get("add_prefix_space") for step in steps):
+        return ""
+    if kinds == ["ByteLevel"]:
+        return "gpt-2" if steps[0].get("use_regex", True) else ""
+    if kinds == ["Digits", "ByteLevel"]:
+        return "smollm" if steps[0].get("individual_digits") else ""
+    if kinds == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
+        return _PATTERNS.get(str((steps[0].get("pattern") or {}).get("Regex", "")), "")
+    return ""
 
 
 def _begins(processor: Mapping[str, Any], begin: object) -> bool:
