@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.examples import Example, make_examples, targets_of
+from flyball.training.fitting import collate, without_words
 from small_models import make_row
 
 
@@ -63,3 +66,14 @@ def test_another_epoch_has_another_order():
     assert epoch_batches(lengths, batch_size=10, seed=1, epoch=0) != epoch_batches(
         lengths, batch_size=10, seed=1, epoch=1
     )
+
+
+def test_dropped_words_are_of_the_prompt_only_and_of_the_share_asked_for():
+    torch.manual_seed(1)
+    batch = [Example((2, *range(10, 110), 1, 3, 50, 1), 103)] * 200
+    ids, _, _ = collate(batch)
+    dropped = without_words(ids, batch, share=0.2, first_word=5)
+    changed = dropped != ids
+    assert set(dropped[changed].tolist()) == {0}
+    assert not changed[:, 0].any() and not changed[:, 101:].any()
+    assert changed[:, 1:101].float().mean().item() == pytest.approx(0.2, abs=0.01)

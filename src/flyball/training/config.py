@@ -11,7 +11,7 @@ from msgspec import Meta
 class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shape of a Llama-architecture model trained from scratch."""
 
-    layers: Annotated[int, Meta(ge=1)] = 4
+    layers: Annotated[int, Meta(ge=1)] = 2
     hidden: Annotated[int, Meta(ge=32)] = 128
     heads: Annotated[int, Meta(ge=1)] = 4
     kv_heads: Annotated[int, Meta(ge=1)] = 4
@@ -44,6 +44,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps.")] = 0.05
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    word_dropout: Annotated[
+        float, Meta(ge=0, lt=1, description="Share of a prompt's tokens hidden at each step; from scratch only.")
+    ] = 0.15
     seed: int = 1
     threads: Annotated[int, Meta(ge=1)] = 2
     tracking: (

@@ -42,6 +42,17 @@ def collate(batch: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
     return ids, torch.tensor(positions), torch.tensor(targets)
 
 
+def without_words(ids: Tensor, batch: Sequence[Example], *, share: float, first_word: int) -> Tensor:
+    """Ids with a random `share` of the prompts' words (ids from `first_word` on) replaced by padding.
+
+    A model that never sees quite the same text twice learns to do without any one word (word dropout, Iyyer 2015).
+    """
+    columns = torch.arange(ids.shape[1])
+    in_prompt = columns < torch.tensor([example.answer for example in batch]).unsqueeze(1)
+    dropped = (torch.rand(ids.shape) < share) & in_prompt & (ids >= first_word)
+    return ids.masked_fill(dropped, 0)
+
+
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Linear warm-up, then a cosine down to LAST_RATE; `step` counts from 1."""
     highest = config.learning_rate or RATES[config.method]
@@ -63,9 +74,18 @@ def optimiser_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def fit(
-    model: nn.Module, examples: Sequence[Example], config: TrainConfig, *, progress: Progress, report: Report
+    model: nn.Module,
+    examples: Sequence[Example],
+    config: TrainConfig,
+    *,
+    first_word: int | None,
+    progress: Progress,
+    report: Report,
 ) -> list[Point]:
-    """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number."""
+    """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number.
+
+    Ids from `first_word` on may be dropped from prompts; None: no id may.
+    """
     optimiser = optimiser_of(model, config)
     batches = endless_batches(
         [len(example.ids) for example in examples], batch_size=config.batch_size, seed=config.seed
@@ -77,7 +97,10 @@ def fit(
         rate = learning_rate(step, config)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        ids, positions, targets = collate([examples[index] for index in next(batches)])
+        batch = [examples[index] for index in next(batches)]
+        ids, positions, targets = collate(batch)
+        if first_word is not None and config.word_dropout:
+            ids = without_words(ids, batch, share=config.word_dropout, first_word=first_word)
         loss = F.cross_entropy(model(ids, positions), targets)
         value = loss.item()
         if not math.isfinite(value):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from flyball.errors import CorruptionError, FlyballError, InputError
 from flyball.inference.model_folders import read_model_folder, token_text
-from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, render
+from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS, render
 from flyball.training import llama, saving
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Encode
@@ -25,10 +25,14 @@ _MARK = "\ue000text\ue000"  # stands for the text while a template is taken apar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
-    """A model about to be trained: `save` writes it as a Hugging Face folder."""
+    """A model about to be trained: `save` writes it as a Hugging Face folder.
+
+    Ids from `first_word` on stand for text, those before it are markers; None where they are not apart.
+    """
 
     model: nn.Module
     context: int
+    first_word: int | None
     prompt_of: Encode
     answer_of: Encode
     save: Callable[[Path], None]
@@ -60,6 +64,7 @@ def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str
     return Learner(
         model=model,
         context=size.context,
+        first_word=len(SPECIAL_TOKENS),
         prompt_of=lambda text: encode(_prompt(CHAT_TEMPLATE, text)),
         answer_of=lambda answer: answers.get(answer) or [*encode(answer), end],
         save=save,
@@ -71,7 +76,7 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
 
     An answer that is one entry of its vocabulary (each label of a model trained from scratch is) is learned as that.
     """
-    from tokenizers import Tokenizer
+    from tokenizers import Tokenizer  # in the `train` extra only
 
     folder = read_model_folder(base)
     if not folder.chat_template:
@@ -92,6 +97,7 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
     return Learner(
         model=HeadWhereLearned(loaded),
         context=min(config.size.context, loaded.config.max_position_embeddings),
+        first_word=None,
         prompt_of=lambda text: encode(_prompt(folder.chat_template, text, **tokens)),
         answer_of=lambda answer: (
             [ids[token], *encode(ending)] if (token := token_of(answer)) in ids else encode(answer + ending)
@@ -103,7 +109,7 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
 def load_base(base: Path, config: TrainConfig) -> Any:
     """The transformers model in `base`; CorruptionError or InputError when it does not load whole."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM  # 4 s, and only finetune needs it
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -109,6 +109,7 @@ def _fit_and_save(
         learner.model,
         training.items,
         config,
+        first_word=learner.first_word,
         progress=progress,
         report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
     )
