@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from flyball.errors import FlyballError, RefusedError
-from flyball.gateway.edge import Exchange
 from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.exchange import Exchange
 from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
 from flyball.storage.ledger import Ledger
 from flyball.telemetry import log

@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
 
 from flyball.cost.prices import request_usd
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
-from flyball.gateway.edge import Exchange
+from flyball.gateway.describing import Story, cost_of, count, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
 from flyball.gateway.streams import NO_DATA, Tally, decoded
 from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
-from flyball.records import RequestRecord
 from flyball.telemetry import log
 
 BACKOFF_S = 0.025
@@ -35,23 +34,6 @@ class EngineRefused(Exception):
         super().__init__(f"the engine answered {status}")
         self.status = status
         self.body = body
-
-
-@dataclass(slots=True)
-class Story:
-    """What happened to a request so far."""
-
-    tally: Tally
-    arm: ArmView
-    attempts: int = 0
-    queue_s: float = 0.0
-    first_at: float = 0.0
-    last_at: float = 0.0
-    longest_gap_s: float = 0.0
-    endpoint: str = ""
-    error: str | None = None
-    fallback: str | None = None
-    headers: bytes = b""
 
 
 async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
@@ -71,7 +53,7 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         await _Answering(state, exchange, ask, story).run()
     finally:
         tokens = story.tally.prompt_tokens + story.tally.completion_tokens
-        admission.settle(tokens=tokens, usd=_cost(state, story))
+        admission.settle(tokens=tokens, usd=cost_of(state, story))
 
 
 def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") -> None:
@@ -118,8 +100,8 @@ class _Answering:
             other = self._trusted_now(arm)
             if self.exchange.state != "waiting" or other is None:
                 raise
-            if isinstance(failure, HttpRefusal) and failure.status < 500:
-                raise  # the request is wrong, not the arm
+            if isinstance(failure, HttpRefusal) and (failure.status < 500 or arm.arm.variant == "live"):
+                raise  # the request is wrong, or live has more to do than it can: no failure of the arm
             await self._fall_back(arm, other, failure)
 
     async def _fall_back(self, arm: ArmView, other: ArmView, failure: Exception) -> None:
@@ -358,73 +340,10 @@ class _Answering:
         return state.record(entry, "request")
 
 
-def request_record(
-    state: WorkerState, ask: Ask, story: Story, *, outcome: str, status: int, error: str | None
-) -> RequestRecord:
-    """The record of a request as it stands now. Its `error` is a code: an engine's own words may quote the prompt."""
-    owner = ask.arm if story.fallback else story.arm
-    tally, now = story.tally, time.monotonic()
-    if story.fallback and error != story.fallback:
-        error = f"{story.fallback};{error}"
-    if not tally.prompt_tokens and (tally.deltas or (outcome == "aborted" and story.attempts)):
-        tally.prompt_tokens = len(ask.raw) // 4  # the engine had read the prompt but has not counted it for us
-    return RequestRecord(
-        id=ask.id,
-        project=state.context.project,
-        route=ask.view.route.name,
-        release=owner.arm.release,
-        deployment=owner.arm.deployment,
-        variant=owner.arm.variant,
-        endpoint=story.endpoint,
-        key_id=ask.principal.id,
-        team=ask.principal.team,
-        subject=ask.subject,
-        conversation=ask.conversation,
-        client_id=ask.client_id,
-        unit=ask.unit,
-        started_ms=ask.started_ms,
-        queue_ms=_ms(story.queue_s),
-        first_token_ms=_ms(story.first_at - ask.began) if story.first_at else None,
-        total_ms=_ms(now - ask.began),
-        longest_gap_ms=_ms(story.longest_gap_s) if story.first_at else None,
-        attempts=story.attempts,
-        status=status,
-        outcome=outcome,  # type: ignore[arg-type]
-        error=error,
-        finish_reason=tally.finish_reason,
-        stream=ask.stream,
-        prompt_tokens=tally.prompt_tokens,
-        completion_tokens=tally.completion_tokens,
-        cost_usd=_cost(state, story),
-    )
-
-
-def count(state: WorkerState, record: RequestRecord) -> None:
-    """A record in the metrics."""
-    metrics, arm = state.metrics, (record.route, record.release[:12], record.variant)
-    metrics.requests.add(*arm, record.outcome, str(record.status))
-    metrics.seconds.observe(record.total_ms / 1000, *arm)
-    metrics.queue.observe(record.queue_ms / 1000, *arm)
-    if record.first_token_ms is not None:
-        metrics.first_token.observe(record.first_token_ms / 1000, *arm)
-    metrics.tokens.add(*arm, "prompt", by=record.prompt_tokens)
-    metrics.tokens.add(*arm, "completion", by=record.completion_tokens)
-    metrics.cost.add(*arm, by=record.cost_usd)
-
-
-def _cost(state: WorkerState, story: Story) -> float:
-    tally = story.tally
-    return request_usd(state.context.cost, prompt_tokens=tally.prompt_tokens, completion_tokens=tally.completion_tokens)
-
-
 def _kind(failure: Exception) -> str:
     if isinstance(failure, EngineRefused):
         return f"status {failure.status}"
     return failure.kind if isinstance(failure, UpstreamFailure) else getattr(failure, "code", "error")
-
-
-def _ms(seconds: float) -> float:
-    return round(max(seconds, 0.0) * 1000, 3)
 
 
 def _excerpt(body: bytes) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from flyball.errors import InputError
-from flyball.gateway.edge import Exchange
 from flyball.gateway.envelope import HttpRefusal, refusal_of
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.inference.prompt_path import redactor

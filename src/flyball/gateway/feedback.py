@@ -13,8 +13,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from flyball.gateway.edge import Exchange
 from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.segments import FeedbackEntry
 from flyball.gateway.state import WorkerState, unrecorded
 from flyball.records import Feedback

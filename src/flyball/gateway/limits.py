@@ -83,8 +83,8 @@ class Limits:
         now = time.monotonic()
         account.requests = _bucket(account.requests, principal.requests_per_minute, self._workers, now)
         account.tokens = _bucket(account.tokens, principal.tokens_per_minute, self._workers, now)
-        _check(account.requests, 1, "requests", _headers(account))
-        _check(account.tokens, tokens, "tokens", _headers(account))
+        _check(account, account.requests, 1, "requests")
+        _check(account, account.tokens, tokens, "tokens")
         if not self.budgets.reserve(principal, usd):
             raise HttpRefusal(
                 429,
@@ -97,8 +97,8 @@ class Limits:
             account.requests.level -= 1
         if account.tokens is not None:
             account.tokens.level -= tokens
-        headers = _headers(account) if account.requests or account.tokens else ()
-        return Admission(self, principal, tokens, usd, b"".join(f"{k}: {v}\r\n".encode() for k, v in headers))
+        headers = "".join([f"{name}: {value}\r\n" for name, value in _headers(account)]).encode()
+        return Admission(self, principal, tokens, usd, headers)
 
 
 def too_many(message: str, *, code: str, wait_s: float, headers: tuple[tuple[str, str], ...] = ()) -> HttpRefusal:
@@ -117,11 +117,10 @@ def _bucket(bucket: Bucket | None, per_minute: int | None, workers: int, now: fl
     return bucket
 
 
-def _check(bucket: Bucket | None, amount: float, what: str, headers: tuple[tuple[str, str], ...]) -> None:
+def _check(account: _Account, bucket: Bucket | None, amount: float, what: str) -> None:
     if bucket is not None and (wait_s := bucket.wait_s(amount)) > 0:
-        raise too_many(
-            f"the limit of {bucket.capacity:g} {what} per minute is reached", code=what, wait_s=wait_s, headers=headers
-        )
+        message = f"the limit of {bucket.capacity:g} {what} per minute is reached"
+        raise too_many(message, code=what, wait_s=wait_s, headers=_headers(account))
 
 
 def _headers(account: _Account) -> tuple[tuple[str, str], ...]:

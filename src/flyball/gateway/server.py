@@ -24,8 +24,9 @@ from flyball.gateway.answering import answer, refuse
 from flyball.gateway.asking import Kind
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
-from flyball.gateway.edge import Connection, Edge, Exchange
+from flyball.gateway.edge import Connection, Edge
 from flyball.gateway.envelope import HttpRefusal, error_body
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.feedback import take_feedback
 from flyball.gateway.limits import Limits
 from flyball.gateway.metrics import Gauge, Metrics

@@ -33,7 +33,6 @@ class WorkerState:
     mac_key: bytes
     row_key: bytes
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    mirrors: int = 0
     draining: bool = False
 
     def record(self, entry: Entry, kind: str) -> bool:
