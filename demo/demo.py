@@ -144,6 +144,8 @@ def poison(shop: Shop, step: Step) -> None:
     expect(control_refuses(shop, made), "the control plane refuses a deployment that was slipped past `deploy`")
     expect(live_release(shop) == live, "what is live has not changed")
     (shop.root / "flyball.yaml").write_text(good)
+    for name in ("partner.jsonl", "partner.jsonl.dvc"):
+        (shop.root / name).unlink()
     step.facts = {"rule": check["rule"], "bound": f"{check['bound']:.3f}", "threshold": check["threshold"]}
 
 
