@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
 from msgspec import Meta
 
+from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
-from flyball.errors import ConfigError, InputError, NotFoundError, nearest
+from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.evaluation.config import EvaluateConfig
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
@@ -28,6 +29,7 @@ from flyball.training.config import TrainConfig
 
 FILE = "flyball.yaml"
 SCHEMA_VERSION = 1
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
 class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,52 +79,71 @@ def find_root(start: Path) -> Path:
 def load_settings(root: Path) -> Settings:
     """The settings in `root`'s flyball.yaml; ConfigError names the key, the value and the nearest known key."""
     path = root / FILE
+    return parse_settings(read_yaml(path), source=str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys and values in a YAML file; ConfigError when it is something else."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceOnly)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: {error}", cure="save it as UTF-8") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}", cure="mend the line that it names") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply", cure="see `flyball schema` for its shape") from error
     if not isinstance(document, dict):
-        raise ConfigError(f"{path} holds no settings", cure="see `flyball init --help` for a first one")
-    return parse_settings(document, source=str(path))
+        what = "is empty" if document is None else f"holds a {type(document).__name__}, not keys and values"
+        raise ConfigError(f"{path} {what}", cure="see `flyball init --help` for a first one")
+    return document
+
+
+class OnceOnly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML that refuses a key given twice, of which readers otherwise keep the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else id(key))
+        return dict(super().construct_mapping(node, deep=deep))
 
 
 def parse_settings(document: Mapping[str, Any], *, source: str = FILE) -> Settings:
     """Settings from plain YAML data."""
+    settings = parse(document, Settings, source=source)
+    for problem, cure in contradictions(settings):
+        raise ConfigError(f"{source}: {problem}", cure=cure)
+    return settings
+
+
+def parse(document: Mapping[str, Any], kind: type[Kind], *, source: str) -> Kind:
+    """The document as a configuration of this kind."""
     try:
-        return msgspec.convert(document, Settings, strict=True)
+        return msgspec.convert(document, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise explain(error, source) from error
+        raise explain(error, source, kind, document) from error
 
 
-def explain(error: msgspec.ValidationError, source: str) -> ConfigError:
-    """A msgspec error as a message that names the key and, for an unknown one, the nearest known key."""
-    text = str(error)
-    found = re.match(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `\$\.?(?P<where>[^`]*)`)?", text)
-    if not found:
-        missing = re.match(r"Object missing required field `(?P<key>[^`]+)`(?: - at `\$\.?(?P<where>[^`]*)`)?", text)
-        if missing:
-            where = ".".join(part for part in (missing["where"], missing["key"]) if part)
-            return ConfigError(f"{source}: the key {where} is missing", cure=f"add {where}: …; see `flyball schema`")
-        return ConfigError(f"{source}: {text.replace('$.', '')}", cure="see `flyball schema` for every key")
-    where, key = found["where"] or "", found["key"]
-    known = sorted(keys_at(where))
-    close = nearest(key, known)
-    hint = f"did you mean {close}?" if close else f"known keys here: {', '.join(known)}"
-    return ConfigError(f"{source}: unknown key {'.'.join(part for part in (where, key) if part)}", cure=hint)
-
-
-def keys_at(where: str) -> list[str]:
-    """The known keys of the section that a path such as `data.sources[...]` names."""
-    kind: Any = Settings
-    for part in filter(None, re.sub(r"\[[^]]*\]", ".[]", where).split(".")):
-        if part == "[]":
-            kind = next((arg for arg in get_args(kind) if arg is not Ellipsis), kind)
-        else:
-            kind = get_type_hints(kind)[part]
-        kind = next((arg for arg in get_args(kind) if isinstance(arg, type) and issubclass(arg, msgspec.Struct)), kind)
-    return list(kind.__struct_fields__)
+def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Values that are allowed each, but not together: (what is wrong, the cure)."""
+    data, train, size = settings.data, settings.train, settings.train.size
+    held_out = data.split.validation + data.split.test
+    if held_out >= 1:
+        yield f"data.split holds out {held_out:g} of the rows, so that none is left to train on", "lower its shares"
+    if train.method == "finetune" and not train.base:
+        yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
+    if train.method == "command" and not train.command:
+        yield "train.method is command, but train.command is missing", "set train.command to what trains"
+    if size.hidden % size.heads or size.heads % size.kv_heads:
+        yield (
+            f"train.size: {size.hidden} hidden, {size.heads} heads and {size.kv_heads} kv_heads do not fit",
+            "make hidden a multiple of heads, and heads one of kv_heads",
+        )
+    steps = settings.rollout.canary_steps
+    if any(not 0 < share < 1 for share in steps) or list(steps) != sorted(set(steps)):
+        yield f"rollout.canary_steps are {list(steps)}", "give growing shares between 0 and 1, such as [0.1, 0.5]"
 
 
 def json_schema() -> dict[str, Any]:

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError
@@ -25,7 +24,7 @@ from flyball.gateway.ingest import run_ingester
 from flyball.gateway.routing import standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
-from flyball.settings import explain, secret
+from flyball.settings import parse, read_yaml, secret
 from flyball.storage.ledger import open_ledger
 from flyball.workflows.supervising import free_port
 
@@ -69,8 +68,8 @@ def front(
         segments_dir=state / "segments",
         project_key=key,
         ledger=open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT),
-        static_routes=standalone_routes(upstream, list(config.models) or None, api_key=upstream_key),
-        secrets=lambda reference: secret(reference, Path.cwd()),
+        static_routes=standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of),
+        secrets=secret_of,
     )
     ingester = multiprocessing.get_context("spawn").Process(
         target=ingest, args=(state.resolve(), gateway.recording), daemon=True
@@ -86,16 +85,18 @@ def front(
         ingester.join(5.0)
 
 
+def secret_of(reference: str) -> str:
+    """The secret that env:NAME or file:PATH names, relative to the current folder."""
+    return secret(reference, Path.cwd())
+
+
 def read_config(path: Path | None) -> FrontConfig:
     """The configuration file, or the defaults."""
     if path is None:
         return FrontConfig()
     if not path.is_file():
         raise InputError(f"{path} is not a file", cure="give a YAML file with the keys of `gateway:`")
-    try:
-        return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, FrontConfig)
-    except msgspec.ValidationError as error:
-        raise explain(error, str(path)) from error
+    return parse(read_yaml(path), FrontConfig, source=str(path))
 
 
 def state_key(state: Path) -> ProjectKey:
