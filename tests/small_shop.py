@@ -54,7 +54,14 @@ def ok(*arguments: str, cwd: Path) -> Any:
     """Run one command with --json that must succeed; its result."""
     result = flyball(*arguments, "--json", cwd=cwd)
     assert result.code == 0, f"flyball {' '.join(arguments)}: {result.code}\n{result.out}\n{result.err}"
-    return [json.loads(line) for line in result.out.splitlines()] if result.out.count("\n") > 1 else result.json
+    return result.json
+
+
+def ok_lines(*arguments: str, cwd: Path) -> list[Any]:
+    """Run one command that gives JSON Lines and must succeed; its rows."""
+    result = flyball(*arguments, "--json", cwd=cwd)
+    assert result.code == 0, f"flyball {' '.join(arguments)}: {result.code}\n{result.out}\n{result.err}"
+    return [json.loads(line) for line in result.out.splitlines()]
 
 
 def make_small_shop(folder: Path, *, rows: int = 700) -> Path:
