@@ -78,7 +78,7 @@ class Fleet:
             told = self.memory.ended.pop(identifier, None)
             self.memory.forget(identifier)
             if told is None:
-                self._died(release, f"engine {identifier} is gone{self._words(release)}")
+                self._died(release, f"engine {identifier} is gone{self._words(release, identifier)}")
         for handles in self.alive.values():
             for handle in handles:
                 self.memory.known[handle.id] = handle.release
@@ -90,8 +90,8 @@ class Fleet:
             self.memory.hopeless.add(release)
         log.warning("release %s: %s (death %d in a row)", short(release), problem, in_row)
 
-    def _words(self, release: str) -> str:
-        return engines.last_lines(self.context.log_dir / f"engine-{short(release)}.log")
+    def _words(self, release: str, engine: str) -> str:
+        return engines.last_lines(self.context.log_dir / f"engine-{short(release)}.log", engine)
 
     def _probed(self, handle: EngineHandle, release: Release) -> EngineHandle:
         """The handle, ready once a real inference has answered; afterwards looked at now and then."""

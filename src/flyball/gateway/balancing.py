@@ -104,7 +104,7 @@ class Balancer:
 
     def install(self, table: RoutingTable) -> None:
         """Take over a new table: endpoints that stay keep their connections and load, the others finish their calls."""
-        arms = {f"{arm.variant}:{arm.release}": arm for route in table.routes for arm in route.arms}
+        arms = {arm.release: arm for route in table.routes for arm in route.arms}
         wanted = {endpoint for arm in arms.values() for endpoint in arm.endpoints}
         for endpoint in [endpoint for endpoint in self._clients if endpoint not in wanted]:
             client = self._clients.pop(endpoint)

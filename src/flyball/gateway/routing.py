@@ -38,7 +38,7 @@ class ArmView:
     @property
     def key(self) -> str:
         """What its queue and its engines are kept under."""
-        return f"{self.arm.variant}:{self.arm.release}"
+        return self.arm.release  # also when it turns from previous to live: nobody who waits is sent off
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,7 @@ def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float) -> E
         time.sleep(0.05)
     raise UpstreamError(
         f"engine {handle.id} of release {short(handle.release)} was not ready within {timeout_s:g} s: {problem}"
-        f"{last_lines(handle.log)}",
+        f"{last_lines(handle.log, handle.id)}",
         cure="raise rollout.ready_timeout_s, or give the machine more time or memory",
     )
 
@@ -185,7 +185,7 @@ def mark_ready(handle: EngineHandle) -> EngineHandle:
 
 def dead(handle: EngineHandle) -> UpstreamError:
     """The error for an engine that ended by itself, with its last words."""
-    lines = last_lines(handle.log)
+    lines = last_lines(handle.log, handle.id)
     damaged = any(word in lines for word in DAMAGED)
     kind = CorruptionMet if damaged else UpstreamError
     return kind(
@@ -198,14 +198,17 @@ class CorruptionMet(UpstreamError, CorruptionError):
     """The engine could not read its model file."""
 
 
-def last_lines(log: Path) -> str:
-    """The end of a log, for a message; empty when there is none."""
+def last_lines(log: Path, engine: str = "") -> str:
+    """The end of a log, for a message; of one engine alone when it is named. Empty when there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4000))
-            lines = file.read().decode("utf-8", "replace").splitlines()
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
+    if engine and f"engine {engine}" in text:  # what an earlier engine of the release said is not this one's
+        text = text[text.index(f"engine {engine}") :]
+    lines = text.splitlines()
     return "".join(f"\n    {line}" for line in lines[-LAST_LINES:] if line.strip())
 
 
