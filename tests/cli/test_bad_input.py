@@ -1,0 +1,146 @@
+"""What a user can get wrong in the command line, in flyball.yaml and in the rows: each with cause, value and cure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from refusing import TINY, contents, refused
+from small_shop import flyball
+
+SETTINGS = {
+    "an unknown section": (TINY + "trian: {steps: 3}\n", "unknown key trian", "did you mean train?"),
+    "an unknown key": (TINY + "train: {step: 3}\n", "unknown key train.step", "did you mean train.steps?"),
+    "an unknown key in a list": (TINY.replace("fields", "feilds"), "data.sources[0].feilds", "data.sources[0].fields"),
+    "an unknown key in a rule": (TINY + "gate: {rules: [{measure: m, atleast: 1}]}\n", "rules[0].atleast", "at_least"),
+    "a missing key": (TINY.replace("version: 1\n", ""), "the key version is missing", "add version"),
+    "a missing nested key": ("version: 1\nproject: shop\ndata: {}\n", "data.sources is missing", "add data.sources"),
+    "no source": ("version: 1\nproject: shop\ndata: {sources: []}\n", "data.sources is []", "not empty"),
+    "a wrong type": (TINY + "train: {steps: many}\n", "train.steps is 'many'", "a whole number"),
+    "a value out of range": (TINY + "train: {steps: -1}\n", "train.steps is -1", ">= 1"),
+    "a word that is not one of those allowed": (TINY + "task: chatt\n", "'chatt', not one of", "did you mean chat?"),
+    "a bad name": (TINY.replace("shop", "My Shop"), "project is 'My Shop'", "a-z0-9"),
+    "a version that is not known": (TINY.replace("version: 1", "version: 9"), "version is 9", "1"),
+    "a key given twice": (TINY + "project: two\n", "the key project is given twice", "mend the line"),
+    "what is no YAML": ("version: 1\n  project: [shop\n", "is not YAML", "line 2"),
+    "a tab": ("version: 1\n\tproject: shop\n", "found a tab", "line 2"),
+    "nothing": ("", "is empty", "flyball init"),
+    "a list": ("- a\n", "holds a list", "flyball init"),
+    "splits that leave nothing": (TINY + "  split: {validation: 0.5, test: 0.5}\n", "holds out 1 of", "lower"),
+    "finetune without a base": (TINY + "train: {method: finetune}\n", "train.base is missing", "set train.base"),
+    "heads that do not fit": (TINY + "train: {size: {hidden: 100, heads: 3}}\n", "100 hidden, 3 heads", "multiple"),
+    "shrinking canary steps": (TINY + "rollout: {canary_steps: [0.5, 0.1]}\n", "[0.5, 0.1]", "growing"),
+    "nesting without end": (TINY + "x: " + "[" * 5000 + "\n", "nesting depth", "mend the line"),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_are_refused_with_key_value_and_cure_for(case: str, tmp_path: Path) -> None:
+    text, cause, cure = SETTINGS[case]
+    (tmp_path / "flyball.yaml").write_text(text)
+    said = refused("status", cwd=tmp_path, code=2)
+    assert cause in said and cure in said and "flyball.yaml" in said
+    assert contents(tmp_path) == {"flyball.yaml": text.encode()}, "nothing was written"
+
+
+def test_settings_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "flyball.yaml").write_bytes(b"version: 1\nproject: caf\xe9\n")
+    said = refused("run", cwd=tmp_path, code=2)
+    assert "not UTF-8" in said and "0xe9" in said
+
+
+USAGE = {
+    ("rum",): (2, "no command rum", "Did you mean run?"),
+    ("qqqqqqqq",): (2, "no command qqqqqqqq", "flyball --help"),
+    ("run", "--no-depoly"): (2, "--no-depoly", "--no-deploy"),
+    ("run", "extra"): (2, "extra", "flyball run --help"),
+    ("deploy",): (2, "RELEASE", "flyball deploy --help"),
+    ("deploy", "x", "--strategy", "big-bang"): (2, "big-bang", "blue-green"),
+    ("feedback", "x", "--score", "7"): (2, "7", "0<=x<=1"),
+    ("status",): (4, "no flyball.yaml", "flyball init"),
+    ("run", "-C", "nowhere"): (4, "nowhere", "flyball init"),
+    ("doctor", "-C", "nowhere"): (2, "-C", "flyball doctor --help"),
+    ("init", "--from", "nowhere.jsonl"): (2, "nowhere.jsonl", "JSONL, CSV or Parquet"),
+    ("evaluate", "http://127.0.0.1:9"): (2, "no suite", "--suite"),
+    ("evaluate", "127.0.0.1", "--suite", "cases.jsonl"): (2, "127.0.0.1", "http://"),
+    ("gateway", "--upstream", "127.0.0.1:9"): (2, "127.0.0.1:9", "http://"),
+    ("gateway", "--upstream", "http://127.0.0.1:9", "--config", "no.yaml"): (2, "no.yaml", "gateway:"),
+}
+
+
+@pytest.mark.parametrize("arguments", USAGE, ids=" ".join)
+def test_a_wrong_command_line_is_refused(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "cases.jsonl").write_text('{"text": "a", "label": "b"}\n')
+    code, cause, cure = USAGE[arguments]
+    said = refused(*arguments, cwd=tmp_path, code=code)
+    assert cause in said and cure in said
+    assert set(contents(tmp_path)) == {"cases.jsonl"}, "nothing was written"
+
+
+ROW = '{"text": "where is order %d", "label": "%s"}\n'
+GOOD = "".join(ROW % (i, "where" if i % 2 else "when") for i in range(60))
+ROWS = {
+    "are not UTF-8": (GOOD.replace("order", "caf\xe9").encode("latin-1"), "none of 60 rows could be read", "UTF-8"),
+    "are UTF-16": (GOOD.encode("utf-16"), "is UTF-16", "iconv"),
+    "are not JSON": (b"text,label\na,b\n" * 30, "line 1 is malformed", "one JSON object a line"),
+    "are one JSON array": (json.dumps([json.loads(line) for line in GOOD.splitlines()]).encode(), "array", "jq"),
+    "are none": (b"", "has no rows", "at least one row"),
+    "are blank": (b"\n\n \n", "has no rows", "at least one row"),
+    "are of one class only": (GOOD.replace("when", "where").encode(), "only one class: where", "task: chat"),
+    "lack a field": (GOOD.replace('"label"', '"lable"').encode(), "no row has the field 'label'", "lable"),
+    "are too few": (GOOD[:300].encode(), "fewer than data.validate.min_rows (20)", "add rows"),
+    "are all the same": ((ROW % (1, "where") * 60).encode(), "of 60 rows were dropped", "max_dropped"),
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_a_stage_refuses_rows_that(case: str, built_once: Path, tmp_path: Path) -> None:
+    raw, cause, cure = ROWS[case]
+    tiny_project(tmp_path, built_once, raw)
+    result = flyball("stage", "dataset", cwd=tmp_path)
+    assert result.code == 2 and "Traceback" not in result.err
+    assert "rows.jsonl" in result.err or "only one class" in result.err or "rows" in result.err
+    assert cause in result.err and cure in result.err
+    assert set(contents(tmp_path, but=(".flyball",))) == {"flyball.yaml", "rows.jsonl"}, "nothing half-written"
+
+
+def tiny_project(root: Path, built: Path, raw: bytes) -> None:
+    """A project without git or DVC over these rows, as far as one stage needs it."""
+    (root / "flyball.yaml").write_text(TINY)
+    (root / "rows.jsonl").write_bytes(raw)
+    (root / ".flyball/keys").mkdir(parents=True)
+    key = root / ".flyball/keys/project.key"
+    key.touch(0o600)
+    key.write_bytes((built / ".flyball/keys/project.key").read_bytes())
+
+
+def test_a_stage_that_fails_gives_its_command_its_message_and_exit_code(shop: Path) -> None:
+    before = contents(shop / "loop", but=("dataset",))
+    (shop / "tickets.jsonl").write_bytes(b"")
+    said = refused("data", cwd=shop, code=2)
+    assert said.startswith("tickets.jsonl has no rows")
+    plain = flyball("run", cwd=shop)
+    assert plain.code == 2 and plain.out == "", "without --json nothing is on standard output"
+    assert "dvc" not in plain.err.lower() and plain.err.count("has no rows") == 1
+    assert contents(shop / "loop", but=("dataset",)) == before
+    (shop / "tickets.jsonl").unlink()
+    assert "tickets.jsonl is not there" in refused("run", cwd=shop, code=4)
+
+
+def test_dvc_repro_by_hand_still_shows_the_message(shop: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    (shop / "tickets.jsonl").write_bytes(b"")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "dataset"],
+        cwd=shop,
+        env={**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0 and "tickets.jsonl has no rows" in done.stderr and "Traceback" not in done.stderr
