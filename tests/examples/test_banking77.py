@@ -1,0 +1,33 @@
+"""The main job on data nobody here wrote: examples/banking77, end to end, in the engine that serves."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from small_shop import ok
+
+EXAMPLE = Path(__file__).parents[2] / "examples/banking77"
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_banking77_reaches_its_mark_in_its_engine(tmp_path: Path) -> None:
+    if not (Path(os.environ.get("FLYBALL_DATA", "")) / "banking77").is_dir() or "FLYBALL_DATA" not in os.environ:
+        pytest.skip("FLYBALL_DATA names no folder with banking77")
+    root = tmp_path / "banking77"
+    root.mkdir()
+    shutil.copy2(EXAMPLE / "flyball.yaml", root)
+    began = time.monotonic()
+    made = ok("run", cwd=root)
+    seconds = time.monotonic() - began
+    match = made["evaluation"]["metrics"]["test.exact_match"]
+    print(f"banking77: {match['value']:.4f} [{match['lower']:.4f}, {match['upper']:.4f}] in {seconds:.0f} s")
+    assert match["value"] >= 0.86
+    assert made["gate"]["content"]["verdict"] == "pass"
+    assert made["model"]["content"]["formats"][0].startswith("gguf:q8_0")
