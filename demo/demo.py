@@ -16,6 +16,7 @@ from typing import Any
 
 from customers import Customers
 from faulty import FaultyServer
+from screenshot import take
 from shop import Shop, Step, StepFailed, expect, measured
 
 from flyball.compliance.bytesearch import search
@@ -130,6 +131,12 @@ def improve(shop: Shop, step: Step) -> None:
     notes(shop).update(after=after.quality)
 
 
+def look(shop: Shop, step: Step) -> None:
+    """The console as it stands now, as a picture where Chromium is installed."""
+    picture = HERE / "screenshots/console.png"
+    step.facts = {"picture": picture.name if take(shop.console, picture) else "no Chromium here"}
+
+
 def poison(shop: Shop, step: Step) -> None:
     """7. A candidate trained on poisoned labels: the gate, `flyball deploy` and the control plane refuse it."""
     good = (shop.root / "flyball.yaml").read_text()
@@ -230,6 +237,7 @@ STORY: dict[str, Callable[[Shop, Step], None]] = {
     "4 deploy blue-green, serve": deploy,
     "5 lineage of one answer": lineage,
     "6 drift, retrain, canary, promote": improve,
+    "  the console": look,
     "7 poisoned labels are refused": poison,
     "8 failing engine, rollback": fail,
     "9 cost and budget": budget,
