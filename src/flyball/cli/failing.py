@@ -24,6 +24,14 @@ CURES = {
 }
 
 
+WORDS = {  # how libraries that are not Python's name what the operating system told them
+    errno.ENOSPC: ("No space left on device", "database or disk is full"),
+    errno.EFBIG: ("File too large",),
+    errno.EACCES: ("Permission denied",),
+    errno.EROFS: ("Read-only file system", "readonly database"),
+}
+
+
 class Interrupted(FlyballError):
     """Ctrl-c."""
 
@@ -46,6 +54,9 @@ def as_error(error: BaseException, arguments: Sequence[str]) -> FlyballError:
             return of_system(error)
         case MemoryError():
             return EnvironmentMissing("memory ran out", cure="end other programs, or lower train.batch_size")
+    for number, words in WORDS.items():
+        if any(word in str(error) for word in words):
+            return EnvironmentMissing(str(error).splitlines()[0], cure=CURES[number])
     return bug(error, arguments)
 
 

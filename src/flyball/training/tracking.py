@@ -94,6 +94,7 @@ class Tracker:
         for name in ("alembic", "mlflow", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.ERROR)
         with local_lock(self._uri):
+            create_whole(self._uri)
             self._client = MlflowClient(tracking_uri=self._uri)
             found = self._client.get_experiment_by_name(self._project)
             experiment = (
@@ -155,6 +156,22 @@ def local_lock(uri: str) -> Iterator[None]:
     with path.with_name(f"{path.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def create_whole(uri: str) -> None:
+    """Make a local store that is not there yet, beside its place: one cut short could never be opened again."""
+    path = local_path(uri)
+    if path is None or path.exists():
+        return
+    from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
+
+    beginning = path.with_name(f".{path.name}.new")
+    beginning.unlink(missing_ok=True)
+    try:
+        MlflowClient(tracking_uri=f"sqlite:///{beginning}").search_experiments(max_results=1)
+        beginning.replace(path)
+    finally:
+        beginning.unlink(missing_ok=True)
 
 
 def local_path(uri: str) -> Path | None:
