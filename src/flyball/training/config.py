@@ -36,7 +36,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         | None
     ) = None
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
-    steps: Annotated[int, Meta(ge=1)] = 600
+    steps: Annotated[int, Meta(ge=1)] = 1500
     batch_size: Annotated[int, Meta(ge=1)] = 32
     learning_rate: Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune.")] | None = (
         None
@@ -48,7 +48,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         float, Meta(ge=0, lt=1, description="Share of a prompt's tokens hidden at each step; from scratch only.")
     ] = 0.15
     seed: int = 1
-    threads: Annotated[int, Meta(ge=1)] = 2
+    threads: Annotated[
+        int, Meta(ge=1, description="More than one helps only on idle cores: threads that wait spin.")
+    ] = 1
     tracking: (
         Annotated[str, Meta(description="An MLflow tracking URI; null: a local store in .flyball/mlflow.db.")] | None
     ) = None
