@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from flyball.errors import FlyballError
+from flyball.errors import CorruptionError, FlyballError
 from flyball.wiring import Project, open_project
 
 EXTRAS = {
@@ -67,8 +67,6 @@ def ledger(project: Project) -> str:
         while found := project.ledger.find(kind, limit=500, after_seq=after, newest_first=False):
             for stored in found:
                 if name_of(stored.record) != stored.id:
-                    from flyball.errors import CorruptionError
-
                     raise CorruptionError(f"record {stored.id} does not match its name", cure="restore a backup")
             count += len(found)
             after = found[-1].seq
@@ -93,9 +91,39 @@ def models(project: Project) -> str:
     checked = 0
     for stored in project.ledger.find(ModelVersion, limit=1000):
         if stored.id in present and isinstance(stored.record, ModelVersion):
-            project.artifacts.verify(stored.id, stored.record.files)
+            try:
+                project.artifacts.verify(stored.id, stored.record.files)
+            except CorruptionError as error:
+                folder = project.artifacts.path(stored.id).relative_to(project.root)
+                cure = f"rm -r {folder}, then `flyball run` puts it there again (an older model: check its commit out)"
+                raise CorruptionError(f"{folder}: {error.message}", cure=cure) from error
             checked += 1
     return f"{checked} packaged models match their hashes"
+
+
+def outputs(project: Project) -> str:
+    """The model in loop/ is the one that its record speaks of."""
+    if not (project.places.model / "record.json").is_file():
+        return "nothing built yet"
+    return f"loop/model: {verify_model(project)} files match their hashes"
+
+
+def verify_model(project: Project) -> int:
+    """Raise CorruptionError, naming the file, unless loop/model is what its record says; how many files it has."""
+    from flyball.records import ModelVersion
+    from flyball.records.documents import read_document
+    from flyball.storage.artifacts import ArtifactStore
+
+    folder = project.places.model
+    record, _ = read_document(folder / "record.json")
+    assert isinstance(record, ModelVersion)
+    try:
+        ArtifactStore(project.places.loop).verify(folder.name, record.files)
+    except CorruptionError as error:
+        raise CorruptionError(
+            f"loop/model: {error.message}", cure="run `flyball package`, which restores it"
+        ) from error
+    return len(record.files)
 
 
 PROJECT_CHECKS: dict[str, Callable[[Project], str]] = {
@@ -103,4 +131,5 @@ PROJECT_CHECKS: dict[str, Callable[[Project], str]] = {
     "ledger": ledger,
     "audit log": chain,
     "models": models,
+    "build outputs": outputs,
 }

@@ -17,7 +17,7 @@ from flyball.settings import secret
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.building import RunResult, run
-from flyball.workflows.supervising import supervisor_note
+from flyball.workflows.noting import read_note
 
 
 def accept_proposal(project: Project, name: str, *, progress: Progress, say: Callable[[str], None]) -> RunResult:
@@ -63,11 +63,11 @@ def find_proposal(project: Project, name: str) -> Proposal:
 
 def send_feedback(project: Project, body: Mapping[str, Any], key: str | None) -> dict[str, Any]:
     """Post feedback to the gateway of `flyball up`."""
-    note = supervisor_note(project)
+    note = read_note(project.places.run)
     if note is None:
         raise EnvironmentMissing("no gateway runs in this project", cure="start it with `flyball up`")
     request = urllib.request.Request(
-        f"{note['gateway']}/v1/feedback", data=msgspec.json.encode(body), headers={"content-type": "application/json"}
+        f"{note.gateway}/v1/feedback", data=msgspec.json.encode(body), headers={"content-type": "application/json"}
     )
     if key:
         request.add_header("authorization", f"Bearer {secret(key, project.root, project.environment)}")

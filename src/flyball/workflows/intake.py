@@ -29,7 +29,6 @@ from flyball.records import (
 from flyball.records.documents import read_document
 from flyball.wiring import Project
 
-
 CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
 
 

@@ -15,17 +15,17 @@ from flyball.records import (
     Release,
     TrainingRun,
 )
+from flyball.records.canonical import to_plain
 from flyball.storage.deployments import history, open_deployments, pointer, routes
 from flyball.wiring import Project
+from flyball.workflows.noting import read_note
 
 STAGES: tuple[type, ...] = (DatasetVersion, TrainingRun, ModelVersion, Release, EvalReport, GateDecision, Deployment)
 
 
 def overview(project: Project) -> dict[str, Any]:
     """Facts for `flyball status`; no library of the build is loaded."""
-    from flyball.workflows.supervising import supervisor_note
-
-    ledger = project.ledger
+    ledger, note = project.ledger, read_note(project.places.run)
     stages = {}
     for kind in STAGES:
         newest = ledger.find(kind, limit=1)
@@ -44,7 +44,7 @@ def overview(project: Project) -> dict[str, Any]:
     ]
     return {
         "project": project.name,
-        "serving": supervisor_note(project),
+        "serving": to_plain(note) if note else None,
         "stages": stages,
         "live": live,
         "deployments": underway,

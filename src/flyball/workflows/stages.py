@@ -123,8 +123,10 @@ def release(project: Project, _progress: Progress) -> Release:
 def evaluation(project: Project, progress: Progress) -> EvalReport:
     """The packaged model, in its engine, through the prompt path that production uses."""
     from flyball.evaluation.report_files import metrics_of
+    from flyball.workflows.checking import verify_model
     from flyball.workflows.evaluating import evaluate_release  # engines load with it
 
+    verify_model(project)
     composed, _ = read_document(project.places.release / "record.json")
     version, _ = read_document(project.places.dataset / "record.json")
     partial = project.places.state / "partial" / f"evaluation-{fingerprint(composed)[:12]}"

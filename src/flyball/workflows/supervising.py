@@ -16,13 +16,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
-
-import msgspec
 
 from flyball.errors import EnvironmentMissing, RefusedError
 from flyball.wiring import Project
+from flyball.workflows.noting import Note, remove_note, write_note
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
 LARGEST_LOG = 10_000_000
@@ -101,16 +99,13 @@ class Supervisor:
 
     def note(self) -> None:
         """Leave the process ids where `flyball status` and tests find them."""
-        path = self.project.places.run / "supervisor.json"
-        document = {
-            "pid": os.getpid(),
-            "gateway": f"http://{self.host}:{self.port}",
-            "console": f"http://127.0.0.1:{self.console_port}",
-            "processes": {child.name: child.process.pid for child in self.children if child.process},
-        }
-        temporary = path.with_name(".supervisor.json")
-        temporary.write_bytes(msgspec.json.encode(document))
-        temporary.replace(path)
+        note = Note(
+            pid=os.getpid(),
+            gateway=f"http://{self.host}:{self.port}",
+            console=f"http://127.0.0.1:{self.console_port}",
+            processes={child.name: child.process.pid for child in self.children if child.process},
+        )
+        write_note(self.project.places.run, note)
 
     def stop(self) -> None:
         """Drain: the gateway first, then what records, then control, then the engines."""
@@ -124,7 +119,7 @@ class Supervisor:
             for child in group:
                 end(child, deadline)
         stop_engines(self.project)
-        (self.project.places.run / "supervisor.json").unlink(missing_ok=True)
+        remove_note(self.project.places.run)
 
 
 def end(child: Child, deadline: float) -> None:
@@ -232,14 +227,3 @@ def free_port(host: str, port: int, setting: str) -> int:
                 cure=f"end what listens there, or choose another {setting} in flyball.yaml (or give the option)",
             ) from error
         return int(probe.getsockname()[1])
-
-
-def supervisor_note(project: Project) -> dict[str, object] | None:
-    """What `flyball up` left about itself, while it lives."""
-    path = Path(project.places.run / "supervisor.json")
-    try:
-        note = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
-        os.kill(int(str(note["pid"])), 0)
-    except (OSError, msgspec.MsgspecError, KeyError):
-        return None
-    return note

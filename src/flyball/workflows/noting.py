@@ -1,0 +1,41 @@
+"""What `flyball up` leaves about itself while it lives: addresses and process ids. I/O: one small file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+FILE = "supervisor.json"
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a project is served, and by which processes."""
+
+    pid: int
+    gateway: str
+    console: str
+    processes: dict[str, int]
+
+
+def write_note(folder: Path, note: Note) -> None:
+    """Leave the note; a reader sees the old one or the new one."""
+    temporary = folder / f".{FILE}"
+    temporary.write_bytes(msgspec.json.encode(note))
+    temporary.replace(folder / FILE)
+
+
+def read_note(folder: Path) -> Note | None:
+    """The note of a supervisor that is alive."""
+    try:
+        note = msgspec.json.decode((folder / FILE).read_bytes(), type=Note)
+        os.kill(note.pid, 0)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return note
+
+
+def remove_note(folder: Path) -> None:
+    """The supervisor has ended."""
+    (folder / FILE).unlink(missing_ok=True)
