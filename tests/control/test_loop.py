@@ -109,10 +109,13 @@ def test_an_orderly_end_leaves_the_engines_serving_and_hands_the_lease_over(shop
     shop.root.mkdir(parents=True)
     one = shop.release("one")
     control = Controlled(shop, ledger_url)
-    shop.deploy(one)
-    wait(lambda: shop.live() == one and bool(shop.arms()["live"][2]))
-    os.kill(control.process.pid, signal.SIGTERM)
-    assert control.process.wait(10) == 0
-    assert [handle.release for handle in running_engines(shop.root / "run")] == [one]
-    other = shop.control(holder="another host")
-    assert step(other)
+    try:
+        shop.deploy(one)
+        wait(lambda: shop.live() == one and bool(shop.arms()["live"][2]))
+        os.kill(control.process.pid, signal.SIGTERM)
+        assert control.process.wait(10) == 0
+        assert [handle.release for handle in running_engines(shop.root / "run")] == [one]
+        other = shop.control(holder="another host")
+        assert step(other)
+    finally:
+        control.kill()

@@ -110,15 +110,26 @@ def test_a_missing_model_file_is_named_before_anything_starts(start: Start, tmp_
     assert engines.running_engines(tmp_path / "run") == []
 
 
-def test_sigterm_lets_a_request_in_work_finish(start: Start, tmp_path: Path) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+def test_sigterm_lets_a_request_in_work_finish(tmp_path: Path) -> None:
+    roomy = replace(RELEASE, engine=replace(RELEASE.engine, context=1500))
+    handle = engines.start_engine(
+        roomy,
+        release_name="d" * 64,
+        artifact=write_tiny_gguf(tmp_path / "slow.gguf", hidden=256, layers=8, context=1500),
+        run_dir=tmp_path,
+        log_dir=tmp_path,
+        config=ServingConfig(),
+    )
+    handle = engines.wait_ready(handle, roomy, timeout_s=20)
     answers: list[object] = []
-    threads = [threading.Thread(target=lambda: answers.append(ask(handle.url, tokens=100))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: answers.append(ask(handle.url, tokens=1200))) for _ in range(2)]
     for thread in threads:
         thread.start()
+    deadline = time.monotonic() + 20
     while not busy(handle.url):
-        time.sleep(0.001)
-    assert engines.stop_engine(handle, grace_s=10)
+        assert time.monotonic() < deadline and not answers
+        time.sleep(0.005)
+    assert engines.stop_engine(handle, grace_s=30)
     for thread in threads:
         thread.join()
     assert len(answers) == 2
