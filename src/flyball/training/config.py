@@ -46,7 +46,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     word_dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Share of a prompt's tokens hidden at each step; from scratch only.")
-    ] = 0.15
+    ] = 0.2
     seed: int = 1
     threads: Annotated[
         int, Meta(ge=1, description="More than one helps only on idle cores: threads that wait spin.")
