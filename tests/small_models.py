@@ -22,7 +22,8 @@ WORDS = {
 }
 RECIPE = TrainConfig(
     size=SizeConfig(layers=2, hidden=64, heads=4, kv_heads=2, feed_forward=96, vocabulary=512, context=64),
-    steps=60,
+    steps=80,
+    word_dropout=0.1,
     batch_size=16,
     learning_rate=5e-3,
     threads=1,
