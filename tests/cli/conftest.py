@@ -15,7 +15,9 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small project after `flyball run`; tests that change it work on copies."""
     root = make_small_shop(tmp_path_factory.mktemp("cli"), rows=300)
     settings = (root / "flyball.yaml").read_text()
-    (root / "flyball.yaml").write_text(settings.replace("steps: 120", "steps: 30").replace("at_least: 0.05", "at_least: 0.0"))
+    (root / "flyball.yaml").write_text(
+        settings.replace("steps: 120", "steps: 30").replace("at_least: 0.05", "at_least: 0.0")
+    )
     ok("run", cwd=root)
     return root
 

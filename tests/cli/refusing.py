@@ -29,7 +29,8 @@ def check_refusal(result: Result, code: int) -> str:
     assert "Traceback" not in result.out + result.err and "a bug in Flyball" not in result.err, said
     error: Mapping[str, str] = json.loads(result.out)["error"]
     assert error["code"] and error["message"] and error["cure"], said
-    assert result.err.count(error["message"]) == 1 and result.err.count("error:") == 1, said
+    errors = [line for line in result.err.splitlines() if line.startswith("error:")]
+    assert result.err.count(error["message"]) == 1 and len(errors) == 1, said
     assert error["cure"].splitlines()[0] in result.err, said
     return f"{error['message']}\n{error['cure']}"
 

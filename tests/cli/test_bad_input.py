@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-
 from refusing import TINY, contents, refused
+
 from small_shop import flyball
 
 SETTINGS = {
@@ -130,10 +133,6 @@ def test_a_stage_that_fails_gives_its_command_its_message_and_exit_code(shop: Pa
 
 
 def test_dvc_repro_by_hand_still_shows_the_message(shop: Path) -> None:
-    import os
-    import subprocess
-    import sys
-
     (shop / "tickets.jsonl").write_bytes(b"")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(

@@ -81,7 +81,7 @@ class Tracker:
             while task := self._tasks.get():
                 task()
         except BaseException as error:  # noqa: BLE001  the edge of this thread: tracking must never stop training
-            self.failure = f"{type(error).__name__}: {error}"[:300]
+            self.failure = f"{type(error).__name__}: {error}".splitlines()[0][:300]
             while self._tasks.get() is not None:
                 pass
 
