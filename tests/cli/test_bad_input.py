@@ -132,6 +132,16 @@ def test_a_stage_that_fails_gives_its_command_its_message_and_exit_code(shop: Pa
     assert "tickets.jsonl is not there" in refused("run", cwd=shop, code=4)
 
 
+def test_a_source_that_is_not_there_is_named_before_anything_is_prepared(tmp_path: Path) -> None:
+    for path, code, cause in (
+        ("'${NOWHERE}/rows.jsonl'", 2, "variable NOWHERE is not set"),
+        ("rows.jsonl", 4, "rows.jsonl is not there"),
+    ):
+        (tmp_path / "flyball.yaml").write_text(TINY.replace("rows.jsonl", path))
+        assert cause in refused("run", cwd=tmp_path, code=code)
+        assert set(contents(tmp_path, but=(".flyball/run",))) == {"flyball.yaml"}
+
+
 def test_dvc_repro_by_hand_still_shows_the_message(shop: Path) -> None:
     (shop / "tickets.jsonl").write_bytes(b"")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

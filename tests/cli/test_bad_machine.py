@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from refusing import check_refusal, contents, refused
 
-from small_shop import FLYBALL, Result, eventually, flyball, ok, serving
+from small_shop import FLYBALL, Result, eventually, flyball, ok, ok_lines, serving
 
 ROOT = os.geteuid() == 0
 WITHOUT_DVC = """\
@@ -174,8 +174,8 @@ def test_a_damaged_model_is_found_by_name_before_an_engine_serves_it(shop: Path)
     assert (shop / "loop/evaluation/record.json").is_file(), "what was measured before stays"
 
     with serving(shop):
-        eventually(lambda: ok("deployments", cwd=shop)["state"] == "failed")
-        assert "model.gguf" in str(ok("deployments", cwd=shop)["transitions"][-1]["evidence"])
+        eventually(lambda: ok_lines("deployments", cwd=shop)[0]["state"] == "failed")
+        assert "model.gguf" in str(ok_lines("deployments", cwd=shop)[0]["transitions"][-1]["evidence"])
 
     shutil.rmtree(artifact)
     assert ok("run", cwd=shop)["release"]
@@ -189,7 +189,7 @@ def flip_a_byte(path: Path) -> None:
 
 
 def doctor(root: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in flyball("doctor", "--json", cwd=root).out.splitlines()]
+    return [json.loads(line) for line in flyball("doctor", "--json", cwd=root).out.splitlines()]  # exits with 5
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(shop: Path) -> None:

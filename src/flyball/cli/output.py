@@ -107,13 +107,15 @@ def say(message: str) -> None:
 def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
     """Open the project of the current folder (or --project DIR), hand it to the command, and close it."""
 
-    @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
-    def wrapped(folder: str | None, *args: Any, **kwargs: Any) -> Any:
+    @click.option(
+        "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
+    )
+    def wrapped(project_folder: str | None, *args: Any, **kwargs: Any) -> Any:
         from pathlib import Path
 
         from flyball.wiring import open_project  # keeps `--help` under its budget
 
-        project = open_project(Path(folder) if folder else None)
+        project = open_project(Path(project_folder) if project_folder else None)
         try:
             return function(project, *args, **kwargs)
         finally:

@@ -158,11 +158,14 @@ def stages_in(path: Path) -> Mapping[str, Any]:
 
 
 def check_sources(project: Project) -> None:
-    """Raise NotFoundError for a source that is neither there nor made by another stage of dvc.yaml."""
+    """Raise NotFoundError for a source or base model that is neither there nor made by another stage of dvc.yaml."""
     made = outputs_of_others(project.root)
-    for path in source_paths(project):
+    wanted = [("the data source", "data.sources", path) for path in source_paths(project)]
+    if base := project.settings.train.base:
+        wanted.append(("the base model", "train.base", expand(base, project.root)))
+    for what, key, path in wanted:
         if not path.exists() and not any(path.is_relative_to(output) for output in made):
-            raise NotFoundError(f"the data source {path} is not there", cure=f"check data.sources in {FILE}")
+            raise NotFoundError(f"{what} {path} is not there", cure=f"check {key} in {FILE}")
 
 
 def source_paths(project: Project) -> list[Path]:

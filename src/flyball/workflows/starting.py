@@ -15,7 +15,7 @@ from pathlib import Path
 from flyball.errors import InputError, NotFoundError
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
-from flyball.workflows.pipeline import is_ours, lock_entries, sync
+from flyball.workflows.pipeline import check_sources, is_ours, lock_entries, sync
 from flyball.workflows.repositories import check_programs, git_top, has_dvc, prepare_repository
 
 SAMPLE = "tickets.jsonl"
@@ -119,6 +119,7 @@ def make_ready(project: Project, say: Callable[[str], None]) -> None:
 
     A key is never made where something was built or erased with one already: it names rows and people.
     """
+    check_sources(project)
     check_programs()
     root = project.root
     added = [] if has_dvc(root, root) or has_dvc(root, git_top(root)) else prepare_repository(root)
@@ -178,7 +179,7 @@ def settings_text(
         path=quoted(path),
         task=task,
         fields="\n".join(lines),
-        steps=600,
+        steps=400,
         max_tokens=32 if classification else 128,
         measure="exact_match" if classification else "token_f1",
         floor=0.6 if classification else 0.2,
