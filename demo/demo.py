@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 WORK = HERE / "work"
 SETTINGS = {
     "rollout: {strategy: canary, canary_steps: [0.2, 0.5]}": (
-        "rollout: {strategy: canary, canary_steps: [0.3, 0.6], min_units: 20, deadline_s: 120}\n"
+        "rollout: {strategy: canary, canary_steps: [0.3, 0.6], min_units: 20, judge_after_s: 2, deadline_s: 120}\n"
         "monitor: {every_s: 0.5}\n"
         "improve: {min_corrections: 60, cooldown_s: 0}\n"
         "gateway: {first_token_timeout_s: 2.0, stall_timeout_s: 2.0}"

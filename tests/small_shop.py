@@ -71,7 +71,7 @@ def make_small_shop(folder: Path, *, rows: int = 700) -> Path:
     assert made.code == 0, made.err
     write_tickets(root / "tickets.jsonl", rows=rows)
     settings = (root / "flyball.yaml").read_text()
-    settings = settings.replace("steps: 600", SMALL).replace("at_least: 0.6", "at_least: 0.05")
+    settings = settings.replace("steps: 400", SMALL).replace("at_least: 0.6", "at_least: 0.05")
     (root / "flyball.yaml").write_text(settings)
     return root
 

@@ -63,7 +63,7 @@ def make_small(root: Path) -> None:
     """The same project with fewer rows and steps, so that a test can wait for it."""
     write_tickets(root / "tickets.jsonl", rows=700)
     settings = (root / "flyball.yaml").read_text()
-    settings = settings.replace("steps: 600", SMALL).replace("at_least: 0.6", "at_least: 0.05")
+    settings = settings.replace("steps: 400", SMALL).replace("at_least: 0.6", "at_least: 0.05")
     (root / "flyball.yaml").write_text(settings)
 
 

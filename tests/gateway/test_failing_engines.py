@@ -181,6 +181,7 @@ def test_a_failing_candidate_fails_no_request_and_is_recorded_as_the_one_that_fa
     record = gateway.requests()[-1].record
     assert (record.variant, record.release, record.outcome) == ("canary", CANARY, "error")
     assert record.error is not None and record.error.startswith(f"fallback:{LIVE}:")
+    assert record.answered_by == LIVE  # where lineage leads
     assert record.completion_tokens == len(WORDS)
 
 

@@ -14,6 +14,7 @@ from flyball.console.rollouts import Rollout, read_rollouts
 from flyball.console.stages import Listening, Live, LoopFacts, Stage, stages
 from flyball.console.traffic import Traffic, read_traffic
 from flyball.cost.metering import CostSummary
+from flyball.monitoring.health import reports_on
 from flyball.records import (
     DatasetVersion,
     Deployment,
@@ -134,8 +135,13 @@ def read_overview(ledger: Ledger, kept: Kept, *, route: str | None, now_ms: int)
 
 
 def newest_records(ledger: Ledger) -> Mapping[type, Stored]:
-    """The newest record of each type that has any."""
+    """The newest record of each type that has any; of the reports, that on the newest release.
+
+    (A gate may measure the live release again after the new one.)
+    """
     found = {kind: ledger.find(kind, limit=1) for kind in BUILT}
+    if found[Release]:
+        found[EvalReport] = reports_on(ledger, found[Release][0].id) or found[EvalReport]
     return {kind: records[0] for kind, records in found.items() if records}
 
 

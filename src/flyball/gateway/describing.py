@@ -45,6 +45,7 @@ def request_record(
         project=state.context.project,
         route=ask.view.route.name,
         release=owner.arm.release,
+        answered_by=story.arm.arm.release if story.arm is not owner else None,
         deployment=owner.arm.deployment,
         variant=owner.arm.variant,
         endpoint=story.endpoint,

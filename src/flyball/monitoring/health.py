@@ -13,7 +13,7 @@ from flyball.monitoring.reading import latest_grades
 from flyball.records import EvalReport, Finding
 from flyball.statistics.intervals import clopper_pearson
 from flyball.storage import tables
-from flyball.storage.ledger import Ledger, now_ms
+from flyball.storage.ledger import Ledger, Stored, now_ms
 
 NEWEST = 20_000
 """Requests that quantiles are taken over, at most; exact up to that many."""
@@ -102,14 +102,20 @@ def quality(ledger: Ledger, release: str, *, level: float = 0.95) -> QualityEsti
 def evaluated_quality(
     ledger: Ledger, release: str, *, suite: str = "test", measure: str = "exact_match"
 ) -> float | None:
-    """What the newest evaluation of a release measured; None when it was not evaluated."""
-    reports = [ledger.get(edge.child) for edge in ledger.children(release) if edge.relation == "release"]
-    for stored in sorted(reports, key=lambda one: one.seq, reverse=True):
-        if isinstance(stored.record, EvalReport):
-            for one in stored.record.measures:
-                if (one.suite, one.name, one.slice) == (suite, measure, None):
-                    return one.value
+    """What an evaluation of a release measured, the newest that did; None when none did."""
+    for stored in reports_on(ledger, release):
+        assert isinstance(stored.record, EvalReport)
+        for one in stored.record.measures:
+            if (one.suite, one.name, one.slice) == (suite, measure, None):
+                return one.value
     return None
+
+
+def reports_on(ledger: Ledger, release: str) -> list[Stored]:
+    """The evaluation reports on a release, newest first."""
+    found = [ledger.get(edge.child) for edge in ledger.children(release) if edge.relation == "release"]
+    reports = [stored for stored in found if isinstance(stored.record, EvalReport)]
+    return sorted(reports, key=lambda one: one.seq, reverse=True)
 
 
 def open_findings(ledger: Ledger, *, route: str, release: str, limit: int = 1000) -> list[Finding]:

@@ -87,7 +87,8 @@ def parents_of(record: Record) -> tuple[tuple[str, str], ...]:
         case Deployment():
             links = {"release": (record.release,), "decision": (record.decision,)}
         case RequestRecord():
-            links = {"release": (record.release,), "deployment": (record.deployment,)}
+            answering = record.answered_by or record.release
+            links = {"release": (answering,), "deployment": (record.deployment,)}
         case Feedback():
             links = {"request": (record.request,)}
         case Finding():

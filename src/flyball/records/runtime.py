@@ -45,7 +45,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """One request and how it was answered: times in milliseconds, cost in dollars, people as keyed hashes."""
+    """One request and how it was answered: times in milliseconds, cost in dollars, people as keyed hashes.
+
+    `release` is the one that the request was assigned to, and whose success or failure it is; where another answered in
+    its stead, `answered_by` names that one.
+    """
 
     VERSION: ClassVar[int] = 1
     id: str
@@ -75,6 +79,7 @@ class RequestRecord:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,10 @@ from flyball.control.context import ControlContext
 from flyball.data.profile import Profile, read_profile
 from flyball.errors import NotFoundError
 from flyball.improvement.triggers import propose
+from flyball.monitoring.health import evaluated_quality
 from flyball.monitoring.running import run_monitors
 from flyball.monitoring.watches import LiveView
-from flyball.records import EvalReport, Finding, Proposal, Release
+from flyball.records import Finding, Proposal, Release
 from flyball.wiring import Project
 from flyball.workflows.processes import accept_in_background
 
@@ -58,7 +59,7 @@ def live_view(project: Project, release: str) -> LiveView:
     profile = profile_of(project, release)
     return LiveView(
         release=release,
-        quality=evaluated_quality(project, release),
+        quality=evaluated_quality(project.ledger, release),
         new_word_share=profile.new_word_share if profile else None,
         has_new_word=profile.has_new_word if profile else None,
     )
@@ -73,15 +74,3 @@ def profile_of(project: Project, release: str) -> Profile | None:
         return read_profile(project.artifacts.path(record.model) / "profile.json", project.key.row_key)
     except NotFoundError:
         return None
-
-
-def evaluated_quality(project: Project, release: str) -> float | None:
-    """Exact match on the held-out rows, from the newest report on the release."""
-    for stored in project.ledger.find(EvalReport, limit=1000):
-        report = stored.record
-        if not isinstance(report, EvalReport) or report.release != release:
-            continue
-        for measure in report.measures:
-            if (measure.suite, measure.name, measure.slice) == ("test", "exact_match", None):
-                return measure.value
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flyball.errors import NotFoundError
 from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.report_files import read_report, write_report
+from flyball.monitoring.health import reports_on
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.rollout.gate import Baseline, decide
 from flyball.storage.deployments import pointer
@@ -51,10 +52,8 @@ def baseline_for(project: Project, report: EvalReport, *, route: str, progress: 
 def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:
     """The newest report on a release with the same suites, asked through the same prompt path."""
     wanted = conditions(report)
-    for stored in project.ledger.find(EvalReport, limit=1000):
-        candidate = stored.record
-        assert isinstance(candidate, EvalReport)
-        if candidate.release == release and conditions(candidate) == wanted:
+    for stored in reports_on(project.ledger, release):
+        if isinstance(stored.record, EvalReport) and conditions(stored.record) == wanted:
             return stored.id
     return None
 

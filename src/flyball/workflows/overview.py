@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flyball.monitoring.health import reports_on
 from flyball.records import (
     DatasetVersion,
     Deployment,
@@ -26,10 +27,9 @@ STAGES: tuple[type, ...] = (DatasetVersion, TrainingRun, ModelVersion, Release, 
 def overview(project: Project) -> dict[str, Any]:
     """Facts for `flyball status`; no library of the build is loaded."""
     ledger, note = project.ledger, read_note(project.places.run)
-    stages = {}
-    for kind in STAGES:
-        newest = ledger.find(kind, limit=1)
-        stages[kind.__name__] = fact(newest[0].id, newest[0].record, newest[0].at_ms) if newest else None
+    newest = {kind: ledger.find(kind, limit=1) for kind in STAGES}
+    if newest[Release]:  # a gate may measure the live release again after the new one
+        newest[EvalReport] = reports_on(ledger, newest[Release][0].id) or newest[EvalReport]
     live = {}
     for route in routes(ledger) or [project.name]:
         found = pointer(ledger, route)
@@ -45,7 +45,10 @@ def overview(project: Project) -> dict[str, Any]:
     return {
         "project": project.name,
         "serving": to_plain(note) if note else None,
-        "stages": stages,
+        "stages": {
+            kind.__name__: fact(found[0].id, found[0].record, found[0].at_ms) if found else None
+            for kind, found in newest.items()
+        },
         "live": live,
         "deployments": underway,
         "findings": len(ledger.find(Finding, limit=100)),
