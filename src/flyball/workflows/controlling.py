@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -15,8 +17,8 @@ from flyball.monitoring.health import evaluated_quality
 from flyball.monitoring.running import run_monitors
 from flyball.monitoring.watches import LiveView
 from flyball.records import Finding, Proposal, Release
+from flyball.telemetry import log
 from flyball.wiring import Project
-from flyball.workflows.processes import accept_in_background
 
 
 def control_context(project: Project) -> ControlContext:
@@ -74,3 +76,19 @@ def profile_of(project: Project, release: str) -> Profile | None:
         return read_profile(project.artifacts.path(record.model) / "profile.json", project.key.row_key)
     except NotFoundError:
         return None
+
+
+def accept_in_background(project: Project, proposal: Proposal) -> None:
+    """Start the retraining that a proposal asks for, where the project said that nobody need say yes."""
+    if not project.settings.improve.automatic or proposal.action != "retrain":
+        return
+    path = project.places.logs / "improve.log"
+    with path.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "flyball", "improve", "--accept", proposal.id, "-C", str(project.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    log.info("proposal %s accepted automatically; see %s", proposal.id, path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -17,9 +16,8 @@ from types import FrameType
 import msgspec
 
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.records import Proposal
 from flyball.settings import secret
-from flyball.telemetry import configure_logging, log
+from flyball.telemetry import configure_logging
 from flyball.wiring import Project
 
 PR_SET_PDEATHSIG = 1
@@ -112,19 +110,3 @@ def console(project: Project, *, port: int | None) -> None:
 
     context = ConsoleContext(ledger=project.ledger, settings=project.settings, root=project.root)
     run_console(context, port=project.settings.console.port if port is None else port)
-
-
-def accept_in_background(project: Project, proposal: Proposal) -> None:
-    """Start the retraining that a proposal asks for, where the project said that nobody need say yes."""
-    if not project.settings.improve.automatic or proposal.action != "retrain":
-        return
-    path = project.places.logs / "improve.log"
-    with path.open("ab") as output:
-        subprocess.Popen(
-            [sys.executable, "-m", "flyball", "improve", "--accept", proposal.id, "-C", str(project.root)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    log.info("proposal %s accepted automatically; see %s", proposal.id, path)
