@@ -1,1 +1,1 @@
-"""."""
+"""The way back: findings become proposals, corrected answers become rows."""

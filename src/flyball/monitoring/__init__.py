@@ -1,1 +1,1 @@
-"""."""
+"""What production tells: health, latency, quality and drift, as findings that are rarely wrong."""
