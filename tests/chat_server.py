@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Behaviour = Callable[[str, int], object]
 """(the user's text, number of the request) → answer text, or one of the marks below."""
@@ -25,6 +27,11 @@ class ChatServer(ThreadingHTTPServer):
         self.behave, self.asked, self.lock = behave, list[str](), threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
+    def handle_error(self, *where: Any) -> None:
+        """A client that was interrupted is no fault of the test."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*where)
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -38,6 +45,10 @@ class Handler(BaseHTTPRequestHandler):
             self.server.asked.append(text)
             number = len(self.server.asked)
         self.answer(self.server.behave(text, number))
+
+    def do_GET(self) -> None:
+        """The one model that it serves, under /v1/models."""
+        self.send(200, b'{"object": "list", "data": [{"id": "anything", "object": "model"}]}')
 
     def answer(self, answer: object) -> None:
         if answer is ERROR:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_ledger, with_project
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.storage.ledger import Ledger
 
 
 @click.group("key")
@@ -19,7 +22,9 @@ def key_command() -> None:
 
 
 @key_command.command(
-    "create", epilog="\b\nExample:\n  flyball key create shop-web --budget-usd 5 --requests-per-minute 600"
+    "create",
+    epilog="\b\nExamples:\n  flyball key create shop-web --budget-usd 5 --requests-per-minute 600\n"
+    "  flyball key create ops --admin --state .flyball-gateway",
 )
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May force variants and give feedback on any request.")
@@ -31,44 +36,44 @@ def key_command() -> None:
 @click.option("--budget-usd", type=float, help="Hard: requests over it get 429.")
 @click.option("--days", type=float, help="Expires after so many days.")
 @json_option
-@with_project
-def key_create(project: Project, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
+@with_ledger
+def key_create(ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
     """Create a key; its secret is shown this once."""
     from flyball.security import audit
     from flyball.security.principals import create_key
 
     expires_ms = int((time.time() + days * 86400) * 1000) if days else None
     principal, secret = create_key(
-        project.ledger, name=name, role="admin" if admin else "client", expires_ms=expires_ms, **limits
+        ledger, name=name, role="admin" if admin else "client", expires_ms=expires_ms, **limits
     )
-    audit.record(project.ledger, actor="local", action="key.create", subject=principal.id, details={"name": name})
+    audit.record(ledger, actor="local", action="key.create", subject=principal.id, details={"name": name})
     emit({"id": principal.id, "name": name, "secret": secret}, as_json=as_json, text=pairs)
     say("keep the secret: it is not stored and not shown again")
 
 
 @key_command.command("list")
 @json_option
-@with_project
-def key_list(project: Project, as_json: bool) -> None:
+@with_ledger
+def key_list(ledger: Ledger, as_json: bool) -> None:
     """Keys, without their secrets."""
     from flyball.records.canonical import to_plain
     from flyball.security.principals import list_keys
 
-    rows = [to_plain(key) for key in list_keys(project.ledger)]
+    rows = [to_plain(key) for key in list_keys(ledger)]
     emit_lines(rows, as_json=as_json, columns=("id", "name", "role", "team", "routes", "budget_usd", "revoked_ms"))
 
 
 @key_command.command("revoke")
 @click.argument("key_id")
 @json_option
-@with_project
-def key_revoke(project: Project, key_id: str, as_json: bool) -> None:
+@with_ledger
+def key_revoke(ledger: Ledger, key_id: str, as_json: bool) -> None:
     """Revoke a key; effective within a second."""
     from flyball.security import audit
     from flyball.security.principals import revoke_key
 
-    revoke_key(project.ledger, key_id)
-    audit.record(project.ledger, actor="local", action="key.revoke", subject=key_id, details={})
+    revoke_key(ledger, key_id)
+    audit.record(ledger, actor="local", action="key.revoke", subject=key_id, details={})
     emit({"id": key_id, "revoked": True}, as_json=as_json, text=pairs)
 
 

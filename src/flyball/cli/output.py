@@ -122,3 +122,30 @@ def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
             project.close()
 
     return update_wrapper(wrapped, function)
+
+
+def with_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand over the ledger of a project, or with --state DIR that of a `flyball gateway` without one."""
+
+    @click.option(
+        "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
+    )
+    @click.option("--state", metavar="DIR", help="Of a `flyball gateway` without a project: its state folder.")
+    def wrapped(project_folder: str | None, state: str | None, *args: Any, **kwargs: Any) -> Any:
+        from pathlib import Path
+
+        if state is None:
+            from flyball.wiring import open_project  # keeps `--help` under its budget
+
+            ledger = open_project(Path(project_folder) if project_folder else None).ledger
+        else:
+            from flyball.workflows.fronting import open_state, state_key
+
+            state_key(Path(state))
+            ledger = open_state(Path(state))
+        try:
+            return function(ledger, *args, **kwargs)
+        finally:
+            ledger.close()
+
+    return update_wrapper(wrapped, function)

@@ -6,7 +6,10 @@ the ledger, so that requests, feedback and cost can be read there.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
+import signal
 import threading
 import time
 import urllib.error
@@ -17,16 +20,18 @@ from pathlib import Path
 import msgspec
 
 from flyball.cost.config import CostConfig
-from flyball.errors import InputError
-from flyball.gateway.config import GatewayConfig
+from flyball.errors import InputError, RefusedError
+from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.ingest import run_ingester
+from flyball.gateway.ingest import ingest_once, run_ingester
 from flyball.gateway.routing import standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
+from flyball.security.principals import load_keyring
 from flyball.settings import parse, read_yaml, secret
-from flyball.storage.ledger import open_ledger
-from flyball.workflows.supervising import free_port
+from flyball.storage.ledger import Ledger, open_ledger
+from flyball.workflows.processes import PR_SET_PDEATHSIG, told_to_stop
+from flyball.workflows.supervising import LOOPBACK, free_port
 
 PROJECT = "standalone"
 
@@ -58,8 +63,10 @@ def front(
         host=host or config.gateway.host,
         port=config.gateway.port if port is None else port,
     )
+    check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
-    key = state_key(state)
+    routes = standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of)
+    key, ledger = state_key(state), open_state(state)
     context = GatewayContext(
         config=gateway,
         cost=config.cost,
@@ -67,22 +74,46 @@ def front(
         routes_path=None,
         segments_dir=state / "segments",
         project_key=key,
-        ledger=open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT),
-        static_routes=standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of),
+        ledger=ledger,
+        static_routes=routes,
         secrets=secret_of,
     )
     ingester = multiprocessing.get_context("spawn").Process(
         target=ingest, args=(state.resolve(), gateway.recording), daemon=True
     )
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: a ctrl-c is the gateway's affair alone
     ingester.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     url = f"http://{gateway.host}:{gateway.port}"
     threading.Thread(target=tell_when_ready, args=(url, ready), daemon=True).start()
     try:
         run_gateway(context, worker=0)
-        time.sleep(1.0)  # the ingester's last pass
     finally:
         ingester.terminate()
         ingester.join(5.0)
+        ingest_once(ingest_context(state, gateway.recording, key, ledger))  # what came after its last pass
+        ledger.close()
+
+
+def check_address(state: Path, host: str) -> None:
+    """Refuse other machines while everybody would be an administrator."""
+    if host in LOOPBACK:
+        return
+    if (state / "ledger.db").is_file():
+        ledger = open_state(state)
+        empty = load_keyring(ledger).empty
+        ledger.close()
+        if not empty:
+            return
+    raise RefusedError(
+        f"binding to {host} without an API key would let anybody in",
+        cure=f"create one first: flyball key create NAME --admin --state {state}",
+    )
+
+
+def open_state(state: Path) -> Ledger:
+    """The ledger of a gateway without a project."""
+    return open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT)
 
 
 def secret_of(reference: str) -> str:
@@ -108,20 +139,20 @@ def state_key(state: Path) -> ProjectKey:
     return parse_project_key(secret(f"file:{path.resolve()}", state))
 
 
-def ingest(state: Path, recording: object) -> None:
-    """The ingester's process."""
-    from flyball.gateway.config import RecordingConfig
-    from flyball.workflows.processes import told_to_stop
+def ingest(state: Path, recording: RecordingConfig) -> None:
+    """The ingester's process: ends when it is told to, or with the gateway's."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    stop = told_to_stop()
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() == parent.pid:  # it may have died before we could ask
+        run_ingester(ingest_context(state, recording, state_key(state), open_state(state)), stop=stop)
 
-    assert isinstance(recording, RecordingConfig)
-    context = IngestContext(
-        recording=recording,
-        project=PROJECT,
-        segments_dir=state / "segments",
-        project_key=state_key(state),
-        ledger=open_ledger(f"sqlite:///{state / 'ledger.db'}", project=PROJECT),
+
+def ingest_context(state: Path, recording: RecordingConfig, key: ProjectKey, ledger: Ledger) -> IngestContext:
+    """What takes this folder's segments into its ledger."""
+    return IngestContext(
+        recording=recording, project=PROJECT, segments_dir=state / "segments", project_key=key, ledger=ledger
     )
-    run_ingester(context, stop=told_to_stop())
 
 
 def tell_when_ready(url: str, ready: Callable[[str], None]) -> None:

@@ -1,0 +1,192 @@
+"""The gateway and the gates alone, without a project, before and against any OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import openai
+import psutil
+import pytest
+from refusing import contents, refused
+
+from chat_server import ERROR, chat_server
+from small_shop import FLYBALL, eventually, flyball, ok
+
+GATE = "alpha: 0.05\nrules:\n  - {suite: cases, measure: exact_match, at_least: 0.8}\n"
+
+
+@contextmanager
+def gateway(folder: Path, upstream: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`flyball gateway` on a free port; its URL and process. Ended by ctrl-c, as a terminal does it."""
+    with (folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*FLYBALL, "gateway", "--upstream", upstream, "--port", "0", "--json", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            process_group=0,
+        )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, (folder / "gateway.log").read_text()
+        yield json.loads(line)["gateway"], process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def test_the_gateway_alone_records_takes_feedback_and_ends_clean_on_ctrl_c(tmp_path: Path) -> None:
+    with (
+        chat_server(lambda text, number: f"you said {text}") as server,
+        gateway(tmp_path, server.url) as (url, process),
+    ):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        raw = client.chat.completions.with_raw_response.create(
+            model="anything", messages=[{"role": "user", "content": "hello ada@example.com"}]
+        )
+        assert raw.parse().choices[0].message.content == "you said hello ada@example.com"
+        identifier = raw.headers["x-flyball-request-id"]
+        answer = client.post(
+            "/feedback", body={"request_id": identifier, "score": 1.0}, cast_to=object, options={"max_retries": 0}
+        )
+        assert answer
+        with pytest.raises(openai.NotFoundError):
+            client.post("/feedback", body={"request_id": "forged", "score": 1.0}, cast_to=object)
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0, (tmp_path / "gateway.log").read_text()
+        eventually(lambda: not any(child.is_running() for child in family), timeout_s=5)
+    assert "Traceback" not in (tmp_path / "gateway.log").read_text()
+    state = tmp_path / ".flyball-gateway"
+    with closing(sqlite3.connect(state / "ledger.db")) as ledger:
+        assert ledger.execute("SELECT id FROM requests").fetchall() == [(identifier,)]
+        assert ledger.execute("SELECT count(*) FROM feedback").fetchone() == (1,)
+    assert not [name for name, content in contents(state).items() if b"ada@example.com" in content], (
+        "sealed or redacted"
+    )
+
+
+def test_the_gateway_alone_reads_its_settings_and_names_a_wrong_one(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.yaml"
+    config.write_text("gateway: {prot: 1}\n")
+    said = refused("gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", cwd=tmp_path, code=2)
+    assert "gateway.prot" in said and "did you mean gateway.port?" in said
+    config.write_text("gateway: [\n")
+    assert "not YAML" in refused(
+        "gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", cwd=tmp_path, code=2
+    )
+    config.write_text("models: [one, two]\ngateway: {drain_s: 1}\n")
+    yes = chat_server(lambda text, number: "yes")
+    with yes as server, gateway(tmp_path, server.url, "--config", "gateway.yaml") as (url, _):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["one", "two"]
+
+
+def test_another_address_than_loopback_needs_a_key_first(tmp_path: Path) -> None:
+    with chat_server(lambda text, number: "yes") as server:
+        said = refused("gateway", "--upstream", server.url, "--host", "0.0.0.0", cwd=tmp_path, code=3)
+        assert "0.0.0.0" in said and "flyball key create NAME --admin --state .flyball-gateway" in said
+        assert contents(tmp_path) == {}, "nothing was written"
+        secret = ok("key", "create", "ops", "--admin", "--state", ".flyball-gateway", cwd=tmp_path)["secret"]
+        with gateway(tmp_path, server.url, "--host", "0.0.0.0") as (url, _):
+            url = url.replace("0.0.0.0", "127.0.0.1")
+            with pytest.raises(openai.AuthenticationError):
+                openai.OpenAI(base_url=f"{url}/v1", api_key="fb-guess", max_retries=0).models.list()
+            assert openai.OpenAI(base_url=f"{url}/v1", api_key=secret, max_retries=0).models.list().data
+
+
+def cases(folder: Path, n: int = 60) -> Path:
+    path = folder / "cases.jsonl"
+    rows = [{"text": f"question {i}", "label": "yes" if i % 2 else "no"} for i in range(n)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "gate.yaml").write_text(GATE)
+    return path
+
+
+def right(text: str) -> str:
+    return "yes" if int(text.split()[-1]) % 2 else "no"
+
+
+@pytest.mark.parametrize(("verdict", "code", "wrong_each"), [("pass", 0, 0), ("fail", 3, 2), ("inconclusive", 6, 5)])
+def test_the_gates_alone_exit_with_their_verdict(tmp_path: Path, verdict: str, code: int, wrong_each: int) -> None:
+    cases(tmp_path)
+    arguments = ["--suite", "cases.jsonl", "--gate", "gate.yaml", "--out", "report", "--json"]
+    with chat_server(lambda text, n: "maybe" if wrong_each and n % wrong_each == 0 else right(text)) as server:
+        result = flyball("evaluate", server.url, *arguments, cwd=tmp_path)
+    assert result.code == code, result.err
+    document = result.json
+    assert document["gate"]["content"]["verdict"] == verdict
+    measure = next(m for m in document["evaluation"]["content"]["measures"] if m["name"] == "exact_match")
+    assert measure["n"] == 60 and measure["lower"] <= measure["value"] <= measure["upper"]
+    assert {"report.json", "report.html", "junit.xml", "items.jsonl"} <= set(contents(tmp_path / "report"))
+    assert verdict in (tmp_path / "report/report.html").read_text()
+
+
+def test_without_a_gate_an_evaluation_ends_with_0_and_shows_intervals(tmp_path: Path) -> None:
+    cases(tmp_path, 20)
+    with chat_server(lambda text, n: right(text)) as server:
+        result = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--out", "report", cwd=tmp_path)
+    assert result.code == 0 and "exact_match" in result.out and "LOWER" in result.out
+
+
+def test_a_server_that_fails_or_is_not_there_passes_no_gate(tmp_path: Path) -> None:
+    cases(tmp_path)
+    arguments = ["--suite", "cases.jsonl", "--gate", "gate.yaml", "--json"]
+    with chat_server(lambda text, n: ERROR) as server:
+        failed = flyball("evaluate", server.url, *arguments, cwd=tmp_path)
+    assert failed.code == 3 and failed.json["evaluation"]["content"]["failures"] == 60, "failures count as failures"
+    gone = flyball("evaluate", "http://127.0.0.1:9/v1", *arguments, cwd=tmp_path)
+    assert gone.code in (3, 5) and "Traceback" not in gone.err
+
+
+BAD_FILES = {
+    "no gate file": ("no.yaml", "cases.jsonl", 4, "no.yaml"),
+    "a gate without rules": ("empty.yaml", "cases.jsonl", 2, "holds no rules"),
+    "an unknown key": ("typo.yaml", "cases.jsonl", 2, "did you mean at_least?"),
+    "a rule with two comparisons": ("two.yaml", "cases.jsonl", 2, "exactly one"),
+    "no suite file": ("gate.yaml", "no.jsonl", 4, "no.jsonl"),
+    "an empty suite": ("gate.yaml", "empty.jsonl", 2, "empty.jsonl"),
+    "a suite that is no JSON": ("gate.yaml", "broken.jsonl", 2, "broken.jsonl"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_wrong_files_are_named_before_anything_is_asked_for(case: str, tmp_path: Path) -> None:
+    cases(tmp_path)
+    (tmp_path / "empty.yaml").write_text("alpha: 0.05\n")
+    (tmp_path / "typo.yaml").write_text("rules: [{measure: exact_match, atleast: 0.8}]\n")
+    (tmp_path / "two.yaml").write_text("rules: [{measure: exact_match, at_least: 0.8, at_most: 1}]\n")
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "broken.jsonl").write_text("{\n")
+    gate, suite, code, cause = BAD_FILES[case]
+    with chat_server(lambda text, n: "yes") as server:
+        said = refused("evaluate", server.url, "--suite", suite, "--gate", gate, cwd=tmp_path, code=code)
+        assert cause in said and server.asked == []
+
+
+def test_an_interrupted_evaluation_says_so_and_leaves_no_report_that_looks_whole(tmp_path: Path) -> None:
+    cases(tmp_path)
+    with chat_server(lambda text, n: time.sleep(0.2) or right(text)) as server:
+        process = subprocess.Popen(
+            [*FLYBALL, "evaluate", server.url, "--suite", "cases.jsonl", "--out", "report", "--json"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        eventually(lambda: len(server.asked) > 5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and json.loads(out)["error"]["code"] == "interrupted"
+    assert "Traceback" not in err and not (tmp_path / "report/report.json").exists()
