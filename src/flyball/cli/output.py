@@ -139,7 +139,7 @@ def with_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
 
             ledger = open_project(Path(project_folder) if project_folder else None).ledger
         else:
-            from flyball.workflows.fronting import open_state, state_key
+            from flyball.workflows.front_state import open_state, state_key
 
             state_key(Path(state))
             ledger = open_state(Path(state))

@@ -6,10 +6,9 @@ the ledger, so that requests, feedback and cost can be read there.
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
 import os
-import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -22,18 +21,14 @@ import msgspec
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError, RefusedError
 from flyball.gateway.config import GatewayConfig, RecordingConfig
-from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.ingest import ingest_once, run_ingester
+from flyball.gateway.context import GatewayContext
+from flyball.gateway.ingest import ingest_once
 from flyball.gateway.routing import standalone_routes
 from flyball.gateway.server import run_gateway
-from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
 from flyball.security.principals import load_keyring
 from flyball.settings import parse, read_yaml, secret
-from flyball.storage.ledger import Ledger, open_ledger
-from flyball.workflows.processes import PR_SET_PDEATHSIG, told_to_stop
+from flyball.workflows.front_state import PROJECT, ingest_context, open_state, state_key
 from flyball.workflows.supervising import LOOPBACK, free_port
-
-PROJECT = "standalone"
 
 
 class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,21 +73,26 @@ def front(
         static_routes=routes,
         secrets=secret_of,
     )
-    ingester = multiprocessing.get_context("spawn").Process(
-        target=ingest, args=(state.resolve(), gateway.recording), daemon=True
-    )
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # inherited: a ctrl-c is the gateway's affair alone
-    ingester.start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    ingester = start_ingester(state, gateway.recording)
     url = f"http://{gateway.host}:{gateway.port}"
     threading.Thread(target=tell_when_ready, args=(url, ready), daemon=True).start()
     try:
         run_gateway(context, worker=0)
     finally:
         ingester.terminate()
-        ingester.join(5.0)
+        ingester.wait()
         ingest_once(ingest_context(state, gateway.recording, key, ledger))  # what came after its last pass
         ledger.close()
+
+
+def start_ingester(state: Path, recording: RecordingConfig) -> subprocess.Popen[bytes]:
+    """The process that moves segments into the ledger."""
+    settings = msgspec.json.encode(recording).decode()
+    return subprocess.Popen(
+        [sys.executable, "-m", "flyball.workflows.front_ingester", str(state.resolve()), settings, str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # a ctrl-c is the gateway's affair, which drains first
+    )
 
 
 def check_address(state: Path, host: str) -> None:
@@ -111,11 +111,6 @@ def check_address(state: Path, host: str) -> None:
     )
 
 
-def open_state(state: Path) -> Ledger:
-    """The ledger of a gateway without a project."""
-    return open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT)
-
-
 def secret_of(reference: str) -> str:
     """The secret that env:NAME or file:PATH names, relative to the current folder."""
     return secret(reference, Path.cwd())
@@ -128,31 +123,6 @@ def read_config(path: Path | None) -> FrontConfig:
     if not path.is_file():
         raise InputError(f"{path} is not a file", cure="give a YAML file with the keys of `gateway:`")
     return parse(read_yaml(path), FrontConfig, source=str(path))
-
-
-def state_key(state: Path) -> ProjectKey:
-    """The state folder's own key, made when it is first used."""
-    path = state / "project.key"
-    state.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        create_project_key(path)
-    return parse_project_key(secret(f"file:{path.resolve()}", state))
-
-
-def ingest(state: Path, recording: RecordingConfig) -> None:
-    """The ingester's process: ends when it is told to, or with the gateway's."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    stop = told_to_stop()
-    parent = multiprocessing.parent_process()
-    if parent is not None and os.getppid() == parent.pid:  # it may have died before we could ask
-        run_ingester(ingest_context(state, recording, state_key(state), open_state(state)), stop=stop)
-
-
-def ingest_context(state: Path, recording: RecordingConfig, key: ProjectKey, ledger: Ledger) -> IngestContext:
-    """What takes this folder's segments into its ledger."""
-    return IngestContext(
-        recording=recording, project=PROJECT, segments_dir=state / "segments", project_key=key, ledger=ledger
-    )
 
 
 def tell_when_ready(url: str, ready: Callable[[str], None]) -> None:

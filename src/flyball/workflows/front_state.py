@@ -1,0 +1,34 @@
+"""The state folder of a gateway without a project: a key, a ledger, segments. I/O: that folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flyball.gateway.config import RecordingConfig
+from flyball.gateway.context import IngestContext
+from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
+from flyball.settings import secret
+from flyball.storage.ledger import Ledger, open_ledger
+
+PROJECT = "standalone"
+
+
+def state_key(state: Path) -> ProjectKey:
+    """The state folder's own key, made when it is first used."""
+    path = state / "project.key"
+    state.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        create_project_key(path)
+    return parse_project_key(secret(f"file:{path.resolve()}", state))
+
+
+def open_state(state: Path) -> Ledger:
+    """The ledger of a gateway without a project."""
+    return open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT)
+
+
+def ingest_context(state: Path, recording: RecordingConfig, key: ProjectKey, ledger: Ledger) -> IngestContext:
+    """What takes this folder's segments into its ledger."""
+    return IngestContext(
+        recording=recording, project=PROJECT, segments_dir=state / "segments", project_key=key, ledger=ledger
+    )
