@@ -31,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("serve", "The gateway alone, in front of any OpenAI-compatible server."),
     "deploy": ("release", "Put a release on a route."),
     "rollback": ("release", "Go back to the release before."),
+    "resume": ("release", "Let a paused deployment go on."),
+    "promote": ("release", "Make a paused deployment live by a person's decision."),
     "deployments": ("release", "Who deployed what, when, why and on which evidence."),
     "status": ("look", "The loop at a glance."),
     "lineage": ("look", "An answer, back to its rows; a row or person, forward."),

@@ -42,6 +42,26 @@ def rollback_command(project: Project, route: str | None, reason: str, as_json: 
     emit(back(project, route=route, reason=reason), as_json=as_json, text=pairs)
 
 
+def decided_by_a_person(name: str, title: str) -> click.Command:
+    """A command that decides a paused deployment."""
+
+    @click.command(name, help=title)
+    @click.argument("deployment")
+    @click.option("--reason", required=True, help="Kept as the evidence of this step.")
+    @json_option
+    @with_project
+    def command(project: Project, deployment: str, reason: str, as_json: bool) -> None:
+        from flyball.workflows.releasing import decide_paused
+
+        emit(decide_paused(project, deployment, verb=name, reason=reason), as_json=as_json, text=pairs)
+
+    return command
+
+
+resume_command = decided_by_a_person("resume", "Let a paused deployment go on from its step.")
+promote_command = decided_by_a_person("promote", "Make a paused deployment live by a person's decision.")
+
+
 @click.command("deployments")
 @click.option("--limit", default=20, show_default=True)
 @json_option

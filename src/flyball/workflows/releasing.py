@@ -7,7 +7,7 @@ from typing import Any, cast
 from flyball.errors import InputError
 from flyball.records import Deployment, Release, Strategy
 from flyball.records.canonical import to_plain
-from flyball.rollout.deploying import request_deployment, rollback
+from flyball.rollout.deploying import promote, request_deployment, resume, rollback
 from flyball.security import audit
 from flyball.storage.deployments import history, pointer
 from flyball.wiring import Project
@@ -49,6 +49,16 @@ def back(project: Project, *, route: str | None, reason: str, requested_by: str 
         "route": target,
         "live": live.live_release if live else None,
     }
+
+
+def decide_paused(
+    project: Project, deployment: str, *, verb: str, reason: str, requested_by: str = "local"
+) -> dict[str, Any]:
+    """Resume or promote a paused deployment; InputError for one that is not paused."""
+    decide = {"resume": resume, "promote": promote}[verb]
+    transition = decide(project.ledger, deployment, requested_by=requested_by, reason=reason)
+    audit.record(project.ledger, actor=requested_by, action=verb, subject=deployment, details={"reason": reason})
+    return {"deployment": deployment, "state": transition.state, "reason": reason}
 
 
 def deployment_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
