@@ -1,7 +1,7 @@
 """The ingester beside a gateway without a project: segments to the ledger. I/O: the state folder, signals.
 
-Run as `python -m flyball.workflows.front_ingester STATE RECORDING GATEWAY` with settings as JSON and a pid. It ends when it
-is told to, or when the gateway that started it dies.
+Run as `python -m flyball.workflows.front_ingester STATE RECORDING GATEWAY`, with settings as JSON and a pid. It ends
+when it is told to, or when the gateway that started it dies.
 """
 
 from __future__ import annotations
