@@ -54,7 +54,9 @@ def test_settings_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     assert "not UTF-8" in said and "0xe9" in said
 
 
-USAGE = {
+USAGE: dict[tuple[str, ...], tuple[int, str, str]] = {
+    ("up", "--port", "99999"): (2, "99999 is not in the range", "flyball up --help"),
+    ("key", "create", "a", "--days", "-1"): (2, "-1", "flyball key create --help"),
     ("rum",): (2, "no command rum", "Did you mean run?"),
     ("qqqqqqqq",): (2, "no command qqqqqqqq", "flyball --help"),
     ("run", "--no-depoly"): (2, "--no-depoly", "--no-deploy"),
@@ -140,6 +142,19 @@ def test_a_source_that_is_not_there_is_named_before_anything_is_prepared(tmp_pat
         (tmp_path / "flyball.yaml").write_text(TINY.replace("rows.jsonl", path))
         assert cause in refused("run", cwd=tmp_path, code=code)
         assert set(contents(tmp_path, but=(".flyball/run",))) == {"flyball.yaml"}
+
+
+def test_damaged_files_of_dvc_are_named(shop: Path) -> None:
+    pipeline, lock = (shop / "dvc.yaml").read_text(), (shop / "dvc.lock").read_text()
+    (shop / "dvc.lock").write_text("{")
+    said = refused("run", cwd=shop, code=2)
+    assert "dvc.lock is not YAML" in said and "restore it from git" in said
+    (shop / "dvc.lock").write_text(lock)
+    (shop / "dvc.yaml").write_text("stages: [\n")
+    assert "dvc.yaml is not YAML" in refused("run", cwd=shop, code=2)
+    (shop / "dvc.yaml").write_text(pipeline + "  theirs: {cmd: 3}\n")
+    said = refused("run", cwd=shop, code=2)
+    assert "dvc.yaml" in said and "theirs -> cmd" in said and "dvc.log" in said
 
 
 def test_dvc_repro_by_hand_still_shows_the_message(shop: Path) -> None:

@@ -77,7 +77,7 @@ def test_revoking_is_final_idempotent_and_told(ledger: Ledger) -> None:
 
 
 def test_revoking_nothing_says_how_to_find_keys(ledger: Ledger) -> None:
-    with pytest.raises(NotFoundError, match="flyball keys list"):
+    with pytest.raises(NotFoundError, match="flyball key list"):
         revoke_key(ledger, "none")
 
 

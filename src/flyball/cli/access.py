@@ -34,7 +34,7 @@ def key_command() -> None:
 @click.option("--tokens-per-minute", type=int)
 @click.option("--concurrency", type=int)
 @click.option("--budget-usd", type=float, help="Hard: requests over it get 429.")
-@click.option("--days", type=float, help="Expires after so many days.")
+@click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days.")
 @json_option
 @with_ledger
 def key_create(ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
@@ -110,7 +110,7 @@ def subject_export(project: Project, subject: str, as_json: bool) -> None:
 
 
 @click.command("audit")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--verify", is_flag=True, help="Check the chain of hashes from its beginning.")
 @json_option
 @with_project

@@ -9,7 +9,7 @@ from flyball.wiring import Project
 
 
 @click.command("watch")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
 @with_project
 def watch_command(project: Project, limit: int, as_json: bool) -> None:

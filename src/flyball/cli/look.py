@@ -82,7 +82,7 @@ def lineage_text(document: Mapping[str, Any], limit: int) -> str:
 
 
 @click.command("models")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
 @with_project
 def models_command(project: Project, limit: int, as_json: bool) -> None:
@@ -94,7 +94,7 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
 
 
 @click.command("requests")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--release")
 @click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
 @json_option

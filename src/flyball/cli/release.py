@@ -63,7 +63,7 @@ promote_command = decided_by_a_person("promote", "Make a paused deployment live 
 
 
 @click.command("deployments")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
 @with_project
 def deployments_command(project: Project, limit: int, as_json: bool) -> None:

@@ -10,11 +10,13 @@ import msgspec
 from flyball.cli.output import json_option, say, with_project
 from flyball.wiring import Project
 
+PORT = click.IntRange(0, 65535)
+
 
 @click.command("up", epilog="\b\nExamples:\n  flyball up\n  flyball up --port 9000 --console-port 9001")
 @click.option("--host", help="Default: gateway.host. Other than loopback needs an API key first.")
-@click.option("--port", type=int, help="Default: gateway.port; 0: any free one.")
-@click.option("--console-port", type=int, help="Default: console.port; 0: any free one.")
+@click.option("--port", type=PORT, help="Default: gateway.port; 0: any free one.")
+@click.option("--console-port", type=PORT, help="Default: console.port; 0: any free one.")
 @json_option
 @with_project
 def up_command(project: Project, host: str | None, port: int | None, console_port: int | None, as_json: bool) -> None:
@@ -41,7 +43,7 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML with the keys of `gateway:`.")
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
 @click.option("--host", default=None, help="Default: 127.0.0.1.")
-@click.option("--port", type=int, default=None, help="Default: 8080.")
+@click.option("--port", type=PORT, default=None, help="Default: 8080; 0: any free one.")
 @json_option
 def gateway_command(
     upstream: str,

@@ -34,7 +34,7 @@ class Access:
         if not self._loopback and self.keyring.empty:
             raise RefusedError(
                 f"the gateway is not opened on {host} while no key exists",
-                cure="create one with `flyball keys create NAME`, or set gateway.host to 127.0.0.1",
+                cure="create one with `flyball key create NAME`, or set gateway.host to 127.0.0.1",
             )
 
     def start(self, told: Callable[[bool], None]) -> None:

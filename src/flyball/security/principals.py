@@ -121,7 +121,7 @@ def revoke_key(ledger: Ledger, id: str, *, actor: str = LOCAL.name) -> None:
     where = (column.project == ledger.project, column.id == id)
     with ledger.begin() as connection:
         if connection.execute(select(column.id).where(*where)).one_or_none() is None:
-            raise NotFoundError(f"no key {id} in project {ledger.project}", cure="see `flyball keys list`")
+            raise NotFoundError(f"no key {id} in project {ledger.project}", cure="see `flyball key list`")
         ended = update(tables.api_keys).where(*where, column.revoked_ms.is_(None)).values(revoked_ms=now_ms())
         if connection.execute(ended).rowcount:
             audit.record(ledger, actor=actor, action="key.revoke", subject=id, details={}, connection=connection)

@@ -129,9 +129,9 @@ def round_trip_yaml() -> Any:
 def reproduce(project: Project, stage: str | None = None) -> list[str]:
     """Run the stages that are out of date (up to `stage`); the stages that ran, in order."""
     check_sources(project)
+    before = lock_entries(project)
     names = sync(project)
     track_sources(project)
-    before = lock_entries(project)
     target = [names[stage]] if stage else [names[STAGES[-1]]]
     dvc(project, "repro", *target)
     after = lock_entries(project)

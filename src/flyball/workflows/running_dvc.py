@@ -113,7 +113,8 @@ def reason(left: Path, log: Path, code: int) -> FlyballError:
 def reason_of_dvc(said: str, log: Path, code: int) -> FlyballError:
     """DVC's own failure: its error lines, with a cure and an exit code where we know them."""
     lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.startswith("ERROR:")]
-    text = "; ".join(lines) or f"DVC ended with {code}"
+    first = [line.strip() for line in said.splitlines() if line.strip()][:2]  # of what it prints without a level
+    text = "; ".join(lines or first) or f"DVC ended with {code}"
     if killed := re.search(r"failed to run: flyball stage (\w+), exited with (?:-\d|1[34]\d)", text):
         message = f"the stage {killed[1]} was killed; most often that is the kernel, because memory ran out"
         return EnvironmentMissing(message, cure="free memory, or lower train.batch_size or train.size, and run again")
