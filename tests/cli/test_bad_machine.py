@@ -83,11 +83,19 @@ def test_without_dvc_init_and_run_say_what_to_install(shop: Path, tmp_path: Path
     assert flyball("status", cwd=shop, environment={"PYTHONPATH": path}).code == 0, "what needs no DVC works"
 
 
-@pytest.mark.parametrize("command", [("init", "fresh"), ("status", "-C", "shop"), ("gateway", "--port", "0")])
-def test_an_unwritable_folder_is_named(command: tuple[str, ...], tmp_path: Path) -> None:
-    arguments = [*command, *(["--upstream", "http://127.0.0.1:9"] if command[0] == "gateway" else [])]
+UNWRITABLE = {
+    "init": ("init", "fresh"),
+    "status": ("status", "-C", "shop"),
+    "gateway": ("gateway", "--upstream", "http://127.0.0.1:9", "--port", "0", "--config", "gateway.yaml"),
+}
+
+
+@pytest.mark.parametrize("command", UNWRITABLE)
+def test_an_unwritable_folder_is_named(command: str, tmp_path: Path) -> None:
+    arguments = UNWRITABLE[command]
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop/flyball.yaml").write_text("version: 1\nproject: shop\ndata: {sources: [{path: a.jsonl}]}\n")
+    (tmp_path / "gateway.yaml").write_text("models: [one]\n")
     with unwritable(tmp_path):
         said = refused(*arguments, cwd=tmp_path, code=5)
     assert str(tmp_path) in said or ".flyball-gateway" in said or "fresh" in said
