@@ -302,7 +302,7 @@ def serving_parts(shop: Shop, release: str) -> tuple[Any, Path]:
     return record, path
 
 
-def control_refuses(shop: Shop, made: dict[str, Any]) -> bool:
+def control_refuses(shop: Shop, made: dict[str, Any]) -> str:
     """Write a deployment straight into the ledger, as a bug or an intruder would; control must not act on it."""
     from flyball.records import Deployment
     from flyball.records.identity import uuid7
@@ -317,13 +317,16 @@ def control_refuses(shop: Shop, made: dict[str, Any]) -> bool:
         decision=made["gate"]["id"],
         strategy="blue-green",
         plan={},
-        replaces=None,
+        replaces=newest(shop)["id"],
         requested_by="intruder",
         reason="slipped past deploy",
     )
     project.ledger.append(slipped)
     project.close()
-    return shop.wait_for("control refuses", lambda: shop.deployment(slipped.id)["state"] == "failed", timeout_s=20)
+    shop.wait_for("control refuses", lambda: shop.deployment(slipped.id)["state"] == "failed", timeout_s=20)
+    why = str(shop.deployment(slipped.id)["transitions"][-1]["evidence"]["reason"])
+    expect("gate" in why, f"control says that the gate did not pass: {why}")
+    return why
 
 
 def someone(shop: Shop) -> tuple[str, str]:

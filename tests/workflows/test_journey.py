@@ -64,6 +64,24 @@ def test_one_changed_setting_reruns_only_what_depends_on_it(shop: Path) -> None:
     assert ok("run", "--no-deploy", cwd=shop)["ran"] == ["release", "evaluation"]
 
 
+def test_a_newer_release_takes_the_place_of_one_that_nobody_has_begun_to_deploy(shop: Path) -> None:
+    settings = (shop / "flyball.yaml").read_text()
+    (shop / "flyball.yaml").write_text(settings.replace("slots: 4", "slots: 3"))
+    made = ok("run", cwd=shop)
+    assert made["ran"] == ["release", "evaluation"] and made["deployment"]["state"] == "requested"
+    states = {row["release"]: row["state"] for row in ok_lines("deployments", cwd=shop)}
+    assert sorted(states.values()) == ["requested", "rolled_back"] and states[made["release"]["id"]] == "requested"
+
+
+def test_another_gate_policy_is_another_question_and_another_answer(shop: Path) -> None:
+    settings = (shop / "flyball.yaml").read_text()
+    (shop / "flyball.yaml").write_text(settings.replace("at_least: 0.05", "at_least: 0.999"))
+    refused = flyball("run", "--json", cwd=shop)
+    assert refused.code == 3, refused.err
+    assert refused.json["ran"] == [] and refused.json["gate"]["content"]["verdict"] == "fail"
+    assert flyball("deploy", refused.json["release"]["id"], cwd=shop).code == 3
+
+
 def test_serving_feedback_lineage_and_erasure(shop: Path, built: tuple[Path, dict[str, Any]]) -> None:
     release = built[1]["release"]["id"]
     with serving(shop) as urls:
@@ -97,8 +115,7 @@ def test_serving_feedback_lineage_and_erasure(shop: Path, built: tuple[Path, dic
         assert search([shop], needles)
         receipt = ok("subject", "erase", person["customer_id"], cwd=shop)
         assert receipt["signature"] and receipt["marked"]["ModelVersion"]
-        left = [hit for hit in search([shop], needles) if ".git" not in hit.path.parts]
-        assert left == [], "no store names the person"
+        assert search([shop], needles) == [], "no store names the person"
     again = ok("data", cwd=shop)
     assert again["ran"] == [] and not search([shop / "loop"], needles), "a second collect does not bring them back"
 
@@ -106,12 +123,12 @@ def test_serving_feedback_lineage_and_erasure(shop: Path, built: tuple[Path, dic
 def test_nothing_is_left_running_after_up(shop: Path, built: tuple[Path, dict[str, Any]]) -> None:
     with serving(shop):
         eventually(lambda: live(shop) == built[1]["release"]["id"])
-        running = [process for process in psutil.Process().children(recursive=True) if process.is_running()]
-        assert len(running) >= 5
+        note = json.loads((shop / ".flyball/run/supervisor.json").read_text())
+        running = [note["pid"], *note["processes"].values()]
+        assert len(running) == 5 and all(is_alive(pid) for pid in running)
         engines = [json.loads(path.read_text())["pid"] for path in (shop / ".flyball/run/engines").glob("*.json")]
         assert engines
-    left = [pid for pid in [*(process.pid for process in running), *engines] if is_alive(pid)]
-    assert left == []
+    assert [pid for pid in [*running, *engines] if is_alive(pid)] == []
 
 
 def is_alive(pid: int) -> bool:

@@ -33,6 +33,9 @@ def status_text(document: Mapping[str, Any]) -> str:
         facts[f"live on {route}"] = short(live["release"] or "–") if live else "nothing yet (`flyball run`)"
     for underway in document["deployments"]:
         facts["under way"] = f"{short(underway['release'])} {underway['state']}"
+    last = document["last_deployment"]
+    if last and last["state"] in ("failed", "rolled_back", "paused"):
+        facts[f"last deployment {last['state'].replace('_', ' ')}"] = last["why"]
     for stage, fact in document["stages"].items():
         facts[stage] = stage_line(fact) if fact else "–"
     facts |= {"findings": document["findings"], "proposals": document["proposals"]}

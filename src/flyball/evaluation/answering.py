@@ -129,13 +129,15 @@ def ask_concurrently(waiting: Mapping[str, dict[str, Any]], completer: Completer
         asked.put(entry)
     done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     stop = threading.Event()
+    room = threading.Semaphore(2 * concurrency)  # nobody asks far ahead of what was looked at: giving up is prompt
     for _ in range(concurrency):
-        threading.Thread(target=_work, args=(asked, done, completer, stop), daemon=True).start()
+        threading.Thread(target=_work, args=(asked, done, completer, stop, room), daemon=True).start()
     failures_in_a_row = 0
     last_error = ""
     try:
         for _ in range(len(waiting)):
             answer = done.get()
+            room.release()
             failures_in_a_row = failures_in_a_row + 1 if answer.error else 0
             if answer.error and not stop.is_set():
                 last_error = answer.error
@@ -145,6 +147,7 @@ def ask_concurrently(waiting: Mapping[str, dict[str, Any]], completer: Completer
                 _refuse_rest(asked, done, f"not asked: {failures_in_a_row} requests in a row had failed: {last_error}")
     finally:
         stop.set()  # on an interrupt: threads finish what they have in hand and take no more
+        room.release(concurrency)
 
 
 def _work(
@@ -152,8 +155,9 @@ def _work(
     done: queue.SimpleQueue[Answer],
     completer: Completer,
     stop: threading.Event,
+    room: threading.Semaphore,
 ) -> None:
-    while not stop.is_set():
+    while room.acquire() and not stop.is_set():
         try:
             key, body = asked.get_nowait()
         except queue.Empty:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from flyball.errors import CorruptionError, InputError, NotFoundError
@@ -77,8 +78,9 @@ class ArtifactStore:
 
     def _sweep(self) -> None:
         for entry in self.root.glob(f"{_INCOMING}*"):
-            if time.time() - entry.stat().st_mtime > _STALE_S:
-                shutil.rmtree(entry, ignore_errors=True)
+            with suppress(FileNotFoundError):  # its owner has moved it in meanwhile
+                if time.time() - entry.stat().st_mtime > _STALE_S:
+                    shutil.rmtree(entry, ignore_errors=True)
 
 
 def file_refs(folder: Path) -> tuple[FileRef, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flyball.records import Deployment, GateDecision, name_of
-from flyball.rollout.deploying import request_deployment
-from flyball.storage.deployments import history, pointer
+from flyball.records import Deployment, EvalReport, GateDecision, name_of
+from flyball.records.canonical import to_plain
+from flyball.rollout.deploying import request_deployment, rollback
+from flyball.storage.deployments import history, open_deployments, pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.gating import gate
@@ -53,8 +54,8 @@ def run(
         make_ready(project, say)
         ran = tuple(reproduce(project))
         made = take_in(project)
-        already = newest_decision(project, name_of(made.report))
-        decision = already if already and not ran else gate(project, made.report, route=target, progress=progress)
+        already = standing_decision(project, made.report, target)
+        decision = already or gate(project, made.report, route=target, progress=progress)
         deployment, fresh = None, False
         if deploy and decision.verdict == "pass":
             deployment, fresh = ensure_deployed(
@@ -64,11 +65,18 @@ def run(
     return RunResult(ran=ran, build=made, decision=decision, deployment=deployment, changed=changed)
 
 
-def newest_decision(project: Project, report: str) -> GateDecision | None:
-    """The last decision on a report."""
+def standing_decision(project: Project, report: EvalReport, route: str) -> GateDecision | None:
+    """The decision on a report that still answers today's question: the same policy, against what is live now."""
+    policy = to_plain(project.settings.gate)
+    found = pointer(project.ledger, route)
+    live = found.live_release if found else None
+    name = name_of(report)
     for stored in project.ledger.find(GateDecision, limit=200):
-        if isinstance(stored.record, GateDecision) and stored.record.report == report:
-            return stored.record
+        decision = stored.record
+        if not isinstance(decision, GateDecision) or decision.report != name:
+            continue
+        if to_plain(decision.policy) == policy and live in (decision.baseline_release, decision.release):
+            return decision
     return None
 
 
@@ -80,6 +88,7 @@ def ensure_deployed(
     latest = latest_deployment(project, route, release)
     if latest is not None:
         return latest, False
+    supersede_waiting(project, route, requested_by=requested_by)
     live = pointer(project.ledger, route)
     chosen = strategy or project.settings.rollout.strategy
     deployment = request_deployment(
@@ -93,6 +102,15 @@ def ensure_deployed(
         reason=reason,
     )
     return deployment, True
+
+
+def supersede_waiting(project: Project, route: str, *, requested_by: str) -> None:
+    """Take back a deployment that nobody has begun, such as one from before the first `flyball up`."""
+    for stored in open_deployments(project.ledger):
+        steps = history(project.ledger, stored.id)
+        waiting = not steps or steps[-1][0].state == "requested"
+        if isinstance(stored.record, Deployment) and stored.record.route == route and waiting:
+            rollback(project.ledger, route, requested_by=requested_by, reason="a newer release takes its place")
 
 
 def latest_deployment(project: Project, route: str, release: str) -> Deployment | None:

@@ -49,11 +49,20 @@ def overview(project: Project) -> dict[str, Any]:
             kind.__name__: fact(found[0].id, found[0].record, found[0].at_ms) if found else None
             for kind, found in newest.items()
         },
+        "last_deployment": last_step(project, newest[Deployment][0].id) if newest[Deployment] else None,
         "live": live,
         "deployments": underway,
         "findings": len(ledger.find(Finding, limit=100)),
         "proposals": len(ledger.find(Proposal, limit=100)),
     }
+
+
+def last_step(project: Project, deployment: str) -> dict[str, Any]:
+    """Where a deployment stands, and why."""
+    steps = history(project.ledger, deployment)
+    if not steps:
+        return {"deployment": deployment, "state": "requested", "why": None}
+    return {"deployment": deployment, "state": steps[-1][0].state, "why": steps[-1][0].evidence.get("reason")}
 
 
 def state_of(project: Project, deployment: str) -> str:
@@ -68,7 +77,8 @@ def fact(name: str, record: object, at_ms: int) -> dict[str, Any]:
         case DatasetVersion():
             detail = {split.name: split.rows for split in record.splits}
         case TrainingRun():
-            detail = {"steps": record.steps, **{key: round(value, 4) for key, value in record.metrics.items()}}
+            shown = [key for key in ("loss", "validation_loss", "validation_exact_match") if key in record.metrics]
+            detail = {"steps": record.steps, **{key: round(record.metrics[key], 4) for key in shown}}
         case ModelVersion():
             detail = {"parameters": record.parameters, "formats": list(record.formats)}
         case Release():
@@ -77,7 +87,7 @@ def fact(name: str, record: object, at_ms: int) -> dict[str, Any]:
             detail = {
                 f"{m.suite}.{m.name}": [round(m.value, 4), round(m.lower, 4), round(m.upper, 4)]
                 for m in record.measures
-                if m.slice is None
+                if m.slice is None and not m.name.startswith("latency")
             }
         case GateDecision():
             detail = {"verdict": record.verdict}
