@@ -124,12 +124,12 @@ def install(folder: Path) -> dict[str, Any]:
 
 def sized(environment: Path, extras: str) -> dict[str, Any]:
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    pip = [str(environment / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    pip = [str(environment / "bin/python"), "-m", "pip", "--disable-pip-version-check"]
     before = size_mb(environment)
     constraint = ["--constraint", str(ROOT / "constraints.txt")]
     if extras:
-        subprocess.run([*pip, "install", *constraint, "torch"], check=True, stderr=subprocess.DEVNULL)
-    subprocess.run([*pip, "install", *constraint, f"{ROOT}{extras}"], check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([*pip, "install", "--quiet", *constraint, "torch"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([*pip, "install", "--quiet", *constraint, f"{ROOT}{extras}"], check=True, stderr=subprocess.DEVNULL)
     listed = subprocess.run([*pip, "list", "--format=json"], check=True, capture_output=True, text=True).stdout
     names = {package["name"] for package in json.loads(listed)} - {"pip", "setuptools"}
     return {"packages": len(names), "mb": round(size_mb(environment) - before)}
