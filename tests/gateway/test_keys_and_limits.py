@@ -154,7 +154,7 @@ def test_an_open_address_without_keys_is_refused_at_start(engine: MockEngine, tm
     gateway = RunningGateway(tmp_path / "gateway", table(arm(engine)), ledger=ledger, config=config)
     with pytest.raises(RefusedError) as caught:
         Gateway(gateway.context, worker=0)
-    assert "flyball keys" in caught.value.cure
+    assert "flyball key create" in caught.value.cure
     create_key(ledger, name="app")
     Gateway(gateway.context, worker=0).state.writer.close()
 

@@ -54,6 +54,7 @@ class SegmentWriter:
         self._fd = -1
         self._size = 0
         self._opened = 0.0
+        self._rotations = 0
         self._unmeasured = MEASURE_EVERY_BYTES
         self._on_disk = 0
         self.failed_at = 0.0
@@ -114,7 +115,9 @@ class SegmentWriter:
         self._close_segment()
         self._sync.broken = False
         self.folder.mkdir(parents=True, exist_ok=True)
-        identifier = f"{uuid7()}-{self.worker}.seg"
+        self._rotations += 1  # in the name after its milliseconds, so that segments of one worker sort as written
+        random = (self._rotations & 0xFFF) << 62 | int.from_bytes(os.urandom(7), "big")
+        identifier = f"{uuid7(random=random)}-{self.worker}.seg"
         segment = SealedWriter(
             identifier=identifier,
             project=self.project,
