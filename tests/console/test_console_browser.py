@@ -149,6 +149,7 @@ def test_a_lost_console_is_told_and_its_return_noticed(site: Site, browser: Any)
         page.locator("[data-freshness]", has_text="No connection").wait_for(timeout=20_000)
         page.evaluate("document.querySelector('[data-live-source]').dataset.liveSource = '/live'")
         page.locator("[data-freshness]", has_text="Live").wait_for(timeout=10_000)
+        assert "No connection" not in page.locator("[data-freshness]").inner_text()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

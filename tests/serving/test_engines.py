@@ -201,6 +201,7 @@ def test_an_evaluation_engine_ends_when_its_owner_is_killed(model: Path) -> None
     )
     arguments = [sys.executable, "-c", code, str(model), str(Path(__file__).parent.parent)]
     url = subprocess.run(arguments, check=False, capture_output=True, text=True).stdout.strip()
+    assert url.startswith("http://127.0.0.1:")  # else nothing was started, and nothing is no proof
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:

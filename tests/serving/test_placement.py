@@ -22,4 +22,7 @@ def test_a_release_that_does_not_fit_is_refused_with_the_choices(tmp_path: Path)
 
 
 def test_a_server_elsewhere_needs_no_memory_here(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"0" * 1000)
     require_memory(tiny_release(kind="openai"), tmp_path, available=0)
+    with pytest.raises(EnvironmentMissing):
+        require_memory(tiny_release(), tmp_path, available=0)

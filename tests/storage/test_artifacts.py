@@ -63,6 +63,7 @@ def test_an_artefact_outlives_the_folder_it_came_from(store: ArtifactStore, mode
     for ref in refs:
         (model / ref.path).unlink()
     store.verify(NAME, refs)
+    assert file_refs(store.path(NAME)) == refs
 
 
 def test_a_link_into_a_cache_is_followed(store: ArtifactStore, model: Path, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ class Gateway:
             if self._ticks % 10 == 0:
                 self.edge.sweep()
                 self.state.writer.tick()
-        except Exception:  # noqa: BLE001 - the edge of the clock
+        except Exception:  # noqa: BLE001 - the edge of a timer: the next tick must come
             log.exception("the gateway's clock stumbled")
             self.state.metrics.errors.add()
 

@@ -13,6 +13,7 @@ are fixed: odds ratios for harm, steps around equality for non-inferiority.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -52,7 +53,7 @@ def projection(a: float, b: float, n_a: int, n_b: int, gap: float) -> float:
     return x
 
 
-class TwoArm:
+class TwoArm(ABC):
     """Evidence against "b − a is at least `gap`" from blocks of outcomes; see the two tests below."""
 
     def __init__(self, gap: float, alternatives: int) -> None:
@@ -66,9 +67,9 @@ class TwoArm:
         self.log_e_value = 0.0  # of the evidence in closed blocks
         self.peak = 0.0  # of the log e-value
 
+    @abstractmethod
     def alternatives(self, a: float, b: float, n_a: int, n_b: int) -> list[tuple[float, float]]:
         """(a, b) pairs outside the null, from the rates seen so far and their weights."""
-        raise NotImplementedError
 
     def take(self, index: int) -> None:
         """Count one outcome (0 a good, 1 a bad, 2 b good, 3 b bad) and close the block when it is due."""

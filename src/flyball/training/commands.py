@@ -23,7 +23,7 @@ def train_by_command(command: str | None, *, dataset_dir: Path, out: Path) -> No
     with subprocess.Popen(["env", *variables, "sh", "-c", command], stdout=sys.stderr, start_new_session=True) as child:
         try:
             code = child.wait()
-        except BaseException:
+        except BaseException:  # ctrl-c too: the command has a session of its own and would live on
             os.killpg(child.pid, signal.SIGTERM)
             raise
     if code != 0:

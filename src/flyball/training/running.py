@@ -67,7 +67,7 @@ def train(
             )
         tracker.metrics(metrics)
         status = "FINISHED"
-    except Exception:
+    except Exception:  # only noted for tracking, whatever it was, and raised on
         status = "FAILED"
         raise
     finally:

@@ -82,7 +82,7 @@ def init(folder: Path, *, here: bool, source: Path | None) -> Started:
     made_root, before = not root.exists(), present(root)
     try:
         return scaffold(root, source)
-    except BaseException:
+    except BaseException:  # ctrl-c too: nothing half-made stays behind
         if made_root:
             shutil.rmtree(root, ignore_errors=True)
         for name in (FILE, SAMPLE):
