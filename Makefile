@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check bench format clean
+.PHONY: install demo test check bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -32,5 +32,15 @@ format: install
 bench: install
 	$(BIN)/python bench/loop.py
 
+# The gateways that bench/gateway.py compares with, each in an environment of its own.
+bench-peers:
+	$(PYTHON) -m venv .peers/litellm
+	.peers/litellm/bin/python -m pip install --quiet 'litellm[proxy]==1.106.12'
+	$(PYTHON) -m venv .peers/tensorzero
+	.peers/tensorzero/bin/python -m pip install --quiet 'tensorzero==2026.6.0' openai
+
+soak: install
+	$(BIN)/python bench/soak.py --minutes 30
+
 clean:
-	rm -rf .venv build dist demo/work .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .peers build dist demo/work .mypy_cache .ruff_cache .pytest_cache .hypothesis
