@@ -113,6 +113,16 @@ def test_units_that_are_not_split_as_planned_stop_the_rollout() -> None:
     assert done is not None and done[0] == "paused" and "split" in done[2]
 
 
+def test_a_doubt_about_the_figures_pauses_and_is_kept_with_them() -> None:
+    seen = Observation(
+        engine="ready", candidate=PLENTY, live=PLENTY, not_worse=HARMLESS, doubts=("half answer",), figures={"n": 7}
+    )
+    done = advance(CANARY, at("ramping", step=1), seen, CONFIG, 1000)
+    assert done is not None and done.state == "paused" and "half answer" in str(done.evidence["reason"])
+    assert done.evidence["n"] == 7
+    assert after(at("paused", step=1), seen) is None
+
+
 @pytest.mark.parametrize("state", ["ramping", "paused", "live"])
 @pytest.mark.parametrize(
     "seen",

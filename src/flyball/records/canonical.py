@@ -1,8 +1,9 @@
 """Canonical bytes and fingerprints: one content, one byte string, one name.
 
 Canonical bytes are JSON with sorted keys, no white space, UTF-8, shortest-round-trip floats, wrapped as
-{"content": …, "type": …, "version": …}. What cannot be made canonical (NaN, infinity, bytes, sets, keys that
-are not strings) raises. A fingerprint is the SHA-256 of those bytes, in hex.
+{"content": …, "type": …, "version": …}. A field that a type got later (its `ADDED`) is left out while it has its
+default. What cannot be made canonical (NaN, infinity, bytes, sets, keys that are not strings) raises. A fingerprint is
+the SHA-256 of those bytes, in hex.
 """
 
 from __future__ import annotations
@@ -73,7 +74,11 @@ def canonical_bytes(record: object) -> bytes:
 
 def _wrapped(record: object) -> bytes:
     kind = type(record)
-    return canonical_json({"type": kind.__name__, "version": kind.VERSION, "content": record})  # type: ignore[attr-defined]
+    content = to_plain(record)
+    for name in getattr(kind, "ADDED", ()):
+        if content[name] == kind.__dataclass_fields__[name].default:  # type: ignore[attr-defined]
+            del content[name]  # records from before the field keep their bytes
+    return canonical_json({"type": kind.__name__, "version": kind.VERSION, "content": content})  # type: ignore[attr-defined]
 
 
 def fingerprint(record: object) -> str:

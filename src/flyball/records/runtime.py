@@ -48,10 +48,12 @@ class RequestRecord:
     """One request and how it was answered: times in milliseconds, cost in dollars, people as keyed hashes.
 
     `release` is the one that the request was assigned to, and whose success or failure it is; where another answered in
-    its stead, `answered_by` names that one.
+    its stead, `answered_by` names that one. A shadow's copy `mirrors` the request that was answered: it has its own
+    cost, and nobody saw its answer. A request that a tester `forced` to an arm is no evidence about that arm.
     """
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("forced", "mirrors")
     id: str
     project: str
     route: str
@@ -80,6 +82,8 @@ class RequestRecord:
     completion_tokens: int
     cost_usd: float
     answered_by: str | None = None
+    mirrors: str | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ class Analysis:
             seen = requests_since(ledger, route=self.deployment.route, after_seq=self._through_seq, limit=BATCH)
             if seen:
                 self._through_seq = seen[-1].seq
-                self.evidence.take(one.record for one in seen)
+                self.evidence.take(one.record for one in seen if not (one.record.mirrors or one.record.forced))
             if len(seen) < BATCH:
                 break
         due = self.evidence.due(now_ms)

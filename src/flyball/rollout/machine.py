@@ -63,6 +63,8 @@ class Observation:
     harm: Mapping[str, float] = field(default_factory=dict)  # measure → p of "not worse"
     not_worse: Mapping[str, float] = field(default_factory=dict)  # measure → p of "worse by the margin"
     sample_ratio: float = 1.0
+    doubts: tuple[str, ...] = ()  # why its figures cannot be trusted, each a reason to pause
+    figures: Mapping[str, JSON] = field(default_factory=dict)  # what the evidence of a transition shows besides
     failing: float = 1.0  # p of "fails no more often than the release before did"
     fallback_hot: bool = False  # the release before still has engines that are ready
     replaced: bool = False  # another release is live now
@@ -119,7 +121,8 @@ class Scene:
         }
         proofs: dict[str, JSON] = {f"p_harm_{name}": _short(p) for name, p in seen.harm.items()}
         proofs |= {f"p_worse_by_margin_{name}": _short(p) for name, p in seen.not_worse.items()}
-        return {**counts, **proofs, "p_sample_ratio": _short(seen.sample_ratio), "alpha": self.config.alpha}
+        ratio = {"p_sample_ratio": _short(seen.sample_ratio), "alpha": self.config.alpha}
+        return {**counts, **proofs, **ratio, **seen.figures}
 
     @property
     def ramp_began_ms(self) -> int:
@@ -225,6 +228,8 @@ def _harm(scene: Scene) -> Transition | None:
 def _doubt(scene: Scene) -> Transition | None:
     if scene.seen.sample_ratio <= RATIO_ALPHA:
         return scene.to("paused", reason="the units are not split as planned: its figures cannot be trusted")
+    if scene.seen.doubts:
+        return scene.to("paused", reason=f"its figures cannot be trusted: {'; '.join(scene.seen.doubts)}")
     return None
 
 
