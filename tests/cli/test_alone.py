@@ -77,6 +77,39 @@ def test_the_gateway_alone_records_takes_feedback_and_ends_clean_on_ctrl_c(tmp_p
     )
 
 
+def test_the_gateway_alone_restarts_its_ingester_and_its_further_workers(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("gateway: {workers: 2}\n")
+    with (
+        chat_server(lambda text, number: f"you said {text}") as server,
+        gateway(tmp_path, server.url, "--config", "gateway.yaml") as (url, process),
+    ):
+
+        def children() -> dict[str, psutil.Process]:
+            found = psutil.Process(process.pid).children()
+            return {child.cmdline()[2].rpartition(".")[2]: child for child in found if child.status() != "zombie"}
+
+        eventually(lambda: set(children()) == {"front_ingester", "front_worker"})
+        killed = children()
+        for child in killed.values():
+            child.kill()
+        eventually(lambda: len(children()) == 2 and not set(children().values()) & set(killed.values()))
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        raw = client.chat.completions.with_raw_response.create(
+            model="anything", messages=[{"role": "user", "content": "hello"}]
+        )
+        state = tmp_path / ".flyball-gateway"
+
+        def recorded() -> list[tuple[str]]:
+            with closing(sqlite3.connect(state / "ledger.db", timeout=10)) as ledger:
+                return ledger.execute("SELECT id FROM requests").fetchall()
+
+        assert eventually(recorded) == [(raw.headers["x-flyball-request-id"],)]
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 0, (tmp_path / "gateway.log").read_text()
+        eventually(lambda: not any(child.is_running() for child in family), timeout_s=5)
+
+
 def test_the_gateway_alone_reads_its_settings_and_names_a_wrong_one(tmp_path: Path) -> None:
     config = tmp_path / "gateway.yaml"
     config.write_text("gateway: {prot: 1}\n")

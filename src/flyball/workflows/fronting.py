@@ -1,13 +1,13 @@
-"""`flyball gateway --upstream URL`: the gateway alone, without a project. I/O: a state folder, two processes.
+"""`flyball gateway --upstream URL`: the gateway alone, without a project. I/O: a state folder, processes.
 
 The state folder holds a key, a SQLite ledger and the sealed segments; an ingester beside the gateway moves records into
-the ledger, so that requests, feedback and cost can be read there.
+the ledger, so that requests, feedback and cost can be read there. It and further workers (`gateway.workers`) are
+started again when they die.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -20,14 +20,15 @@ import msgspec
 
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError, RefusedError
-from flyball.gateway.config import GatewayConfig, RecordingConfig
-from flyball.gateway.context import GatewayContext
+from flyball.gateway.config import GatewayConfig
 from flyball.gateway.ingest import ingest_once
 from flyball.gateway.routing import standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
-from flyball.settings import parse, read_yaml, secret
-from flyball.workflows.front_state import PROJECT, ingest_context, open_state, state_key
+from flyball.settings import parse, read_yaml
+from flyball.workflows.front_state import ingest_context, open_state
+from flyball.workflows.front_worker import FrontSpec, secret_of, worker_context
+from flyball.workflows.keeping import Keeper
 from flyball.workflows.supervising import LOOPBACK, free_port
 
 
@@ -61,38 +62,29 @@ def front(
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
     routes = standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of)
-    key, ledger = state_key(state), open_state(state)
-    context = GatewayContext(
-        config=gateway,
-        cost=config.cost,
-        project=PROJECT,
-        routes_path=None,
-        segments_dir=state / "segments",
-        project_key=key,
-        ledger=ledger,
-        static_routes=routes,
-        secrets=secret_of,
-    )
-    ingester = start_ingester(state, gateway.recording)
+    spec = FrontSpec(state=str(state.resolve()), gateway=gateway, cost=config.cost, routes=routes)
+    ledger = open_state(state)
+    context = worker_context(spec, ledger)
+    children = Keeper(commands(spec))
     url = f"http://{gateway.host}:{gateway.port}"
     threading.Thread(target=tell_when_ready, args=(url, ready), daemon=True).start()
     try:
         run_gateway(context, worker=0)
     finally:
-        ingester.terminate()
-        ingester.wait()
-        ingest_once(ingest_context(state, gateway.recording, key, ledger))  # what came after its last pass
+        children.stop()
+        ingest_once(ingest_context(state, gateway.recording, context.project_key, ledger))  # after its last pass
         ledger.close()
 
 
-def start_ingester(state: Path, recording: RecordingConfig) -> subprocess.Popen[bytes]:
-    """The process that moves segments into the ledger."""
-    settings = msgspec.json.encode(recording).decode()
-    return subprocess.Popen(
-        [sys.executable, "-m", "flyball.workflows.front_ingester", str(state.resolve()), settings, str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # a ctrl-c is the gateway's affair, which drains first
-    )
+def commands(spec: FrontSpec) -> dict[str, list[str]]:
+    """The processes beside this one: what moves segments into the ledger, and further workers."""
+    recording = msgspec.json.encode(spec.gateway.recording).decode()
+    module, me = [sys.executable, "-m"], str(os.getpid())
+    found = {"ingester": [*module, "flyball.workflows.front_ingester", spec.state, recording, me]}
+    text = msgspec.json.encode(spec).decode()
+    for worker in range(1, spec.gateway.workers):
+        found[f"gateway-{worker}"] = [*module, "flyball.workflows.front_worker", str(worker), text, me]
+    return found
 
 
 def check_address(state: Path, host: str) -> None:
@@ -109,11 +101,6 @@ def check_address(state: Path, host: str) -> None:
         f"binding to {host} without an API key would let anybody in",
         cure=f"create one first: flyball key create NAME --admin --state {state}",
     )
-
-
-def secret_of(reference: str) -> str:
-    """The secret that env:NAME or file:PATH names, relative to the current folder."""
-    return secret(reference, Path.cwd())
 
 
 def read_config(path: Path | None) -> FrontConfig:
