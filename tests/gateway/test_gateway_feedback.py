@@ -129,6 +129,29 @@ def test_another_keys_request_is_a_403_and_an_admins_business(gateway: RunningGa
     assert feedback(gateway, {"request_id": uuid7(), "score": 0}, **bearer["boss"])[0] == 404
 
 
+def test_only_an_admin_judges_and_a_verdict_says_something(gateway: RunningGateway, ledger: Ledger) -> None:
+    _, client = create_key(ledger, name="one")
+    _, admin = create_key(ledger, name="boss", role="admin")
+    end = time.monotonic() + 1
+    while gateway.get("/v1/models")[0] != 401:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    one, boss = ({"authorization": f"Bearer {secret}"} for secret in (client, admin))
+    mine = ask(gateway, **one)
+    verdict = {"request_id": mine, "score": 0, "judge": "ann"}
+    status, answer = feedback(gateway, verdict, **one)
+    assert status == 403 and "only an admin key may judge" in answer["error"]["message"]
+    status, answer = feedback(gateway, {"request_id": mine, "comment": "hm", "judge": "ann"}, **boss)
+    assert status == 400 and "score" in answer["error"]["message"]
+    ids = {
+        feedback(gateway, {"request_id": mine, "score": 0, **judge}, **boss)[1]["id"]
+        for judge in ({}, {"judge": "ann"}, {"judge": "ann"}, {"judge": "ben"})
+    }
+    assert len(ids) == 3  # a verdict is not the same as an opinion, and two judges are two
+    ingest_once(gateway.ingest_context(ledger))
+    assert {one.judge for one in traffic.feedback_of(ledger, mine)} == {None, "ann", "ben"}
+
+
 def test_any_worker_takes_feedback_before_the_request_is_in_the_ledger(
     gateway: RunningGateway, engine: MockEngine, tmp_path: Path, ledger: Ledger
 ) -> None:

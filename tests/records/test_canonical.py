@@ -170,6 +170,15 @@ def test_a_missing_field_is_refused() -> None:
         parse(canonical_json(document), Feedback)
 
 
+def test_a_record_from_before_a_field_keeps_its_bytes_and_its_name() -> None:
+    plain, judged = feedback_record(), feedback_record(judge="ann")
+    assert "judge" not in json.loads(canonical_bytes(plain))["content"]
+    assert parse(canonical_bytes(plain), Feedback).judge is None
+    assert parse(canonical_bytes(judged), Feedback) == judged
+    with pytest.raises(CorruptionError):
+        parse(altered(judge=None), Feedback)  # one content, one byte string
+
+
 def test_type_and_version_are_part_of_the_name() -> None:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Feedback2:

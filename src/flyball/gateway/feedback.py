@@ -35,6 +35,7 @@ class FeedbackBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     label: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     correction: Annotated[str, Meta(max_length=100_000)] | None = None
     comment: Annotated[str, Meta(max_length=20_000)] | None = None
+    judge: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
 
 
 _DECODER = msgspec.json.Decoder(FeedbackBody)
@@ -44,6 +45,8 @@ async def take_feedback(state: WorkerState, exchange: Exchange) -> None:
     """Check, write, make durable, acknowledge with 202."""
     principal = state.access.principal(exchange)
     body = read_body(exchange.body)
+    if body.judge is not None:
+        check_judge(principal, body)
     if body.request_id is not None:
         check_owner(state, principal, body.request_id)
     entry = feedback_entry(state, principal, body)
@@ -89,10 +92,30 @@ def check_owner(state: WorkerState, principal: Principal, request: str) -> None:
         raise HttpRefusal(403, "another key made this request", code="forbidden", param="request_id")
 
 
+def check_judge(principal: Principal, body: FeedbackBody) -> None:
+    """Verdicts promote releases, so 403 for a key that is no admin's, and 400 for a verdict that says nothing."""
+    if principal.role != "admin":
+        raise HttpRefusal(
+            403,
+            "only an admin key may judge answers; leave out judge to say what a user thinks",
+            code="forbidden",
+            param="judge",
+        )
+    if body.score is None and not (body.label or body.correction):
+        raise HttpRefusal(
+            400,
+            "a verdict gives a score, or the right answer as label or correction",
+            code="invalid_feedback",
+            param="score",
+        )
+
+
 def feedback_entry(state: WorkerState, principal: Principal, body: FeedbackBody) -> FeedbackEntry:
     """What is written; the same id for the same words of the same caller about the same request."""
     client_id = keyed_hash(state.row_key, "client_id", body.client_id) if body.client_id else None
-    said = (principal.id, client_id, body.score, body.label, body.correction, body.comment)
+    said: tuple[object, ...] = (principal.id, client_id, body.score, body.label, body.correction, body.comment)
+    if body.judge is not None:
+        said += (body.judge,)
     return FeedbackEntry(
         feedback=Feedback(
             id=derived_id(state.mac_key, body.request_id or _NO_TIME, msgspec.json.encode(said)),
@@ -105,6 +128,7 @@ def feedback_entry(state: WorkerState, principal: Principal, body: FeedbackBody)
             has_correction=bool(body.correction),
             has_comment=bool(body.comment),
             at_ms=time.time_ns() // 1_000_000,
+            judge=body.judge,
         ),
         correction=body.correction or None,
         comment=body.comment or None,

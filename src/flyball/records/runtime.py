@@ -88,9 +88,13 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
-    """What somebody said of one answer; a correction or comment itself is a sealed payload under `id`."""
+    """What somebody said of one answer; a correction or comment itself is a sealed payload under `id`.
+
+    `judge` names who gave a verdict on an answer of the judged sample; what users say of their own accord has none.
+    """
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("judge",)
     id: str
     project: str
     request: str | None
@@ -101,6 +105,7 @@ class Feedback:
     has_correction: bool
     has_comment: bool
     at_ms: int
+    judge: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

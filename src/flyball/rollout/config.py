@@ -40,6 +40,15 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     judge_after_s: Annotated[
         float, Meta(ge=0, description="A unit is judged this long after its first request; feedback until then counts.")
     ] = 30.0
+    judge_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the units whose answers are judged, by people or a program (`flyball judge`). Only "
+            "they can prove quality: at 0 no canary is promoted without a person.",
+        ),
+    ] = 0.2
     margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live is still harmless.")] = 0.1
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5
