@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
+from flyball.gateway.reloading import Source
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable
@@ -18,7 +19,7 @@ class GatewayContext:
     """One worker's world. Either `routes_path` (re-read when it changes) or `static_routes` says what answers.
 
     Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
-    such as env:NAME into the secret (an endpoint's API key).
+    such as env:NAME into the secret (an endpoint's API key). `settings` is re-read when its file changes.
     """
 
     config: GatewayConfig
@@ -30,6 +31,7 @@ class GatewayContext:
     ledger: Ledger | None
     static_routes: RoutingTable | None
     secrets: Callable[[str], str] | None = None
+    settings: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from flyball.gateway.feedback import take_feedback
 from flyball.gateway.limits import Limits
 from flyball.gateway.metrics import Gauge, Metrics
 from flyball.gateway.recording import SegmentWriter
+from flyball.gateway.reloading import SettingsFile
 from flyball.gateway.routing import Routes
 from flyball.gateway.state import WorkerState
 from flyball.records.identity import uuid7
@@ -96,6 +98,7 @@ class Gateway:
         )
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes)
         self._server: asyncio.Server | None = None
+        self._settings = SettingsFile(context.settings, config=config) if context.settings else None
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._add_gauges()
@@ -232,6 +235,7 @@ class Gateway:
             if self._ticks % 10 == 0:
                 self.edge.sweep()
                 self.state.writer.tick()
+                self._reload_settings()
         except Exception:  # noqa: BLE001 - the edge of a timer: the next tick must come
             log.exception("the gateway's clock stumbled")
             self.state.metrics.errors.add()
@@ -240,6 +244,18 @@ class Gateway:
         if self.state.routes.reload() and self.state.routes.table is not None:
             self.state.balancer.install(self.state.routes.table)
             self.state.metrics.reloads.add("routes", "ok")
+
+    def _reload_settings(self) -> None:
+        if self._settings is None:
+            return
+        context, failed = self.state.context, self._settings.failed
+        if (found := self._settings.changed(context.config)) is not None:
+            config, cost = found
+            self.state.context = replace(context, config=config, cost=cost)
+            self.state.metrics.reloads.add("settings", "ok")
+            log.info("the settings were read anew")
+        elif self._settings.failed and not failed:
+            self.state.metrics.reloads.add("settings", "failed")
 
     def _add_gauges(self) -> None:
         state = self.state

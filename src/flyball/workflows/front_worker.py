@@ -22,6 +22,7 @@ from flyball.settings import secret
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable
 from flyball.telemetry import configure_logging
+from flyball.workflows.front_config import source_of
 from flyball.workflows.front_state import PROJECT, open_state, state_key
 from flyball.workflows.processes import PR_SET_PDEATHSIG
 
@@ -33,6 +34,7 @@ class FrontSpec(msgspec.Struct, frozen=True, kw_only=True):
     gateway: GatewayConfig
     cost: CostConfig
     routes: RoutingTable
+    settings: str | None = None  # the configuration file, re-read when it changes
 
 
 def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
@@ -48,6 +50,7 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         ledger=ledger,
         static_routes=spec.routes,
         secrets=secret_of,
+        settings=source_of(Path(spec.settings)) if spec.settings else None,
     )
 
 

@@ -18,26 +18,16 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.cost.config import CostConfig
 from flyball.errors import InputError, RefusedError
-from flyball.gateway.config import GatewayConfig
 from flyball.gateway.ingest import ingest_once
 from flyball.gateway.routing import standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
-from flyball.settings import parse, read_yaml
+from flyball.workflows.front_config import read_config
 from flyball.workflows.front_state import ingest_context, open_state
 from flyball.workflows.front_worker import FrontSpec, secret_of, worker_context
 from flyball.workflows.keeping import Keeper
 from flyball.workflows.supervising import LOOPBACK, free_port
-
-
-class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The one configuration file of a gateway without a project: the same keys as in flyball.yaml."""
-
-    gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
-    cost: CostConfig = msgspec.field(default_factory=CostConfig)
-    models: tuple[str, ...] = ()
 
 
 def front(
@@ -62,7 +52,13 @@ def front(
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
     routes = standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of)
-    spec = FrontSpec(state=str(state.resolve()), gateway=gateway, cost=config.cost, routes=routes)
+    spec = FrontSpec(
+        state=str(state.resolve()),
+        gateway=gateway,
+        cost=config.cost,
+        routes=routes,
+        settings=str(config_file.resolve()) if config_file else None,
+    )
     ledger = open_state(state)
     context = worker_context(spec, ledger)
     children = Keeper(commands(spec))
@@ -101,15 +97,6 @@ def check_address(state: Path, host: str) -> None:
         f"binding to {host} without an API key would let anybody in",
         cure=f"create one first: flyball key create NAME --admin --state {state}",
     )
-
-
-def read_config(path: Path | None) -> FrontConfig:
-    """The configuration file, or the defaults."""
-    if path is None:
-        return FrontConfig()
-    if not path.is_file():
-        raise InputError(f"{path} is not a file", cure="give a YAML file with the keys of `gateway:`")
-    return parse(read_yaml(path), FrontConfig, source=str(path))
 
 
 def tell_when_ready(url: str, ready: Callable[[str], None]) -> None:

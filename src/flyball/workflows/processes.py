@@ -15,8 +15,11 @@ from types import FrameType
 
 import msgspec
 
+from flyball.cost.config import CostConfig
+from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.settings import secret
+from flyball.gateway.reloading import Source
+from flyball.settings import FILE, load_settings, secret
 from flyball.telemetry import configure_logging
 from flyball.wiring import Project
 
@@ -73,8 +76,14 @@ def gateway(project: Project, *, worker: int, host: str | None, port: int | None
         ledger=project.ledger,
         static_routes=None,
         secrets=lambda reference: secret(reference, project.root, project.environment),
+        settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
     )
     run_gateway(context, worker=worker)
+
+
+def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
+    settings = load_settings(project.root)
+    return settings.gateway, settings.cost
 
 
 def ingester(project: Project) -> None:
