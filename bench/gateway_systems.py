@@ -1,0 +1,216 @@
+"""The gateways that bench/gateway.py compares: how each is started in front of the mock upstream.
+
+A system is one function (folder, upstream port) → Plan. Peers live in environments of their own (`make bench-peers`);
+`Absent` says why one cannot be measured. I/O: writes configurations into its own folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PEERS = ROOT / ".peers"
+MANY = 1_000_000_000
+
+
+class Absent(Exception):
+    """A system that is not installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One process of a system; `role` ingester has a column of its own."""
+
+    line: list[str]
+    role: str = "gateway"
+    user: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start, where it then answers, and how clients speak to it."""
+
+    commands: list[Command]
+    port: int
+    model: str
+    path: str = "/v1/chat/completions"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# nginx -----------------------------------------------------------------------------------------------------------
+
+_NGINX = """
+daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 100000000;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  upstream engine {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=2048;
+    location / {{
+      proxy_pass http://engine; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+def nginx(folder: Path, upstream: int) -> Plan:
+    """nginx as a reverse proxy with kept-alive upstream connections, one worker: the ruler."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not Path(program).is_file():
+        raise Absent("nginx is not installed (Debian: apt-get install nginx-light)")
+    port = free_port()
+    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, upstream=upstream, port=port))
+    user = None
+    if os.getuid() == 0:  # it runs as nobody, who must be able to reach and write its folder
+        user = "nobody"
+        folder.parent.chmod(0o755)
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    line = [program, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+    return Plan(commands=[Command(line=line, user=user)], port=port, model="engine-model")
+
+
+# Flyball ---------------------------------------------------------------------------------------------------------
+
+
+def flyball(folder: Path, upstream: int) -> Plan:
+    """A project's own gateway worker and ingester, everything on: key, limits, budget, sticky canary, recording."""
+    project = folder / "shop"
+    subprocess.run(
+        [sys.executable, "-m", "flyball", "init", str(project)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT
+    )
+    secret = subprocess.run(
+        [sys.executable, __file__, "prepare", str(project), str(upstream)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+    port = free_port()
+    process = [sys.executable, "-m", "flyball", "process"]
+    place = ["-C", str(project)]
+    return Plan(
+        commands=[
+            Command(line=[*process, "ingester", *place], role="ingester"),
+            Command(line=[*process, "gateway", "--worker", "0", "--port", str(port), *place]),
+        ],
+        port=port,
+        model="shop",
+        headers={"authorization": f"Bearer {secret}"},
+    )
+
+
+def prepare(root: Path, upstream: int) -> str:
+    """The key and the routes of the measured project; in a process of its own, so that bench stays small."""
+    from flyball.security.principals import create_key
+    from flyball.settings import load_settings
+    from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
+    from flyball.wiring import Project
+
+    project = Project(root=root, settings=load_settings(root))
+    _, secret = create_key(
+        project.ledger,
+        name="bench",
+        team="bench",
+        requests_per_minute=MANY,
+        tokens_per_minute=MANY,
+        concurrency=100_000,
+        budget_usd=1e6,
+    )
+    arms = tuple(
+        Arm(
+            release=digit * 64,
+            variant=variant,
+            weight=weight,
+            endpoints=(Endpoint(id=f"{variant}-0", url=f"http://127.0.0.1:{upstream}", slots=512),),
+            deployment=f"0190a0b0-0000-7000-8000-00000000000{digit}",
+        )
+        for digit, variant, weight in (("1", "live", 0.9), ("2", "canary", 0.1))
+    )
+    route = Route(name="shop", arms=arms, default=True, salt="bench")
+    publish(project.places.routes, RoutingTable(version=1, project="shop", routes=(route,)))
+    project.ledger.close()
+    return secret
+
+
+# peers -----------------------------------------------------------------------------------------------------------
+
+
+def litellm(folder: Path, upstream: int) -> Plan:
+    """LiteLLM's proxy, one worker, no database: one master key, no budget, no recording."""
+    program = PEERS / "litellm/bin/litellm"
+    if not program.is_file():
+        raise Absent("no .peers/litellm (make bench-peers)")
+    model = {"model": "openai/engine-model", "api_base": f"http://127.0.0.1:{upstream}/v1", "api_key": "none"}
+    config = {"model_list": [{"model_name": "shop", "litellm_params": model}], "litellm_settings": {"telemetry": False}}
+    (folder / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
+    port = free_port()
+    line = [str(program), "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
+    environment = {"LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    environment |= {"LITELLM_MASTER_KEY": "sk-bench"}
+    return Plan(
+        commands=[Command(line=[*line, "--telemetry", "False"], environment=environment)],
+        port=port,
+        model="shop",
+        headers={"authorization": "Bearer sk-bench"},
+    )
+
+
+_TENSORZERO = """
+[gateway]
+bind_address = "127.0.0.1:{port}"
+observability.enabled = false
+[models.shop]
+routing = ["mock"]
+[models.shop.providers.mock]
+type = "openai"
+model_name = "engine-model"
+api_base = "http://127.0.0.1:{upstream}/v1/"
+api_key_location = "none"
+"""
+
+
+def tensorzero(folder: Path, upstream: int) -> Plan:
+    """TensorZero's gateway with its recording off: it needs a ClickHouse for it."""
+    program = PEERS / "tensorzero/bin/gateway"
+    if not program.is_file():
+        raise Absent("no .peers/tensorzero/bin/gateway (make bench-peers)")
+    port = free_port()
+    (folder / "tensorzero.toml").write_text(_TENSORZERO.format(port=port, upstream=upstream))
+    return Plan(
+        commands=[Command(line=[str(program), "--config-file", str(folder / "tensorzero.toml")])],
+        port=port,
+        model="tensorzero::model_name::shop",
+        path="/openai/v1/chat/completions",
+    )
+
+
+SYSTEMS: dict[str, Callable[[Path, int], Plan]] = {
+    "nginx": nginx,
+    "flyball": flyball,
+    "litellm": litellm,
+    "tensorzero": tensorzero,
+}
+
+if __name__ == "__main__" and sys.argv[1:2] == ["prepare"]:
+    print(prepare(Path(sys.argv[2]), int(sys.argv[3])))
