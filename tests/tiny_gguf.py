@@ -16,8 +16,21 @@ TEMPLATE = (
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
-def write_tiny_gguf(path: Path, *, hidden: int = 32, layers: int = 1, context: int = 256, seed: int = 0) -> Path:
-    """Write the model; another seed is another model."""
+def write_tiny_gguf(
+    path: Path,
+    *,
+    hidden: int = 32,
+    layers: int = 1,
+    context: int = 256,
+    seed: int = 0,
+    quantized: bool = False,
+    printable: bool = False,
+) -> Path:
+    """Write the model; another seed is another model.
+
+    `quantized`: matrices as q8_0 (`hidden` a multiple of 32); `printable`: it says single printable letters only, so
+    that each token is text of its own.
+    """
     letters = _byte_letters()
     tokens = [*letters, letters[104] + letters[105], *_SPECIAL]
     writer = gguf.GGUFWriter(str(path), "llama")
@@ -42,7 +55,14 @@ def write_tiny_gguf(path: Path, *, hidden: int = 32, layers: int = 1, context: i
         add(value)
     writer.add_layer_norm_rms_eps(1e-5)
     for name, shape in _shapes(len(tokens), hidden, layers).items():
-        writer.add_tensor(name, _weights(shape, np.random.default_rng((seed, len(name), *shape))))
+        weights = _weights(shape, np.random.default_rng((seed, len(name), *shape)))
+        if printable and name == "output.weight":
+            weights[[*range(33), *range(127, len(tokens))]] = 0.0
+        if quantized and weights.ndim > 1:
+            packed = gguf.quants.quantize(weights, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, weights)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
