@@ -50,7 +50,8 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
         if (before := world.named(live.deployment.replaces)) and before.state == "live":
             arms.append(_arm(before, "previous", 0.0, engines))
     salt = candidate.deployment.id if candidate else ""
-    return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt)
+    unit = context.rollout.unit
+    return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt, unit=unit)
 
 
 def _step(standing: Standing) -> Step | None:

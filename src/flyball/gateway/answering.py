@@ -16,6 +16,7 @@ from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, esti
 from flyball.gateway.describing import Story, cost_of, count, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
+from flyball.gateway.mirroring import mirror
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
@@ -54,6 +55,8 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     finally:
         tokens = story.tally.prompt_tokens + story.tally.completion_tokens
         admission.settle(tokens=tokens, usd=cost_of(state, story))
+        if ask.view.shadows and exchange.state == "answered":
+            mirror(state, ask)
 
 
 def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") -> None:

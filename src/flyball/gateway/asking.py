@@ -39,6 +39,7 @@ class Ask:
     view: RouteView
     arm: ArmView
     unit: str
+    forced: bool
     subject: str | None
     conversation: str | None
     client_id: str | None
@@ -57,7 +58,10 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     subject = keyed_hash(state.row_key, "subject", user) if user else None
     conversation = _hashed(state, exchange, b"x-flyball-conversation", "conversation")
     client_id = _hashed(state, exchange, b"x-flyball-client-id", "client_id")
-    unit = subject or conversation or _unit_of_caller(state, principal, client_id or exchange.connection.peer)
+    unit = _chosen_unit(state, exchange, view.route.unit, principal, subject, conversation)
+    if unit is None:
+        unit = _unit_of_caller(state, principal, client_id or exchange.connection.peer)
+    variant = exchange.text(b"x-flyball-variant")
     options = body.get("stream_options")
     now_ms = time.time_ns() // 1_000_000
     return Ask(
@@ -67,8 +71,9 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         body=body,
         raw=exchange.body,
         view=view,
-        arm=_arm(view, principal, unit, exchange.text(b"x-flyball-variant")),
+        arm=_arm(view, principal, unit, variant),
         unit=unit,
+        forced=variant is not None,
         subject=subject,
         conversation=conversation,
         client_id=client_id,
@@ -193,6 +198,27 @@ def _hashed(state: WorkerState, exchange: Exchange, header: bytes, purpose: str)
     if value is not None and len(value) > _MAX_ID:
         raise HttpRefusal(400, f"{header.decode()} is longer than {_MAX_ID} characters", code="invalid_header")
     return keyed_hash(state.row_key, purpose, value) if value else None
+
+
+def _chosen_unit(
+    state: WorkerState,
+    exchange: Exchange,
+    choice: str,
+    principal: Principal,
+    subject: str | None,
+    conversation: str | None,
+) -> str | None:
+    """What stays with one arm on this route; None where the request does not say, so that its caller stands in."""
+    if choice == "auto":
+        return subject or conversation
+    if choice == "user":
+        return subject
+    if choice == "conversation":
+        return conversation
+    if choice == "key":
+        return keyed_hash(state.row_key, "unit", principal.id)
+    name = choice.removeprefix("header:").lower()
+    return _hashed(state, exchange, name.encode(), f"unit:{name}")
 
 
 def _unit_of_caller(state: WorkerState, principal: Principal, client: str) -> str:

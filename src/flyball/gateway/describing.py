@@ -69,6 +69,7 @@ def request_record(
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
         cost_usd=cost_of(state, story),
+        forced=ask.forced,
     )
 
 

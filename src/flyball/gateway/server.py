@@ -131,6 +131,8 @@ class Gateway:
             task.cancel()
         if self.state.tasks:
             await asyncio.wait(set(self.state.tasks), timeout=1.0)
+        for task in list(self.state.mirrors):
+            task.cancel()
         await asyncio.sleep(0)  # let the last writes leave
         if self._timer is not None:
             self._timer.cancel()

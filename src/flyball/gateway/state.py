@@ -33,6 +33,8 @@ class WorkerState:
     mac_key: bytes
     row_key: bytes
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    mirrors: set[asyncio.Task[None]] = field(default_factory=set)
+    mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
 
     def record(self, entry: Entry, kind: str) -> bool:

@@ -36,6 +36,18 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Literal["blue-green", "canary"], Meta(description="Of `flyball run`; the first release is always blue-green.")
     ] = "blue-green"
     canary_steps: Annotated[tuple[float, ...], Meta(description="Growing shares of the units.")] = (0.1, 0.5)
+    unit: Annotated[
+        str,
+        Meta(
+            pattern=r"^(auto|user|conversation|key|header:[A-Za-z0-9-]+)$",
+            description="What stays with one release: the request's user, conversation (x-flyball-conversation), API "
+            "key or a header; auto: user, else conversation, else caller. The caller stands in for what is missing.",
+        ),
+    ] = "auto"
+    shadow_share: Annotated[float, Meta(gt=0, le=1, description="Share of the units mirrored to a shadow.")] = 0.2
+    shadow_max_usd: Annotated[
+        float, Meta(gt=0, description="What mirrored requests may cost: then the shadow's step ends.")
+    ] = 10.0
     min_units: Annotated[int, Meta(ge=1, description="Judged units of the canary before it may go on.")] = 30
     judge_after_s: Annotated[
         float, Meta(ge=0, description="A unit is judged this long after its first request; feedback until then counts.")

@@ -29,19 +29,24 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
 
     release: str
     variant: str  # live | canary | shadow | a | b | previous (weight 0: still hot, answers where live cannot)
-    weight: float
+    weight: float  # of a shadow: the share of the units that are mirrored
     endpoints: tuple[Endpoint, ...]
     deployment: str | None = None
+    max_usd: float | None = None  # of a shadow: what its mirrored requests may cost a worker at most
     prompt_path: Release | None = None  # None: a bare upstream, requests pass unchanged
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A `model` name that clients send, and what answers it. `salt` keys the assignment of units to arms."""
+    """A `model` name that clients send, and what answers it.
+
+    `salt` keys the assignment of units to arms; `unit` says what a unit is: auto, user, conversation, key, header:NAME.
+    """
 
     name: str
     arms: tuple[Arm, ...]
     default: bool = False
     salt: str = ""
+    unit: str = "auto"
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
