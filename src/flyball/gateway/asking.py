@@ -132,12 +132,9 @@ def parsed(body: bytes) -> dict[str, Any]:
 
 
 def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:
-    model = _text(body, "model")
-    if model is None:
-        names = state.routes.names()
-        if not names:
-            raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
-        model = names[0]
+    if not state.routes.views:  # before the first table: not the caller's mistake, and over in a moment
+        raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
+    model = _text(body, "model") or state.routes.names()[0]
     view = state.routes.find(model)
     if not may_use(principal, model):
         raise HttpRefusal(403, f"this key may not use the model {model!r}", code="forbidden", param="model")
