@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from examples import deployment_record
 from flyball.errors import InputError
-from flyball.records import Deployment, Transition
+from flyball.records import Deployment, Strategy, Transition
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import LEGAL, ArmCounts, History, Observation, advance
-from flyball.rollout.plans import Step, steps_of
+from flyball.rollout.machine import LEGAL, ArmCounts, History, Mirrored, Observation, advance, shadow_allowance_usd
+from flyball.rollout.plans import plan_of, steps_of
 
 CONFIG = RolloutConfig(min_units=30, deadline_s=100.0, ready_timeout_s=10.0, scale_down_delay_s=50.0)
 CANARY = deployment_record(strategy="canary", plan={"steps": [0.1, 0.5]}, replaces="old")
@@ -156,20 +156,88 @@ def test_a_replaced_release_is_retired_after_its_delay() -> None:
     assert done is not None and done[0] == "retired"
 
 
-def test_a_shadow_or_a_test_of_two_never_goes_live_by_itself() -> None:
-    proven = Observation(engine="ready", candidate=PLENTY, live=PLENTY, harm=FINE, not_worse=HARMLESS)
-    shadow = replace(CANARY, strategy="shadow", plan={})
-    done = after(at("ramping"), proven, deployment=shadow)
+COPIES = Mirrored(requests=60, units=40, cost_usd=1.0, harm=FINE, not_worse=HARMLESS)
+SHADOW = replace(CANARY, strategy="shadow", plan=plan_of("shadow", CONFIG))
+SHADOW_FIRST = replace(CANARY, strategy="shadow", plan=plan_of("shadow", CONFIG, then="canary", shares=(0.2,)))
+TEST_OF_TWO = replace(CANARY, strategy="ab", plan=plan_of("ab", CONFIG))
+
+
+def test_a_shadow_alone_never_goes_live_by_itself() -> None:
+    seen = Observation(engine="ready", mirrored=COPIES)
+    done = after(at("ramping"), seen, deployment=SHADOW)
     assert done is not None and done[0] == "paused"
-    assert after(at("ramping"), proven, deployment=replace(CANARY, strategy="ab", plan={})) is None
+    unproven = replace(seen, mirrored=replace(COPIES, not_worse=FINE))
+    assert after(at("ramping"), unproven, deployment=SHADOW) is None
 
 
-def test_a_shadow_may_be_followed_by_a_canary() -> None:
-    plan = {"steps": [{"variant": "shadow", "share": 1.0}, {"variant": "canary", "share": 0.2}]}
-    assert steps_of(replace(CANARY, strategy="shadow", plan=plan)) == (
-        Step(variant="shadow", share=1.0),
-        Step(variant="canary", share=0.2),
-    )
+def test_a_shadow_leads_to_the_canary_when_enough_copies_show_no_harm() -> None:
+    few = Observation(engine="ready", mirrored=replace(COPIES, units=29))
+    assert after(at("ramping"), few, deployment=SHADOW_FIRST) is None
+    done = advance(SHADOW_FIRST, at("ramping"), replace(few, mirrored=COPIES), CONFIG, 1000)
+    assert done is not None and (done.state, done.step) == ("ramping", 1)
+    assert (done.evidence["variant"], done.evidence["share"]) == ("canary", 0.2)
+    assert done.evidence["mirrored_units"] == 40 and done.evidence["mirrored_usd"] == 1.0
+    canary = after(at("ramping", step=1), replace(few, mirrored=COPIES), deployment=SHADOW_FIRST)
+    assert canary is None  # copies say nothing for the canary itself
+
+
+def test_a_shadow_whose_copies_are_worse_is_taken_back() -> None:
+    harm = {"failures": 0.9, "latency": 0.001}
+    done = after(at("ramping"), Observation(mirrored=replace(COPIES, harm=harm, not_worse=FINE)), deployment=SHADOW)
+    assert done == ("rolled_back", 0, "worse than live in latency")
+    crashed = Observation(mirrored=Mirrored(first_ten_failures=5))
+    done = after(at("ramping"), crashed, deployment=SHADOW)
+    assert done == ("rolled_back", 0, "5 of its first ten requests failed")
+
+
+def test_a_shadow_that_has_cost_what_was_allowed_pauses_and_a_person_may_allow_as_much_again() -> None:
+    costly = Observation(mirrored=replace(COPIES, not_worse=FINE, units=1, cost_usd=10.0))
+    done = after(at("ramping"), costly, deployment=SHADOW)
+    assert done is not None and done[0] == "paused" and "10 USD of 10" in done[2]
+    resumed = [*at("ramping"), *at("paused"), *at("ramping")]
+    assert shadow_allowance_usd(resumed, steps_of(SHADOW), CONFIG) == 20.0
+    assert after(resumed, costly, deployment=SHADOW) is None
+
+
+def test_a_test_of_two_ends_by_a_persons_choice_or_when_one_fails_more() -> None:
+    proven = Observation(engine="ready", candidate=PLENTY, live=PLENTY, harm=FINE, not_worse=HARMLESS)
+    assert after(at("ramping"), proven, deployment=TEST_OF_TWO) is None
+    disliked = replace(proven, harm={"quality": 0.001, "failures": 0.9})
+    assert after(at("ramping"), disliked, deployment=TEST_OF_TWO) is None
+    failing = replace(proven, harm={"quality": 0.9, "failures": 0.001}, not_worse=FINE)
+    done = after(at("ramping"), failing, deployment=TEST_OF_TWO)
+    assert done is not None and done[0] == "rolled_back"
+    done = after(at("ramping"), proven, deployment=TEST_OF_TWO, now_ms=101_000)
+    assert done is not None and done[0] == "paused" and "flyball promote" in done[2]
+
+
+def test_the_plan_of_each_strategy_says_its_steps() -> None:
+    def steps(strategy: Strategy, **said: object) -> list[tuple[str, float]]:
+        plan = plan_of(strategy, CONFIG, **said)  # type: ignore[arg-type]
+        made = replace(CANARY, strategy=strategy, plan=plan)
+        return [(step.variant, step.share) for step in steps_of(made)]
+
+    assert steps("blue-green") == []
+    assert steps("canary") == [("canary", 0.1), ("canary", 0.5)]
+    assert steps("canary", shares=(0.05, 0.25)) == [("canary", 0.05), ("canary", 0.25)]
+    assert steps("shadow", mirrored=1.0) == [("shadow", 1.0)]
+    assert steps("shadow", then="canary", shares=(0.3,)) == [("shadow", 0.2), ("canary", 0.3)]
+    assert steps("shadow", then="ab") == [("shadow", 0.2), ("b", 0.5)]
+    assert steps("ab", shares=(0.4,)) == [("b", 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [
+        ("blue-green", {"shares": (0.1,)}),
+        ("shadow", {"shares": (0.1,)}),
+        ("canary", {"then": "canary"}),
+        ("canary", {"mirrored": 0.5}),
+    ],
+)
+def test_what_does_not_belong_to_a_strategy_is_refused(strategy: Strategy, said: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        plan_of(strategy, CONFIG, **said)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", [[1.0], [0.0], ["half"], [{"variant": "green", "share": 0.1}], [{"share": None}]])
@@ -178,11 +246,29 @@ def test_a_plan_that_makes_no_sense_is_refused(steps: object) -> None:
         steps_of(replace(CANARY, plan={"steps": steps}))
 
 
+@pytest.mark.parametrize(
+    "steps", [[0.5, 0.1], [0.1, 0.1], [0.1, {"variant": "shadow", "share": 1.0}], [{"variant": "b", "share": 0.5}, 0.7]]
+)
+def test_shares_only_grow_and_a_shadow_comes_first(steps: object) -> None:
+    with pytest.raises(InputError, match="cannot follow"):
+        steps_of(replace(CANARY, plan={"steps": steps}))
+
+
 p_values = st.floats(0.0, 1.0)
 measures = st.fixed_dictionaries({"quality": p_values, "failures": p_values})
 counts = st.builds(ArmCounts, requests=st.integers(0, 99), units=st.integers(0, 99), good=st.integers(0, 99))
+copies = st.builds(
+    Mirrored,
+    requests=st.integers(0, 99),
+    first_ten_failures=st.integers(0, 10),
+    units=st.integers(0, 99),
+    cost_usd=st.floats(0.0, 20.0),
+    harm=measures,
+    not_worse=measures,
+)
 observations = st.builds(
     Observation,
+    mirrored=copies,
     refusal=st.none() | st.just("no"),
     engine=st.sampled_from(["absent", "starting", "ready", "failed"]),
     engine_down=st.none() | st.just("gone"),
@@ -211,6 +297,13 @@ def test_every_step_is_a_legal_one(state: str, step: int, seen: Observation, now
     deployment = replace(CANARY, strategy=strategy, plan={})  # type: ignore[arg-type]
     done = after(at(state, step=step), seen, now_ms=now_ms, deployment=deployment)
     assert done is None or done[0] in LEGAL[state]  # type: ignore[index]
+
+
+@given(observations, st.integers(0, 300_000))
+def test_nothing_goes_from_a_shadow_or_a_test_of_two_to_live(seen: Observation, now_ms: int) -> None:
+    for deployment in (SHADOW, SHADOW_FIRST, TEST_OF_TWO):
+        done = after(at("ramping"), seen, now_ms=now_ms, deployment=deployment)
+        assert done is None or done[0] != "live"
 
 
 @given(observations, st.integers(0, 300_000))

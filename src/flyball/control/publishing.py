@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from flyball.control.context import ControlContext
 from flyball.control.deciding import Standing, World
 from flyball.control.fleet import ReleaseEngines
 from flyball.errors import CorruptionError
+from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish
 
@@ -42,9 +45,11 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
     step = _step(candidate) if candidate else None
     arms = []
     share = 0.0
-    if candidate and step:
-        share = step.share if step.variant != "shadow" else 0.0
+    if candidate and step and step.variant != "shadow":
+        share = step.share
         arms.append(_arm(candidate, step.variant, step.share, engines))
+    elif candidate and step and candidate.state == "ramping":  # one that is paused costs nothing
+        arms.append(_shadow(context, candidate, step, engines))
     if live:
         arms.append(_arm(live, "live", 1.0 - share, engines))
         if (before := world.named(live.deployment.replaces)) and before.state == "live":
@@ -52,6 +57,12 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
     salt = candidate.deployment.id if candidate else ""
     unit = context.rollout.unit
     return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt, unit=unit)
+
+
+def _shadow(context: ControlContext, standing: Standing, step: Step, engines: Mapping[str, ReleaseEngines]) -> Arm:
+    steps = steps_of(standing.deployment)
+    allowance = shadow_allowance_usd(standing.history, steps, context.rollout)
+    return replace(_arm(standing, step.variant, step.share, engines), max_usd=allowance)
 
 
 def _step(standing: Standing) -> Step | None:

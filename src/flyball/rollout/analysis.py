@@ -15,6 +15,8 @@ from flyball.records import Deployment, Feedback, parse
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence, failure_rate_bound
 from flyball.rollout.machine import History, Observation
+from flyball.rollout.mirrored import MirroredEvidence
+from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
@@ -40,6 +42,7 @@ class Analysis:
             config=config,
             failure_rate_before=failure_rate_bound(*before),
         )
+        self.pairs = Pairs(deployment.id, MirroredEvidence(config))
         self._through_seq = _seq_before(ledger, began_ms - _SLACK_MS)
 
     def look(self, ledger: Ledger, history: History, now_ms: int) -> None:
@@ -52,8 +55,10 @@ class Analysis:
             if seen:
                 self._through_seq = seen[-1].seq
                 self.evidence.take(one.record for one in seen if not (one.record.mirrors or one.record.forced))
+                self.pairs.take(one.record for one in seen)
             if len(seen) < BATCH:
                 break
+        self.pairs.match(ledger)
         due = self.evidence.due(now_ms)
         requests = [request for key in due for request in self.evidence.requests_of(key)]
         self.evidence.judge(due, _feedback_of(ledger, requests))
@@ -63,7 +68,9 @@ class Analysis:
         return [
             (at_ms, steps[transition.step].share)
             for transition, at_ms in history
-            if transition.state == "ramping" and transition.step < len(steps)
+            if transition.state == "ramping"
+            and transition.step < len(steps)
+            and steps[transition.step].variant != "shadow"
         ]
 
     def observation(self, seen: Observation) -> Observation:
@@ -81,6 +88,7 @@ class Analysis:
             not_worse={name: test.p_value for name, test in evidence.not_worse.items()} if compared else {},
             sample_ratio=evidence.sample_ratio,
             failing=evidence.failing.p_value,
+            mirrored=self.pairs.evidence.summary(),
         )
 
 
@@ -114,7 +122,13 @@ def _failures_of(ledger: Ledger, deployment: str) -> tuple[int, int]:
     """Failures and requests among the last of a deployment."""
     column = tables.requests.c
     where = (column.project == ledger.project, column.deployment == deployment, column.outcome != "refused")
-    newest = select(column.outcome).where(*where).order_by(column.seq.desc()).limit(_BASELINE_REQUESTS).subquery()
+    newest = (
+        select(column.outcome)
+        .where(*where, column.variant != "shadow")
+        .order_by(column.seq.desc())
+        .limit(_BASELINE_REQUESTS)
+        .subquery()
+    )
     failed = func.sum(case((newest.c.outcome.in_(("error", "cut")), 1), else_=0))
     with ledger.read() as connection:
         failures, requests = connection.execute(select(failed, func.count()).select_from(newest)).one()

@@ -8,17 +8,21 @@
 Nothing moves on a mean or on silence: a step needs units that were judged, going live needs proof that every measure
 is at most the margin worse, and neither happens without traffic. What is certain acts at once: an engine that cannot
 start or that dies over and over, or requests that fail one after the other.
+
+What a ramping step means is the plan's: a shadow leads on to the next step when its copies show no harm, never to live;
+a test of two ends by a person's choice, or when one of the two fails more; a canary goes live on proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from flyball.records import JSON, Deployment, DeploymentState, Transition
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.plans import Step, steps_of
+from flyball.rollout.plans import Step, Variant, steps_of
 
 History = Sequence[tuple[Transition, int]]
 ENDED: frozenset[DeploymentState] = frozenset({"failed", "rolled_back", "retired"})
@@ -48,6 +52,20 @@ class ArmCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """What a shadow's copies of requests showed beside the live ones, and what they cost."""
+
+    requests: int = 0
+    failures: int = 0
+    live_failures: int = 0
+    first_ten_failures: int = 0
+    units: int = 0
+    cost_usd: float = 0.0
+    harm: Mapping[str, float] = field(default_factory=dict)
+    not_worse: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """All that the machine looks at; p-values are anytime-valid, so looking often costs nothing."""
 
@@ -65,6 +83,7 @@ class Observation:
     sample_ratio: float = 1.0
     doubts: tuple[str, ...] = ()  # why its figures cannot be trusted, each a reason to pause
     figures: Mapping[str, JSON] = field(default_factory=dict)  # what the evidence of a transition shows besides
+    mirrored: Mirrored = field(default_factory=Mirrored)
     failing: float = 1.0  # p of "fails no more often than the release before did"
     fallback_hot: bool = False  # the release before still has engines that are ready
     replaced: bool = False  # another release is live now
@@ -97,6 +116,8 @@ class Scene:
         self.step = history[-1][0].step if history else 0
         self.since_ms = history[-1][1] if history else now_ms
         self.steps: tuple[Step, ...] = steps_of(deployment)
+        ramping = self.state in ("ramping", "paused") and self.step < len(self.steps)
+        self.variant: Variant | None = self.steps[self.step].variant if ramping else None
 
     def to(self, state: DeploymentState, *, reason: str, step: int | None = None, **more: JSON) -> Transition:
         """A transition whose evidence says why, and how the arms stood."""
@@ -111,6 +132,8 @@ class Scene:
     def figures(self) -> dict[str, JSON]:
         """The counts behind a decision; none before there was traffic."""
         seen = self.seen
+        if self.variant == "shadow":
+            return _mirrored_figures(seen.mirrored) | {"alpha": self.config.alpha}
         if not seen.candidate.requests:
             return {}
         arms = {"candidate": seen.candidate, "live": seen.live}
@@ -148,7 +171,15 @@ def _starting(scene: Scene) -> Transition | None:
         return scene.to("failed", reason=f"its engine cannot start: {seen.engine_problem}", seconds=waited)
     if seen.engine == "ready":
         if scene.steps:
-            return scene.to("ramping", step=0, reason="its engine answered", seconds=waited, share=scene.steps[0].share)
+            first = scene.steps[0]
+            return scene.to(
+                "ramping",
+                step=0,
+                reason="its engine answered",
+                seconds=waited,
+                variant=first.variant,
+                share=first.share,
+            )
         return scene.to("live", reason="its engine answered a real request", seconds=waited)
     if waited > config.ready_timeout_s:
         problem = seen.engine_problem or "no real inference answered"
@@ -157,6 +188,10 @@ def _starting(scene: Scene) -> Transition | None:
 
 
 def _ramping(scene: Scene) -> Transition | None:
+    if scene.variant == "shadow":
+        return _hard(scene) or _harm(scene) or _beyond_shadow(scene) or _allowance(scene) or _deadline(scene)
+    if scene.variant == "b":  # a test of two good releases ends by a person's choice
+        return _hard(scene) or _harm(scene) or _doubt(scene) or _deadline(scene)
     return _hard(scene) or _harm(scene) or _doubt(scene) or _onward(scene) or _deadline(scene)
 
 
@@ -183,13 +218,14 @@ def _hard(scene: Scene) -> Transition | None:
     """Failures that need no statistics."""
     seen, limit = scene.seen, scene.config.max_failures
     watching = scene.state == "live"
+    first_ten = seen.mirrored.first_ten_failures if scene.variant == "shadow" else seen.first_ten_failures
     problem = ""
     if seen.engine == "failed":
         problem = f"its engine fails over and over: {seen.engine_problem}"
     elif watching and seen.engine_down:
         problem = f"its engine is gone: {seen.engine_down}"
-    elif seen.first_ten_failures >= limit:
-        problem = f"{seen.first_ten_failures} of its first ten requests failed"
+    elif first_ten >= limit:
+        problem = f"{first_ten} of its first ten requests failed"
     elif seen.last_ten_failures >= limit:
         problem = f"{seen.last_ten_failures} of its last ten requests failed"
     elif watching and seen.failing <= scene.config.alpha:
@@ -202,14 +238,18 @@ def _hard(scene: Scene) -> Transition | None:
 
 
 def _proven_harm(scene: Scene) -> list[str]:
-    """Measures on the wrong side of zero at α/m over the m measures."""
-    harm = scene.seen.harm
-    return [name for name, p in harm.items() if p <= scene.config.alpha / len(harm)]
+    """Measures on the wrong side of zero at α/m over the m measures; in a test of two only failures are harm."""
+    harm = scene.seen.mirrored.harm if scene.variant == "shadow" else scene.seen.harm
+    proven = [name for name, p in harm.items() if p <= scene.config.alpha / len(harm)]
+    return [name for name in proven if name == "failures"] if scene.variant == "b" else proven
 
 
 def _proven_harmless(scene: Scene) -> bool:
     """Whether every measure is within the margin, each at α, on enough judged units."""
     seen, config = scene.seen, scene.config
+    if scene.variant == "shadow":
+        copies = seen.mirrored
+        return copies.units >= config.min_units and all(p <= config.alpha for p in copies.not_worse.values())
     enough = seen.candidate.units >= config.min_units and seen.live.units > 0
     return enough and bool(seen.not_worse) and all(p <= config.alpha for p in seen.not_worse.values())
 
@@ -234,29 +274,80 @@ def _doubt(scene: Scene) -> Transition | None:
 
 
 def _onward(scene: Scene) -> Transition | None:
+    """A canary: its next step on units without harm, live on proof."""
     step, seen, steps = scene.step, scene.seen, scene.steps
-    variant = steps[step].variant if step < len(steps) else "canary"
-    if variant == "b":
-        return None  # a test of two good releases ends by a person's choice
-    last = step + 1 >= len(steps)
     proven = _proven_harmless(scene)
-    if last and proven and variant == "canary":
-        return scene.to("live", reason="proven to be within the margin of live on every measure")
-    if last and proven:
-        return scene.to("paused", reason="mirrored requests show no harm: a person decides, or a canary follows")
-    due = scene.config.min_units * (step + 1) / max(1, len(steps))
-    if not last and (proven or seen.candidate.units >= due) and seen.live.units:
-        following = steps[step + 1]
-        return scene.to("ramping", step=step + 1, reason="no harm so far", share=following.share)
+    if step + 1 >= len(steps):
+        return scene.to("live", reason="proven to be within the margin of live on every measure") if proven else None
+    answering = [number for number, one in enumerate(steps) if one.variant != "shadow"]
+    due = scene.config.min_units * (step - answering[0] + 1) / len(answering)
+    if (proven or seen.candidate.units >= due) and seen.live.units:
+        return _to_next(scene, "no harm so far")
     return None
+
+
+def _beyond_shadow(scene: Scene) -> Transition | None:
+    """A shadow: to the next step on enough copies without harm; alone it leaves the rest to a person."""
+    if scene.step + 1 < len(scene.steps):
+        return _to_next(scene, "its copies show no harm") if _enough_copies(scene) else None
+    if _proven_harmless(scene):
+        return scene.to(
+            "paused", reason="its copies are within the margin of live: a person decides, or a canary follows"
+        )
+    return None
+
+
+def _enough_copies(scene: Scene) -> bool:
+    return scene.seen.mirrored.units >= scene.config.min_units
+
+
+def _to_next(scene: Scene, reason: str) -> Transition:
+    following = scene.steps[scene.step + 1]
+    return scene.to("ramping", step=scene.step + 1, reason=reason, variant=following.variant, share=following.share)
+
+
+def _allowance(scene: Scene) -> Transition | None:
+    """A shadow costs what was allowed and no more; whoever resumes it allows as much again."""
+    allowed, spent = shadow_allowance_usd(scene.history, scene.steps, scene.config), scene.seen.mirrored.cost_usd
+    if spent < allowed:
+        return None
+    return scene.to("paused", reason=f"its copies have cost {spent:.4g} USD of {allowed:.4g} (rollout.shadow_max_usd)")
+
+
+def shadow_allowance_usd(history: History, steps: Sequence[Step], config: RolloutConfig) -> float:
+    """What a deployment's mirrored requests may cost altogether: as much again for each time a person resumed them."""
+    resumed = sum(
+        following.state == "ramping" and before.state == "paused" and steps[following.step].variant == "shadow"
+        for (before, _), (following, _) in pairwise(history)
+        if following.step < len(steps)
+    )
+    return config.shadow_max_usd * (1 + resumed)
 
 
 def _deadline(scene: Scene) -> Transition | None:
     waited = (scene.now_ms - scene.ramp_began_ms) / 1000
     if waited <= scene.config.deadline_s:
         return None
-    why = "too little evidence" if scene.seen.candidate.units else "no traffic was judged, which proves nothing"
+    units = scene.seen.mirrored.units if scene.variant == "shadow" else scene.seen.candidate.units
+    why = "too little evidence" if units else "no traffic was judged, which proves nothing"
+    if scene.variant == "b":
+        why = "choose by `flyball promote` or `flyball rollback`"
     return scene.to("paused", reason=f"undecided after {scene.config.deadline_s:g} s: {why}", seconds=waited)
+
+
+def _mirrored_figures(seen: Mirrored) -> dict[str, JSON]:
+    if not seen.requests:
+        return {"mirrored_usd": _short(seen.cost_usd)} if seen.cost_usd else {}
+    proofs: dict[str, JSON] = {f"p_harm_{name}": _short(p) for name, p in seen.harm.items()}
+    proofs |= {f"p_worse_by_margin_{name}": _short(p) for name, p in seen.not_worse.items()}
+    return {
+        "mirrored_requests": seen.requests,
+        "mirrored_failures": seen.failures,
+        "live_failures": seen.live_failures,
+        "mirrored_units": seen.units,
+        "mirrored_usd": _short(seen.cost_usd),
+        **proofs,
+    }
 
 
 def _short(p: float) -> float:
