@@ -315,3 +315,19 @@ def test_nothing_personal_is_readable_anywhere_in_the_ledger(
         for name in ("requests", "payloads", "feedback", "records"):
             for row in connection.execute(text(f"SELECT * FROM {name}")):
                 assert "jane@example.com" not in str([bytes(v) if isinstance(v, memoryview) else v for v in row])
+
+
+def test_a_verdict_that_gives_the_right_answer_is_scored_against_the_original(
+    context: IngestContext, writer: SegmentWriter, ledger: Ledger
+) -> None:
+    record, other = request_record(client_id="c" * 64), request_record()
+    writer.append(said(request=record.id, score=None, judge="books", correction=f"Dear  {PERSONAL}\n"))
+    writer.append(said(client_id="c" * 64, score=None, judge="books", label="refund"))
+    writer.append(said(request=other.id, score=None, correction=f"Dear {PERSONAL}"))  # an opinion is not scored
+    writer.append(said(request="gone", score=None, judge="books", label="refund"))
+    for one in (record, other):
+        writer.append(asked(one))
+    ingest_once(context)
+    assert [one.score for one in traffic.feedback_of(ledger, record.id)] == [1.0, 0.0]
+    assert [one.score for one in traffic.feedback_of(ledger, other.id)] == [None]
+    assert [one.score for one in traffic.feedback_of(ledger, "gone")] == [None]

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "requests": ("look", "Recorded requests."),
     "watch": ("improve", "Findings of monitoring."),
     "improve": ("improve", "Proposals, and the retraining that they ask for."),
+    "judge": ("judge", "Judge a random sample of a rollout's answers, blind."),
     "feedback": ("improve", "Say what you think of one answer."),
     "cost": ("look", "What the loop costs, in all and per good answer."),
     "key": ("access", "Create, list and revoke API keys."),

@@ -39,6 +39,7 @@ class Memory:
     table: RoutingTable | None = None
     monitored: float = 0.0
     swept: float = 0.0
+    judged: float = 0.0
 
     def forget(self, engine: str) -> None:
         """Drop what was noted of an engine that is gone."""
@@ -54,7 +55,8 @@ class ControlContext:
     `holder` names this control process to the lease: the same after a restart, so that it takes over at once (such as
     the host's name and the project's folder); different on another host. The callables close the loop without control
     importing what they need: `watch(route, live release)` runs the monitors, `propose(route, findings)` makes of them a
-    proposal, `retention(now_ms)` lets go what is too old; what listens is told of findings and proposals.
+    proposal, `retention(now_ms)` lets go what is too old, `judge()` has sampled answers judged; what listens is told of
+    findings and proposals.
     """
 
     ledger: Ledger
@@ -70,6 +72,7 @@ class ControlContext:
     watch: Callable[[str, str], Sequence[Finding]] | None = None
     propose: Callable[[str, Sequence[Finding]], Proposal | None] | None = None
     retention: Callable[[int], object] | None = None
+    judge: Callable[[], object] | None = None
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
     drain_s: float = 300.0  # longest wait for requests in work before an unwanted engine is killed

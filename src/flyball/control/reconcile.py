@@ -69,6 +69,7 @@ def _pass(context: ControlContext, lease: leases.Lease) -> None:
     wanted = world.wanted()
     fleet.keep(wanted, models_of(context, wanted))
     _watch(context, world)
+    _judge(context)
     _sweep(context)
 
 
@@ -114,6 +115,19 @@ def _sweep(context: ControlContext) -> None:
     context.memory.swept = time.monotonic()
     retention = context.retention
     context.background.submit("retention", lambda: retention(now_ms()))
+
+
+def _judge(context: ControlContext) -> None:
+    """Have the answers that wait judged by the project's program, beside the pass."""
+    outcome = context.background.take("judge")
+    if outcome is not None and outcome.error is not None:
+        log.error("judging failed: %s", outcome.error)
+    config = context.rollout.judge
+    if context.judge is None or config is None or time.monotonic() - context.memory.judged < config.every_s:
+        return
+    if not context.background.busy("judge"):
+        context.memory.judged = time.monotonic()
+        context.background.submit("judge", context.judge)
 
 
 def hand_over(context: ControlContext) -> None:

@@ -16,6 +16,10 @@ class RecordingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     ] = "serve"
     retention_days: Annotated[float, Meta(gt=0, description="How long redacted texts are kept.")] = 30.0
     sealed_days: Annotated[float, Meta(gt=0, description="How long sealed originals are kept.")] = 7.0
+    purposes: Annotated[
+        tuple[Literal["judging", "replay"], ...],
+        Meta(description="What sealed originals may be opened for; anything else works on redacted texts."),
+    ] = ()
     max_disk_mb: Annotated[int, Meta(ge=1, description="Segments not yet in the ledger.")] = 512
 
 

@@ -113,12 +113,9 @@ def check_judge(principal: Principal, body: FeedbackBody) -> None:
 def feedback_entry(state: WorkerState, principal: Principal, body: FeedbackBody) -> FeedbackEntry:
     """What is written; the same id for the same words of the same caller about the same request."""
     client_id = keyed_hash(state.row_key, "client_id", body.client_id) if body.client_id else None
-    said: tuple[object, ...] = (principal.id, client_id, body.score, body.label, body.correction, body.comment)
-    if body.judge is not None:
-        said += (body.judge,)
     return FeedbackEntry(
         feedback=Feedback(
-            id=derived_id(state.mac_key, body.request_id or _NO_TIME, msgspec.json.encode(said)),
+            id=feedback_id(state.mac_key, principal.id, client_id, body),
             project=state.context.project,
             request=body.request_id,
             client_id=client_id,
@@ -133,6 +130,14 @@ def feedback_entry(state: WorkerState, principal: Principal, body: FeedbackBody)
         correction=body.correction or None,
         comment=body.comment or None,
     )
+
+
+def feedback_id(mac_key: bytes, key_id: str, client_id: str | None, body: FeedbackBody) -> str:
+    """The same id for the same words of the same caller about the same request."""
+    said: tuple[object, ...] = (key_id, client_id, body.score, body.label, body.correction, body.comment)
+    if body.judge is not None:
+        said += (body.judge,)
+    return derived_id(mac_key, body.request_id or _NO_TIME, msgspec.json.encode(said))
 
 
 async def _durably(state: WorkerState, entry: FeedbackEntry) -> bool:

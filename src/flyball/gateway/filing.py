@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
-from flyball.errors import InputError, NotFoundError
+from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.segments import Entry, FeedbackEntry, RequestEntry
 from flyball.privacy.redaction import redact
 from flyball.records import Release, RequestRecord
-from flyball.security.sealing import SubjectKeys, seal
+from flyball.security.sealing import SubjectKeys, seal, unseal
 from flyball.storage import tables, traffic
+from flyball.storage.texts import answer_text, payload_document, same_answer
 
 MS_PER_DAY = 86_400_000
 DEFAULT = "default"
@@ -98,6 +99,8 @@ class Filing:
         feedback = entry.feedback
         if owner is not None and feedback.request is None:
             feedback = replace(feedback, request=owner.request)
+        if owner is not None and feedback.judge is not None and feedback.score is None:
+            feedback = replace(feedback, score=self._agreement(connection, owner, entry))
         if not traffic.add_feedback(connection, feedback) or not (feedback.has_correction or feedback.has_comment):
             return
         subject = owner.subject if owner else feedback.id
@@ -110,6 +113,20 @@ class Filing:
             at_ms=feedback.at_ms,
         )
         traffic.add_payloads(connection, [payload])
+
+    def _agreement(self, connection: Connection, owner: Owner, entry: FeedbackEntry) -> float | None:
+        """1 where the answer is what a judge calls right, word for word; None where the answer is gone."""
+        column = tables.payloads.c
+        sealed = connection.execute(select(column.sealed).where(column.id == owner.request)).scalar_one_or_none()
+        key = self._keys.get(connection, self.context.project, owner.subject)
+        truth = entry.correction or entry.feedback.label
+        if sealed is None or key is None or truth is None:
+            return None
+        try:
+            answer = answer_text(payload_document(unseal(key, bytes(sealed), context=owner.request.encode())))
+        except CorruptionError:
+            return None  # a damaged seal must not stop the ingester
+        return None if answer is None else float(same_answer(answer, truth))
 
     def _payload(
         self, *, identifier: str, subject: str, key: bytes, texts: Any, profile: str, at_ms: int

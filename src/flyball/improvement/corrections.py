@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, or_, select
 
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
-from flyball.storage.texts import answer_text, correction_text, payload_document, user_text
+from flyball.storage.texts import answer_text, correction_text, payload_document, same_answer, user_text
 from flyball.storage.traffic import Payload
 
 NEWEST = 50_000
@@ -66,7 +66,7 @@ def find_corrections(ledger: Ledger, *, route: str | None, read: ReadPayload = r
             skipped["superseded"] += 1
         elif not text or not text.strip():
             skipped["no_text"] += 1
-        elif (answer := answer_text(asked)) is not None and answer.split() == label.split():
+        elif (answer := answer_text(asked)) is not None and same_answer(answer, label):
             skipped["same_as_answer"] += 1
         else:
             found[row.request] = Correction(

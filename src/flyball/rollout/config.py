@@ -29,6 +29,15 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     )
 
 
+class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program of yours that judges the sampled answers (docs/judging.md says what it reads and writes)."""
+
+    command: Annotated[tuple[str, ...], Meta(min_length=1, description="Run in the project's folder, without a shell.")]
+    every_s: Annotated[float, Meta(gt=0, description="Between two looks for answers that wait.")] = 5.0
+    timeout_s: Annotated[float, Meta(gt=0, description="Longest run; then it is killed and a finding says so.")] = 60.0
+    batch: Annotated[int, Meta(ge=1, le=1000, description="Answers given to one run.")] = 32
+
+
 class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a release that passed takes over a route."""
 
@@ -61,6 +70,15 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "they can prove quality: at 0 no canary is promoted without a person.",
         ),
     ] = 0.2
+    judge_within_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="A verdict counts when it comes this long after the unit's first request. Where people judge, "
+            "give them hours, and a longer deadline_s.",
+        ),
+    ] = 300.0
+    judge: Annotated[JudgeConfig | None, Meta(description="Judges by itself; without it people do.")] = None
     margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live is still harmless.")] = 0.1
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5

@@ -54,6 +54,11 @@ def correction_text(document: Mapping[str, JSON]) -> str | None:
     return _content(document.get("correction"))
 
 
+def same_answer(answer: str, truth: str) -> bool:
+    """Whether an answer is the right one word for word; white space does not count."""
+    return answer.split() == truth.split()
+
+
 def _first_choice(answer: Mapping[str, JSON]) -> Any:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):

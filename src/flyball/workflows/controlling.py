@@ -19,6 +19,7 @@ from flyball.monitoring.watches import LiveView
 from flyball.records import Finding, Proposal, Release
 from flyball.telemetry import log
 from flyball.wiring import Project
+from flyball.workflows.judge_program import JudgeProgram
 
 
 def control_context(project: Project) -> ControlContext:
@@ -52,6 +53,7 @@ def control_context(project: Project) -> ControlContext:
         watch=watch,
         propose=suggest,
         retention=retain,
+        judge=JudgeProgram(project, settings.rollout.judge).judge if settings.rollout.judge else None,
         on_proposal=(lambda proposal: accept_in_background(project, proposal),),
     )
 

@@ -1,0 +1,156 @@
+"""The answers that are to be judged: the first one of each sampled unit of a rollout, in both arms. I/O: the ledger.
+
+One answer a unit, whoever judges and however much somebody asks; which one is decided by the order of the ledger, so
+that everybody who looks draws the same. Forced and mirrored requests are not drawn, and a failure has no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from flyball.records import Deployment, Feedback, RequestRecord, parse
+from flyball.rollout.config import RolloutConfig
+from flyball.rollout.sampling import in_sample, place
+from flyball.storage import tables
+from flyball.storage.deployments import history, open_deployments
+from flyball.storage.ledger import Ledger
+
+BATCH = 5000
+MAX_UNITS = 200_000
+"""Sampled units remembered per rollout; evidence is complete long before."""
+_IDS_PER_QUERY = 400
+_SLACK_MS = 60_000  # a request is ingested after it began
+
+
+@dataclass(slots=True)
+class Drawn:
+    """A sampled unit in one arm: the answer to judge, once there is one, and until when a verdict counts."""
+
+    until_ms: int
+    request: str | None = None
+
+
+class JudgedSample:
+    """The drawn answers of one rollout, from its requests in the ledger's order."""
+
+    def __init__(self, deployment: Deployment, config: RolloutConfig, *, began_ms: int) -> None:
+        self.deployment, self.share = deployment, config.judge_share
+        self.began_ms = began_ms
+        self._window_ms = round(config.judge_within_s * 1000)
+        self._units: dict[tuple[str | None, str], Drawn] = {}
+        self.drawn: dict[str, Drawn] = {}
+
+    def covers(self, deployment: str | None, unit: str, started_ms: int) -> bool:
+        """Whether a request of this arm and unit belongs to the sample."""
+        if deployment is None or deployment not in (self.deployment.id, self.deployment.replaces):
+            return False
+        return started_ms >= self.began_ms and in_sample(self.deployment.id, unit, self.share)
+
+    def take(self, records: Iterable[RequestRecord]) -> None:
+        """Draw from requests, in the ledger's order."""
+        for record in records:
+            if record.outcome == "refused" or record.mirrors or record.forced:
+                continue
+            if self.covers(record.deployment, record.unit, record.started_ms):
+                self._take(record)
+
+    def _take(self, record: RequestRecord) -> None:
+        key = (record.deployment, record.unit)
+        drawn = self._units.get(key)
+        if drawn is None:
+            if len(self._units) >= MAX_UNITS:
+                return
+            drawn = self._units[key] = Drawn(until_ms=record.started_ms + self._window_ms)
+        if drawn.request is None and record.outcome == "ok" and record.answered_by is None:
+            drawn.request = record.id
+            self.drawn[record.id] = drawn
+
+    def waiting(self, now_ms: int) -> list[str]:
+        """Drawn answers whose verdict would still count."""
+        return [name for name, drawn in self.drawn.items() if drawn.until_ms >= now_ms]
+
+    def counts(self, said: Feedback) -> bool:
+        """Whether a verdict is evidence: on a drawn answer, with a score."""
+        return said.request in self.drawn and said.score is not None
+
+
+class Desk:
+    """The answers that wait for a verdict in a project; remembers what it has read, so that looking often is cheap."""
+
+    def __init__(self, ledger: Ledger, config: RolloutConfig) -> None:
+        self._ledger, self._config = ledger, config
+        self._samples: dict[str, JudgedSample] = {}
+        self._through: dict[str, int] = {}
+
+    def waiting(self, now_ms: int) -> list[str]:
+        """Ids of requests, in a random order that is the same at each look and says nothing of the arm."""
+        open_now = {}
+        for deployment, began_ms in _under_way(self._ledger):
+            sample = self._samples.get(deployment.id) or JudgedSample(deployment, self._config, began_ms=began_ms)
+            open_now[deployment.id] = sample
+            self._read(sample)
+        self._samples = open_now
+        names = [name for sample in open_now.values() for name in sample.waiting(now_ms)]
+        done = judged(self._ledger, names)
+        return sorted((name for name in names if name not in done), key=lambda name: place("order", name))
+
+    def _read(self, sample: JudgedSample) -> None:
+        """Take in the requests that came since the last look."""
+        name = sample.deployment.id
+        through = self._through.get(name)
+        if through is None:
+            through = seq_before(self._ledger, sample.began_ms - _SLACK_MS)
+        column = tables.requests.c
+        query = select(column.seq, column.deployment, column.unit, column.at_ms, column.body).where(
+            column.project == self._ledger.project, column.route == sample.deployment.route
+        )
+        more = True
+        while more:
+            with self._ledger.read() as connection:
+                rows = connection.execute(query.where(column.seq > through).order_by(column.seq).limit(BATCH)).all()
+            sample.take(
+                parse(bytes(row.body), RequestRecord)
+                for row in rows
+                if sample.covers(row.deployment, row.unit, row.at_ms)
+            )
+            through = rows[-1].seq if rows else through
+            more = len(rows) == BATCH
+        self._through[name] = through
+
+
+def judged(ledger: Ledger, requests: Sequence[str]) -> set[str]:
+    """Those of the requests that somebody has judged."""
+    found = set()
+    column = tables.feedback.c
+    with ledger.read() as connection:
+        for start in range(0, len(requests), _IDS_PER_QUERY):
+            ids = requests[start : start + _IDS_PER_QUERY]
+            query = select(column.request, column.body).where(column.project == ledger.project, column.request.in_(ids))
+            rows = connection.execute(query).all()
+            found |= {row.request for row in rows if parse(bytes(row.body), Feedback).judge is not None}
+    return found
+
+
+def _under_way(ledger: Ledger) -> list[tuple[Deployment, int]]:
+    """Rollouts that are being decided, with the time at which their traffic began."""
+    found = []
+    for stored in open_deployments(ledger):
+        steps = history(ledger, stored.id)
+        began = next((at_ms for step, at_ms in steps if step.state == "ramping"), None)
+        if began is not None and isinstance(stored.record, Deployment):
+            found.append((stored.record, began))
+    return found
+
+
+def seq_before(ledger: Ledger, at_ms: int) -> int:
+    """The last place in the order of requests that is surely before a moment."""
+    column = tables.requests.c
+    query = select(func.min(column.seq)).where(column.project == ledger.project, column.at_ms >= at_ms)
+    with ledger.read() as connection:
+        first = connection.execute(query).scalar_one()
+        if first is not None:
+            return int(first) - 1
+        return int(connection.execute(select(func.max(column.seq))).scalar_one() or 0)
