@@ -25,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,7 @@ class NotReady(Exception):
 
 def start(stack: contextlib.ExitStack, name: str, plan: Plan, place: Path) -> Running:
     """Start a system's processes and wait until it answers a request."""
-    processes = {}
+    processes, started = {}, []
     log = stack.enter_context((place / "log").open("wb"))
     for command in plan.commands:
         process = subprocess.Popen(
@@ -153,12 +153,22 @@ def start(stack: contextlib.ExitStack, name: str, plan: Plan, place: Path) -> Ru
         )
         stack.callback(stop, process)
         processes[process.pid] = command
+        started.append(process)
     until = time.monotonic() + 90
-    while not answers(plan):
-        if time.monotonic() > until:
-            raise NotReady(f"{name} did not answer within 90 s: {(place / 'log').read_text()[-500:]}")
+    while not answers(plan := _with_port(plan)):
+        ended = [process for process in started if process.poll() is not None]
+        if ended or time.monotonic() > until:
+            what = f"ended with {ended[0].returncode}" if ended else "did not answer within 90 s"
+            raise NotReady(f"{name} {what}: {' '.join((place / 'log').read_text()[-300:].split())}")
         time.sleep(0.1)
     return Running(name, plan, processes)
+
+
+def _with_port(plan: Plan) -> Plan:
+    """The plan with the port that the system chose itself, once it says so."""
+    if plan.port or plan.port_file is None or not plan.port_file.is_file():
+        return plan
+    return replace(plan, port=int(plan.port_file.read_text() or 0))
 
 
 def answers(plan: Plan) -> bool:

@@ -42,6 +42,7 @@ class Plan:
 
     commands: list[Command]
     port: int
+    port_file: Path | None = None  # where a system writes the port that it chose itself
     model: str
     path: str = "/v1/chat/completions"
     headers: dict[str, str] = field(default_factory=dict)
@@ -178,7 +179,6 @@ def litellm(folder: Path, upstream: int) -> Plan:
 
 _TENSORZERO = """
 [gateway]
-bind_address = "127.0.0.1:{port}"
 observability.enabled = false
 [models.shop]
 routing = ["mock"]
@@ -188,18 +188,29 @@ model_name = "engine-model"
 api_base = "http://127.0.0.1:{upstream}/v1/"
 api_key_location = "none"
 """
+_TENSORZERO_PROCESS = """
+import pathlib, sys, time
+from urllib.parse import urlsplit
+from tensorzero import _start_http_gateway
+away = dict(clickhouse_url=None, postgres_url=None, valkey_url=None)
+gateway = _start_http_gateway(config_file=sys.argv[1], async_setup=False, **away)
+pathlib.Path(sys.argv[2]).write_text(str(urlsplit(gateway.base_url).port))
+while True:
+    time.sleep(3600)
+"""
 
 
 def tensorzero(folder: Path, upstream: int) -> Plan:
-    """TensorZero's gateway with its recording off: it needs a ClickHouse for it."""
-    program = PEERS / "tensorzero/bin/gateway"
-    if not program.is_file():
-        raise Absent("no .peers/tensorzero/bin/gateway (make bench-peers)")
-    port = free_port()
-    (folder / "tensorzero.toml").write_text(_TENSORZERO.format(port=port, upstream=upstream))
+    """TensorZero's own HTTP gateway (Rust) as its Python package starts it; no recording, which needs ClickHouse."""
+    python = PEERS / "tensorzero/bin/python"
+    if not python.is_file():
+        raise Absent("no .peers/tensorzero (make bench-peers)")
+    config, port_file = folder / "tensorzero.toml", folder / "port"
+    config.write_text(_TENSORZERO.format(upstream=upstream))
     return Plan(
-        commands=[Command(line=[str(program), "--config-file", str(folder / "tensorzero.toml")])],
-        port=port,
+        commands=[Command(line=[str(python), "-c", _TENSORZERO_PROCESS, str(config), str(port_file)])],
+        port=0,
+        port_file=port_file,
         model="tensorzero::model_name::shop",
         path="/openai/v1/chat/completions",
     )
