@@ -1,6 +1,6 @@
 """What a gateway costs: CPU, memory and added latency of nginx, Flyball and peers before the same mock upstream.
 
-    python bench/gateway.py [--quick] [--rounds 5] [--systems nginx,flyball,litellm,tensorzero]
+    python bench/gateway.py [--quick] [--rounds 5] [--systems nginx,flyball,litellm,tensorzero] [--before DIR]
 
 Per round each system in turn answers, at a 1 kB prompt and a 1 kB answer: plain requests and 50-chunk streams in a
 closed loop (for CPU), then Poisson arrivals at 200 and at 1,000 requests/s (for latency and CPU). CPU is user and
@@ -26,11 +26,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-from gateway_systems import ROOT, SYSTEMS, Absent, Command, Plan
+from gateway_systems import ROOT, SYSTEMS, Absent, Command, Plan, flyball
 
 HERE = Path(__file__).parent
 RATES = (200, 1000)
@@ -82,7 +83,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, for use while developing")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
+    parser.add_argument("--before", type=Path, help="another checkout of Flyball, measured beside this one")
     arguments = parser.parse_args()
+    names = arguments.systems.split(",")
+    if arguments.before:
+        SYSTEMS["before"] = partial(flyball, checkout=arguments.before.resolve())
+        names.append("before")
     effort = Effort(arguments.rounds, plain=6000, streams=640, seconds=10.0)
     if arguments.quick:
         effort = Effort(1, plain=3000, streams=320, seconds=3.0)
@@ -90,7 +96,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flyball-bench-")))
         mock = stack.enter_context(mock_upstream())
-        systems, missing = start_all(stack, folder, arguments.systems.split(","), mock)
+        systems, missing = start_all(stack, folder, names, mock)
         for number in range(effort.rounds):
             direct = Direct(mock, folder, effort, seed=number)
             for system in systems:

@@ -95,25 +95,31 @@ def nginx(folder: Path, upstream: int) -> Plan:
 # Flyball ---------------------------------------------------------------------------------------------------------
 
 
-def flyball(folder: Path, upstream: int) -> Plan:
+def flyball(folder: Path, upstream: int, *, checkout: Path = ROOT) -> Plan:
     """A project's own gateway worker and ingester, everything on: key, limits, budget, sticky canary, recording."""
-    project = folder / "shop"
+    project, source = folder / "shop", {"PYTHONPATH": str(checkout / "src")}
+    environment = {**os.environ, **source}
     subprocess.run(
-        [sys.executable, "-m", "flyball", "init", str(project)], check=True, stdout=subprocess.DEVNULL, cwd=ROOT
+        [sys.executable, "-m", "flyball", "init", str(project)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=folder,
+        env=environment,
     )
     secret = subprocess.run(
         [sys.executable, __file__, "prepare", str(project), str(upstream)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
+        env=environment,
     ).stdout.strip()
     port = free_port()
     process = [sys.executable, "-m", "flyball", "process"]
     place = ["-C", str(project)]
     return Plan(
         commands=[
-            Command(line=[*process, "ingester", *place], role="ingester"),
-            Command(line=[*process, "gateway", "--worker", "0", "--port", str(port), *place]),
+            Command(line=[*process, "ingester", *place], role="ingester", environment=source),
+            Command(line=[*process, "gateway", "--worker", "0", "--port", str(port), *place], environment=source),
         ],
         port=port,
         model="shop",
