@@ -12,6 +12,7 @@ from flyball.records import Finding, Proposal, Record
 from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
+from flyball.serving.load import Load
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import Ledger
@@ -28,6 +29,8 @@ class Memory:
     known: dict[str, str] = field(default_factory=dict)  # engines seen alive: id → release
     calm_since: dict[str, float] = field(default_factory=dict)  # engine → since when it has been ready
     silent: dict[str, int] = field(default_factory=dict)  # engine → looks in a row that it did not answer
+    busy_since: dict[str, float] = field(default_factory=dict)  # engine → since when it works without a sign of life
+    loads: dict[str, Load] = field(default_factory=dict)  # engine → what it said last
     looked: dict[str, float] = field(default_factory=dict)  # engine → when its last look was asked for
     stopping: dict[str, float] = field(default_factory=dict)  # engine → since when it is not wanted
     ended: dict[str, float] = field(default_factory=dict)  # engine → when it was asked to end
@@ -43,9 +46,8 @@ class Memory:
 
     def forget(self, engine: str) -> None:
         """Drop what was noted of an engine that is gone."""
-        for noted in (self.calm_since, self.looked, self.stopping):
+        for noted in (self.calm_since, self.looked, self.stopping, self.busy_since, self.silent, self.loads):
             noted.pop(engine, None)
-        self.silent.pop(engine, None)
 
 
 @dataclass(kw_only=True)

@@ -6,30 +6,31 @@ on where the last one stopped.
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from flyball.control.context import ControlContext
 from flyball.control.restarts import Restarts
-from flyball.errors import CorruptionError, NotFoundError, UpstreamError
+from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import ModelVersion, Release
 from flyball.records.identity import short
 from flyball.serving import engines
+from flyball.serving.engine_logs import last_lines
 from flyball.serving.engines import EngineHandle
-from flyball.serving.processes import kill_process
+from flyball.serving.liveness import EngineBusy, look_at
+from flyball.serving.processes import age_s, kill_process
 from flyball.telemetry import log
 
 ROUTING_LAG_S = 1.0
 """Gateways follow a new table well within this; only then is an engine that left it asked to end."""
 CALM_S = 10.0
 """Ready for so long, an engine's earlier deaths are forgotten."""
-LOOK_TIMEOUT_S = 5.0
-SILENT_LOOKS = 3
+SILENT_LOOKS, SILENT_LOOKS_ELSEWHERE = 2, 3
+BUSY_LIMIT_S = 120.0
+"""An engine that works for so long without a sign of life works at nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ class Fleet:
         log.warning("release %s: %s (death %d in a row)", short(release), problem, in_row)
 
     def _words(self, release: str, engine: str) -> str:
-        return engines.last_lines(self.context.log_dir / f"engine-{short(release)}.log", engine)
+        return last_lines(self.context.log_dir / f"engine-{short(release)}.log", engine)
 
     def _probed(self, handle: EngineHandle, release: Release) -> EngineHandle:
         """The handle, ready once a real inference has answered; afterwards looked at now and then."""
@@ -107,7 +108,10 @@ class Fleet:
             self.memory.calm_since[handle.id] = time.monotonic()
             return engines.mark_ready(handle)
         if outcome is not None:
-            self.memory.problems[handle.release] = getattr(outcome.error, "message", str(outcome.error))
+            problem = getattr(outcome.error, "message", str(outcome.error))
+            self.memory.problems[handle.release] = problem
+            if handle.pid and age_s(handle.started) > self.context.rollout.ready_timeout_s:
+                return self._given_up(handle, f"engine {handle.id} has never answered: {problem}")
         elif handle.url:
             timeout = self.context.rollout.ready_timeout_s
             self.context.background.submit(name, lambda: engines.probe(handle, release, timeout_s=timeout))
@@ -117,20 +121,28 @@ class Fleet:
         """A ready engine; one that does not answer its looks is ended, and counts as a death."""
         memory, now, name = self.memory, time.monotonic(), f"look:{handle.id}"
         outcome = self.context.background.take(name)
-        if outcome is not None:
-            memory.silent[handle.id] = 0 if outcome.error is None else memory.silent.get(handle.id, 0) + 1
+        if outcome is not None and outcome.error is None:
+            memory.silent.pop(handle.id, None)
+            memory.busy_since.pop(handle.id, None)
+            memory.loads[handle.id] = outcome.value
+        elif outcome is not None and isinstance(outcome.error, EngineBusy):
+            memory.busy_since.setdefault(handle.id, now)
+        elif outcome is not None:
+            memory.silent[handle.id] = memory.silent.get(handle.id, 0) + 1
         due = now - memory.looked.get(handle.id, -1e9) >= self.context.serving.liveness_s
         if due and not self.context.background.busy(name):
             memory.looked[handle.id] = now
             self.context.background.submit(name, lambda: look_at(handle))
-        if memory.silent.get(handle.id, 0) >= SILENT_LOOKS:
-            return self._silent(handle)
+        looks = SILENT_LOOKS if handle.pid else SILENT_LOOKS_ELSEWHERE
+        if memory.silent.get(handle.id, 0) >= looks:
+            return self._given_up(handle, f"engine {handle.id} has not answered {looks} looks in a row")
+        if now - memory.busy_since.get(handle.id, now) > BUSY_LIMIT_S:
+            return self._given_up(handle, f"engine {handle.id} works without answering for {BUSY_LIMIT_S:.0f} s")
         if now - memory.calm_since.setdefault(handle.id, now) > CALM_S:
             self.restarts.calm(handle.release)
         return handle
 
-    def _silent(self, handle: EngineHandle) -> EngineHandle:
-        problem = f"engine {handle.id} has not answered {SILENT_LOOKS} looks in a row"
+    def _given_up(self, handle: EngineHandle, problem: str) -> EngineHandle:
         self.memory.forget(handle.id)
         self.memory.elsewhere_ready.discard(handle.release)
         self._died(handle.release, problem)
@@ -203,6 +215,7 @@ class Fleet:
             run_dir=self.context.run_dir,
             log_dir=self.context.log_dir,
             config=self.context.serving,
+            adapter=self.context.artifacts.path(release.adapter) if release.adapter else None,
         )
 
     def _drain(self, unwanted: Iterable[EngineHandle]) -> None:
@@ -216,19 +229,3 @@ class Fleet:
                 engines.begin_stop(handle)
             elif asked is not None and handle.pid and now - asked > self.context.drain_s:
                 kill_process(handle.pid, handle.started)
-
-
-def look_at(handle: EngineHandle) -> None:
-    """Ask an engine for a sign of life that its main loop must give; UpstreamError or OSError when none comes."""
-    parts = urlsplit(handle.url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=LOOK_TIMEOUT_S)
-    try:
-        connection.request("GET", parts.path + ("/v1/models" if handle.pid == 0 else "/metrics"))
-        status = connection.getresponse().status
-    except http.client.HTTPException as error:
-        raise UpstreamError(f"{handle.url} speaks no HTTP: {error!r}") from error
-    finally:
-        connection.close()
-    if status >= 500:
-        raise UpstreamError(f"{handle.url} answered {status}")

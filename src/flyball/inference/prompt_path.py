@@ -2,8 +2,9 @@
 
 For a classification (a release whose constraint is labels) the user's last message is the raw text and the answer is
 the label alone: earlier turns and whatever could change the form of the answer are left out, decoding is greedy. For
-llama.cpp the labels are a GBNF grammar. An OpenAI-compatible engine knows no grammars, so there the labels are named in
-the system message instead and nothing is enforced; evaluation then counts any other answer as wrong.
+llama.cpp the labels are a GBNF grammar, for vLLM a choice among its structured outputs. Any other OpenAI-compatible
+engine knows neither, so there the labels are named in the system message instead and nothing is enforced; evaluation
+then counts any other answer as wrong.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from flyball.records import Release
 PROMPT_PATH = 1
 """Version of this path; an EvalReport says which one it was measured through."""
 
+VLLM_BASE, VLLM_ADAPTER = "base", "adapter"
+"""The names under which a vLLM that we started serves its model, and an adapter on it."""
+
 _DECIDED_BY_LABELS = (
     *("response_format", "tools", "tool_choice", "functions", "function_call", "json_schema", "grammar", "stop"),
+    *("structured_outputs", "guided_choice", "guided_json", "guided_regex", "guided_grammar"),
     *("max_tokens", "max_completion_tokens", "n_predict", "top_p", "top_k", "min_p", "logit_bias", "samplers"),
     *("frequency_penalty", "presence_penalty", "repeat_penalty", "mirostat"),
 )
@@ -39,10 +44,14 @@ class PromptPath:
         self._guardrails = [guardrail(name, context=engine.context) for name in release.guardrails]
         self._system = release.system_prompt or ""
         self._fixed: dict[str, Any] = {}
-        if isinstance(model := engine.flags.get("model"), str):
+        if engine.kind == "vllm":
+            self._fixed["model"] = VLLM_ADAPTER if release.adapter else VLLM_BASE
+        elif isinstance(model := engine.flags.get("model"), str):
             self._fixed["model"] = model  # the name that an OpenAI-compatible engine knows it by
         if self._labels and engine.kind == "llama.cpp":
             self._fixed |= {"grammar": labels_grammar(constraint.labels), "temperature": 0}
+        elif self._labels and engine.kind == "vllm":
+            self._fixed |= {"structured_outputs": {"choice": list(constraint.labels)}, "temperature": 0}
         elif self._labels:
             self._fixed["temperature"] = 0
             choice = "Answer with exactly one of these labels and nothing else: " + ", ".join(constraint.labels)

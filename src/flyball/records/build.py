@@ -113,7 +113,7 @@ class Constraint:
 class EngineSettings:
     """How the engine is started: its kind, context per slot in tokens, slots, threads, and further flags."""
 
-    kind: Literal["llama.cpp", "openai"]
+    kind: Literal["llama.cpp", "vllm", "openai"]
     context: int
     slots: int
     threads: int

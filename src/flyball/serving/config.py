@@ -12,6 +12,11 @@ class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How many engines a release gets and how long they may take."""
 
     replicas: Annotated[int, Meta(ge=1)] = 1
-    memory_limit_mb: Annotated[int, Meta(ge=64, description="Per engine; null: no limit.")] | None = None
+    memory_limit_mb: (
+        Annotated[int, Meta(ge=64, description="Per engine, its weights included: one that holds more ends.")] | None
+    ) = None
     liveness_s: Annotated[float, Meta(gt=0, description="Between two looks at an engine.")] = 1.0
+    vllm_command: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="How vLLM's server starts here; model and flags follow.")
+    ] = ("vllm", "serve")
     max_restarts: Annotated[int, Meta(ge=0, description="In a row, before it counts as a crash loop.")] = 3

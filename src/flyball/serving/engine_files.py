@@ -17,6 +17,8 @@ class EngineFile(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     release: str
+    kind: str = "llama.cpp"
+    model: str = ""  # what it loaded
     pid: int
     started: float
     boot: str

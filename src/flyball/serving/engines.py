@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 
@@ -21,13 +22,24 @@ from flyball.records.identity import short, uuid7
 from flyball.serving import engine_files
 from flyball.serving.config import ServingConfig
 from flyball.serving.engine_files import EngineFile
-from flyball.serving.engine_server import EngineSpec
-from flyball.serving.processes import ask_to_end, boot_id, end_process, is_running, start_time
+from flyball.serving.engine_logs import last_lines, prune
+from flyball.serving.engine_spec import EngineSpec
+from flyball.serving.processes import (
+    ask_to_end,
+    boot_id,
+    end_process,
+    is_running,
+    kill_marked,
+    marked_processes,
+    start_time,
+)
+from flyball.serving.vllm import vllm_command
 
-LAST_LINES = 12
+ADAPTER = "adapter.gguf"
 DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the file bounds")
 """What llama.cpp says of a model file that no restart can mend."""
 _LAUNCH_S = 30.0
+_WARM_UP_S = 5.0
 _QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}], "max_tokens": 1}
 
 
@@ -41,9 +53,16 @@ class EngineHandle:
     pid: int
     started: float
     log: Path
+    kind: str = "llama.cpp"
+    model: str = ""
     slots: int = 1
     ready: bool = False
     file: Path | None = None
+
+    @property
+    def processes(self) -> list[int]:
+        """Its own process and, of a server of its own, that server's."""
+        return [self.pid, *(marked_processes(self.id) if self.kind == "vllm" else ())]
 
 
 def start_engine(
@@ -54,24 +73,26 @@ def start_engine(
     run_dir: Path,
     log_dir: Path,
     config: ServingConfig,
+    adapter: Path | None = None,
     owned: bool = False,
 ) -> EngineHandle:
     """Start one engine for a release and return at once; `url` is known later (see `refreshed`, `wait_ready`).
 
-    `owned`: the engine ends with this process (for evaluation); otherwise it outlives it and is found again by
-    `running_engines`. A release of kind "openai" needs no process: its handle has pid 0.
+    `adapter`: the folder of the release's adapter. `owned`: the engine ends with this process (for evaluation);
+    otherwise it outlives it and is found again by `running_engines`. A release of kind "openai" needs no process: its
+    handle has pid 0.
     """
-    identifier = uuid7()
     if release.engine.kind == "openai":
         return _elsewhere(release, release_name, log_dir)
-    model = model_file(artifact, release)
     log_dir.mkdir(parents=True, exist_ok=True)
+    prune(log_dir)
+    identifier = uuid7()
     log = log_dir / f"engine-{short(release_name)}.log"
     path = engine_files.folder(run_dir) / f"{identifier}.json"
     spec = EngineSpec(
         id=identifier,
         release=release_name,
-        model=str(model),
+        kind=release.engine.kind,
         file=str(path),
         log=str(log),
         context=release.engine.context,
@@ -80,12 +101,24 @@ def start_engine(
         memory_limit_mb=config.memory_limit_mb,
         owner_pid=os.getpid() if owned else None,
         owner_started=(start_time(os.getpid()) or 0.0) if owned else 0.0,
+        **_loaded(release, artifact, adapter, config),
     )
     _launch(spec, log)
     found = engine_files.read(path)
     if found is None:
         raise UpstreamError(f"engine {identifier} ended at once{last_lines(log)}", cure=f"see {log}")
     return _handle(path, found)
+
+
+def _loaded(release: Release, artifact: Path, adapter: Path | None, config: ServingConfig) -> dict[str, Any]:
+    """What differs by kind: the model, the adapter, the batch, and the command of a server of its own."""
+    if release.engine.kind == "vllm":
+        command = vllm_command(release, model=artifact, adapter=adapter, program=config.vllm_command)
+        return {"model": str(artifact), "command": command}
+    batch = release.engine.flags.get("batch")
+    more = {"batch": batch} if isinstance(batch, int) else {}
+    lora = {"adapter": str(adapter_file(adapter))} if adapter else {}
+    return {"model": str(model_file(artifact, release)), **more, **lora}
 
 
 def _launch(spec: EngineSpec, log: Path) -> None:
@@ -115,6 +148,7 @@ def _elsewhere(release: Release, release_name: str, log_dir: Path) -> EngineHand
     return EngineHandle(
         id=f"openai-{short(release_name)}",
         release=release_name,
+        kind="openai",
         url=url,
         pid=0,
         started=0.0,
@@ -133,6 +167,14 @@ def model_file(artifact: Path, release: Release) -> Path:
     raise NotFoundError(f"no model.gguf in {artifact}", cure="run `flyball package`, or `dvc pull`")
 
 
+def adapter_file(adapter: Path) -> Path:
+    """The GGUF file of an adapter; NotFoundError when it has none."""
+    path = adapter if adapter.is_file() else adapter / ADAPTER
+    if not path.is_file():
+        raise NotFoundError(f"no {ADAPTER} in {adapter}", cure="take it in again: flyball import FILE.gguf")
+    return path
+
+
 def refreshed(handle: EngineHandle) -> EngineHandle:
     """The handle with what its file says by now: the address once it listens, whether it is ready."""
     found = engine_files.read(handle.file) if handle.file else None
@@ -145,10 +187,19 @@ def is_alive(handle: EngineHandle) -> bool:
 
 
 def probe(handle: EngineHandle, release: Release, *, timeout_s: float) -> None:
-    """One real inference through the prompt path; UpstreamError when none comes in time."""
+    """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
+
+    Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
+    request of a client takes no longer than the later ones. That takes a few seconds at most; then it serves anyhow.
+    """
     completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s)
+    slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
+    began = time.monotonic()
     try:
-        completer.complete(_QUESTION)
+        for slot in range(slots):
+            completer.complete({**_QUESTION, "id_slot": slot} if slots > 1 else _QUESTION)
+            if time.monotonic() - began > _WARM_UP_S:
+                return
     finally:
         completer.close()
 
@@ -198,20 +249,6 @@ class CorruptionMet(UpstreamError, CorruptionError):
     """The engine could not read its model file."""
 
 
-def last_lines(log: Path, engine: str = "") -> str:
-    """The end of a log, for a message; of one engine alone when it is named. Empty when there is none."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 4000))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    if engine and f"engine {engine}" in text:  # what an earlier engine of the release said is not this one's
-        text = text[text.index(f"engine {engine}") :]
-    lines = text.splitlines()
-    return "".join(f"\n    {line}" for line in lines[-LAST_LINES:] if line.strip())
-
-
 def stop_engine(handle: EngineHandle, *, grace_s: float) -> bool:
     """End an engine: it finishes its requests first, after `grace_s` it is killed. True when it is gone."""
     gone = handle.pid == 0 or end_process(handle.pid, handle.started, grace_s=grace_s)
@@ -233,6 +270,8 @@ def running_engines(run_dir: Path) -> list[EngineHandle]:
         if content is not None and content.boot == here and is_running(content.pid, content.started):
             found.append(_handle(path, content))
         elif content is None or content.boot != here or not is_running(content.pid, content.started):
+            if content is not None and content.kind == "vllm" and content.boot == here:
+                kill_marked(content.id)  # what the kernel did not end with it
             path.unlink(missing_ok=True)
     return found
 
@@ -248,7 +287,14 @@ def stop_all(run_dir: Path, *, grace_s: float) -> None:
 
 @contextmanager
 def engine_process(
-    release: Release, artifact: Path, *, release_name: str = "", timeout_s: float = 60.0, log_dir: Path | None = None
+    release: Release,
+    artifact: Path,
+    *,
+    release_name: str = "",
+    timeout_s: float = 60.0,
+    log_dir: Path | None = None,
+    adapter: Path | None = None,
+    config: ServingConfig | None = None,
 ) -> Iterator[str]:
     """For evaluation: an engine that is ready, as its URL; it ends with the block, and with this process."""
     with TemporaryDirectory(prefix="flyball-engine-") as folder:
@@ -259,7 +305,8 @@ def engine_process(
             artifact=artifact,
             run_dir=run_dir,
             log_dir=log_dir or run_dir,
-            config=ServingConfig(),
+            config=config or ServingConfig(),
+            adapter=adapter,
             owned=True,
         )
         try:
@@ -272,6 +319,8 @@ def _handle(path: Path, content: EngineFile) -> EngineHandle:
     return EngineHandle(
         id=content.id,
         release=content.release,
+        kind=content.kind,
+        model=content.model,
         url=content.url,
         pid=content.pid,
         started=content.started,

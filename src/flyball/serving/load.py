@@ -1,0 +1,58 @@
+"""How loaded an engine is, as it says itself: llama.cpp's and vLLM's metric names. I/O: HTTP."""
+
+from __future__ import annotations
+
+import http.client
+from dataclasses import dataclass
+
+_RUNNING = ("llamacpp:requests_processing", "vllm:num_requests_running")
+_WAITING = ("llamacpp:requests_deferred", "vllm:num_requests_waiting")
+_CACHE = ("llamacpp:kv_cache_usage_ratio", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
+"""vLLM's third is the name before its version 0.10; all of them are shares from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Requests in work, requests that wait inside the engine, and the share of its cache in use where it says it."""
+
+    running: int = 0
+    waiting: int = 0
+    cache_share: float | None = None
+
+
+def parse_load(text: str) -> Load:
+    """The load in a page of Prometheus metrics; lines of several models or processes are added up."""
+    sums: dict[str, float] = {}
+    for line in text.splitlines():
+        name, _, value = line.replace("{", " {", 1).partition(" ")
+        if name in (*_RUNNING, *_WAITING, *_CACHE):
+            sums[name] = sums.get(name, 0.0) + _number(value)
+    cache = next((sums[name] for name in _CACHE if name in sums), None)
+    return Load(
+        running=int(sum(sums.get(name, 0.0) for name in _RUNNING)),
+        waiting=int(sum(sums.get(name, 0.0) for name in _WAITING)),
+        cache_share=cache,
+    )
+
+
+def load_of(host: str, port: int, *, timeout_s: float) -> Load:
+    """Ask an engine; OSError when no answer comes in time or it is none."""
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"{host}:{port} speaks no HTTP: {error!r}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ConnectionError(f"{host}:{port}/metrics answered {answer.status}")
+    return parse_load(text)
+
+
+def _number(value: str) -> float:
+    try:
+        return float(value.rpartition("}")[2].split()[0])
+    except (ValueError, IndexError):
+        return 0.0
