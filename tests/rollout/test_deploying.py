@@ -186,7 +186,7 @@ def test_a_paused_deployment_goes_on_or_goes_live_by_a_persons_word_alone(ledger
     two = composed(ledger, "two")
     decide(ledger, two, baseline=pointer(ledger, "shop").live_release)  # type: ignore[union-attr]
     deployment = ask(ledger, two)
-    with pytest.raises(InputError, match="is requested, not paused"):
+    with pytest.raises(InputError, match="is requested, not ramping or paused"):
         promote(ledger, deployment.id, requested_by="ann", reason="I looked at it")
     move(ledger, deployment, "starting", "ramping", "paused")
     assert resume(ledger, deployment.id, requested_by="ann", reason="look again").state == "ramping"

@@ -14,7 +14,7 @@ from flyball.errors import InputError
 from flyball.records import Deployment, Strategy, Transition
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.machine import LEGAL, ArmCounts, History, Mirrored, Observation, advance, shadow_allowance_usd
-from flyball.rollout.plans import plan_of, steps_of
+from flyball.rollout.plans import check_plan, plan_of, steps_of
 
 CONFIG = RolloutConfig(min_units=30, deadline_s=100.0, ready_timeout_s=10.0, scale_down_delay_s=50.0)
 CANARY = deployment_record(strategy="canary", plan={"steps": [0.1, 0.5]}, replaces="old")
@@ -251,7 +251,7 @@ def test_a_plan_that_makes_no_sense_is_refused(steps: object) -> None:
 )
 def test_shares_only_grow_and_a_shadow_comes_first(steps: object) -> None:
     with pytest.raises(InputError, match="cannot follow"):
-        steps_of(replace(CANARY, plan={"steps": steps}))
+        check_plan(replace(CANARY, plan={"steps": steps}))
 
 
 p_values = st.floats(0.0, 1.0)

@@ -16,7 +16,7 @@ wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for anot
 
 @click.command("run", epilog="\b\nExamples:\n  flyball run\n  flyball run --no-deploy --json")
 @click.option("--no-deploy", is_flag=True, help="Stop after the gate.")
-@click.option("--strategy", type=click.Choice(["blue-green", "canary"]), help="Default: rollout.strategy.")
+@click.option("--strategy", type=click.Choice(["blue-green", "canary", "shadow"]), help="Default: rollout.strategy.")
 @wait_option
 @json_option
 @with_project

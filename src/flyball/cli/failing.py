@@ -63,7 +63,7 @@ def as_error(error: BaseException, arguments: Sequence[str]) -> FlyballError:
 def of_usage(error: click.ClickException) -> InputError:
     """A wrong command line; the cure shows the help of the command that was meant."""
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else "flyball"
+    command = context.command_path.strip() if context else "flyball"
     return InputError(error.format_message(), cure=f"see `{command} --help`")
 
 

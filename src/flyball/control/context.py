@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flyball.control.background import Background
 from flyball.monitoring.config import MonitorConfig
-from flyball.records import Finding, Proposal, Record
+from flyball.records import JSON, Finding, Proposal, Record
 from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
@@ -39,6 +39,7 @@ class Memory:
     answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready
     hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
     records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
+    shown: dict[str, tuple[Mapping[str, JSON], float]] = field(default_factory=dict)  # figures kept last, and when
     table: RoutingTable | None = None
     monitored: float = 0.0
     swept: float = 0.0

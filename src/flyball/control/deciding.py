@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,13 +13,16 @@ from flyball.records import Deployment, ModelVersion, Record, Release, Transitio
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
-from flyball.rollout.machine import History, Observation, advance
+from flyball.rollout.machine import History, Observation, advance, figures_of
 from flyball.rollout.storing import live_deployments, store
 from flyball.serving.placement import require_memory
-from flyball.storage.deployments import Pointer, history, open_deployments, pointer
+from flyball.storage.deployments import Pointer, history, keep_figures, open_deployments, pointer
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
+
+SHOW_EVERY_S = 1.0
+"""How often the figures of a rollout are kept for whoever looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,7 @@ def decide(
     current = {standing.deployment.id for standing in world.standings}
     for name in set(context.memory.analyses) - current:
         del context.memory.analyses[name]
+        context.memory.shown.pop(f"figures:{name}", None)
     return stored
 
 
@@ -160,7 +165,23 @@ def observation_of(
         analysis = Analysis(context.ledger, deployment, context.rollout, began_ms=began)
         context.memory.analyses[deployment.id] = analysis
     analysis.look(context.ledger, standing.history, now)
-    return analysis.observation(replace(_engine(mine), engine_down=mine.down, fallback_hot=hot))
+    seen = analysis.observation(replace(_engine(mine), engine_down=mine.down, fallback_hot=hot))
+    if standing.state in ("ramping", "paused"):
+        _show(context, standing, seen)
+    return seen
+
+
+def _show(context: ControlContext, standing: Standing, seen: Observation) -> None:
+    """Keep the figures of a rollout where people look, now and then and beside the pass."""
+    memory, name = context.memory, f"figures:{standing.deployment.id}"
+    outcome = context.background.take(name)
+    if outcome is not None and outcome.error is not None:
+        log.warning("the figures of deployment %s were not kept: %s", standing.deployment.id, outcome.error)
+    figures = figures_of(standing.deployment, standing.history, seen, context.rollout)
+    last, at = memory.shown.get(name, ({}, -1e9))
+    if figures != last and time.monotonic() - at >= SHOW_EVERY_S and not context.background.busy(name):
+        memory.shown[name] = (figures, time.monotonic())
+        context.background.submit(name, lambda: keep_figures(context.ledger, standing.deployment.id, figures))
 
 
 def _engine(mine: ReleaseEngines) -> Observation:

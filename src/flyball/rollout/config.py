@@ -42,7 +42,11 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How a release that passed takes over a route."""
 
     strategy: Annotated[
-        Literal["blue-green", "canary"], Meta(description="Of `flyball run`; the first release is always blue-green.")
+        Literal["blue-green", "canary", "shadow"],
+        Meta(
+            description="How `flyball run` and `flyball deploy` put a release on the route: at once, step by step, or "
+            "mirrored first and then step by step. The first release is always blue-green."
+        ),
     ] = "blue-green"
     canary_steps: Annotated[tuple[float, ...], Meta(description="Growing shares of the units.")] = (0.1, 0.5)
     unit: Annotated[

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, select
 
 from flyball.errors import InputError, NotFoundError, RefusedError
-from flyball.records import JSON, Deployment, Strategy, Transition, name_of
+from flyball.records import JSON, Deployment, DeploymentState, Strategy, Transition, name_of
 from flyball.records.identity import short, uuid7
 from flyball.rollout.admission import admitted_release, passing_decision, refuse_erased
 from flyball.rollout.machine import ENDED
-from flyball.rollout.plans import steps_of
+from flyball.rollout.plans import check_plan
 from flyball.rollout.storing import last_of, lock_route, state_of
 from flyball.storage import tables
 from flyball.storage.deployments import Pointer, add_transition, move_pointer, open_deployments, pointer
@@ -54,7 +54,7 @@ def request_deployment(
         requested_by=requested_by,
         reason=reason,
     )
-    steps_of(deployment)  # a plan that makes no sense is refused here, not half-way
+    check_plan(deployment)  # a plan that makes no sense is refused here, not half-way
     return _store(ledger, deployment, now)
 
 
@@ -168,28 +168,48 @@ def _erased(connection: Connection, ledger: Ledger, deployment: Deployment) -> b
 
 def resume(ledger: Ledger, deployment: str, *, requested_by: str, reason: str) -> Transition:
     """Let a paused deployment go on from its step, with the evidence it has."""
-    return _decide(ledger, deployment, "ramping", {"by": requested_by, "reason": reason})
+    return _decide(ledger, deployment, "ramping", ("paused",), {"by": requested_by, "reason": reason})
 
 
-def promote(ledger: Ledger, deployment: str, *, requested_by: str, reason: str) -> Transition:
-    """Make a paused deployment live by a person's decision, which is kept as its evidence."""
-    return _decide(ledger, deployment, "live", {"by": requested_by, "reason": reason})
+def promote(
+    ledger: Ledger, deployment: str, *, requested_by: str, reason: str, figures: Mapping[str, JSON] | None = None
+) -> Transition:
+    """Make a ramping or paused deployment live by a person's decision: its evidence, with the `figures` of that time.
+
+    RefusedError when something else went live meanwhile.
+    """
+    evidence = {**(figures or {}), "by": requested_by, "reason": reason}
+    return _decide(ledger, deployment, "live", ("ramping", "paused"), evidence)
 
 
-def _decide(ledger: Ledger, name: str, state: str, evidence: dict[str, JSON]) -> Transition:
+def _decide(
+    ledger: Ledger, name: str, state: DeploymentState, after: tuple[DeploymentState, ...], evidence: dict[str, JSON]
+) -> Transition:
     deployment = _deployment(ledger, name)
     with ledger.begin() as connection:
-        lock_route(connection, ledger.project, deployment.route)
+        current = lock_route(connection, ledger.project, deployment.route)
         last = last_of(connection, name)
-        if last is None or last.state != "paused":
+        if last is None or last.state not in after:
             raise InputError(
-                f"deployment {name} is {last.state if last else 'requested'}, not paused", cure="see `flyball status`"
+                f"deployment {name} is {last.state if last else 'requested'}, not {' or '.join(after)}",
+                cure="see `flyball deploy history`",
             )
-        transition = Transition(deployment=name, state=state, step=last.step, evidence=evidence)  # type: ignore[arg-type]
+        if (current.live_deployment if current else None) != deployment.replaces:
+            raise RefusedError(f"the route {deployment.route} has moved on since {name} began", cure="deploy it again")
+        transition = Transition(deployment=name, state=state, step=last.step, evidence=evidence)
         add_transition(connection, ledger.project, transition, epoch=0)
         if state == "live":
             move_pointer(connection, ledger.project, deployment.route, release=deployment.release, deployment=name)
     return transition
+
+
+def under_way(ledger: Ledger, route: str) -> Deployment:
+    """The deployment on a route that is neither live nor over; NotFoundError when there is none."""
+    with ledger.read() as connection:
+        found = _under_way(ledger, route, connection)
+    if found is None:
+        raise NotFoundError(f"no deployment is under way on the route {route}", cure="see `flyball deploy history`")
+    return found
 
 
 def _under_way(ledger: Ledger, route: str, connection: Connection) -> Deployment | None:

@@ -99,6 +99,13 @@ def advance(
     return _DECIDE[scene.state](scene)
 
 
+def figures_of(
+    deployment: Deployment, history: History, observation: Observation, config: RolloutConfig
+) -> dict[str, JSON]:
+    """How the arms of a deployment stand: the figures that a transition would keep as its evidence."""
+    return Scene(deployment, history, observation, config, 0).figures()
+
+
 class Scene:
     """One look at one deployment."""
 

@@ -69,8 +69,12 @@ def steps_of(deployment: Deployment) -> tuple[Step, ...]:
         return ()
     variant = _OF_STRATEGY[deployment.strategy]
     given = deployment.plan.get("steps") or _DEFAULT_SHARES[deployment.strategy]
-    steps = tuple(_step(step, variant) for step in given)
-    for one, following in pairwise(steps):
+    return tuple(_step(step, variant) for step in given)
+
+
+def check_plan(deployment: Deployment) -> None:
+    """InputError for a plan that makes no sense: shares that do not grow, a shadow after users were answered."""
+    for one, following in pairwise(steps_of(deployment)):
         grows = one.variant == following.variant != "b" and one.share < following.share
         leaves_shadow = one.variant == "shadow" and following.variant != "shadow"
         if not (grows or leaves_shadow):
@@ -78,7 +82,6 @@ def steps_of(deployment: Deployment) -> tuple[Step, ...]:
                 f"{following.variant} {following.share:g} cannot follow {one.variant} {one.share:g}",
                 cure="let shares grow, so that nobody flips back; a shadow comes first, a test of two last",
             )
-    return steps
 
 
 def _step(step: JSON, variant: Variant) -> Step:

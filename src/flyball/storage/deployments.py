@@ -5,14 +5,15 @@ Writers call `leases.check` in the same transaction; `epoch` keeps under which l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, func, or_, select, update
 
-from flyball.records import Transition, canonical_json
+from flyball.records import JSON, Transition, canonical_json
 from flyball.storage import tables
-from flyball.storage.ledger import Ledger, Stored, now_ms, stored
+from flyball.storage.ledger import Ledger, Stored, insert_new, now_ms, stored
 
 CLOSED = ("live", "rolled_back", "failed", "retired")
 """States after which the rollout machine has nothing more to decide."""
@@ -113,6 +114,29 @@ def move_pointer(
         where = (tables.pointers.c.project == project, tables.pointers.c.route == route)
         connection.execute(update(tables.pointers).where(*where).values(**values))
     return new
+
+
+def keep_figures(ledger: Ledger, deployment: str, figures: Mapping[str, JSON]) -> None:
+    """Keep how a deployment's arms stand, for whoever looks; the newest figures take the place of older ones."""
+    row = {"project": ledger.project, "name": f"rollout:{deployment}"}
+    state = {"through_seq": 0, "state": canonical_json({"at_ms": now_ms(), "figures": figures}).decode()}
+    column = tables.monitors.c
+    with ledger.begin() as connection:
+        if not insert_new(connection, tables.monitors, row | state):
+            same = (column.project == row["project"], column.name == row["name"])
+            connection.execute(update(tables.monitors).where(*same).values(**state))
+
+
+def figures_of(ledger: Ledger, deployment: str) -> tuple[dict[str, JSON], int] | None:
+    """How a deployment's arms stood last, and when; None before there was traffic."""
+    column = tables.monitors.c
+    where = (column.project == ledger.project, column.name == f"rollout:{deployment}")
+    with ledger.read() as connection:
+        state = connection.execute(select(column.state).where(*where)).scalar_one_or_none()
+    if state is None:
+        return None
+    kept = msgspec.json.decode(state)
+    return kept["figures"], kept["at_ms"]
 
 
 def routes(ledger: Ledger) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
-from flyball.records import Deployment, EvalReport, GateDecision, name_of
+from flyball.records import Deployment, EvalReport, GateDecision, Strategy, name_of
 from flyball.records.canonical import to_plain
 from flyball.rollout.deploying import request_deployment, rollback
+from flyball.rollout.plans import plan_of
 from flyball.storage.deployments import history, open_deployments, pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
@@ -90,14 +92,17 @@ def ensure_deployed(
         return latest, False
     supersede_waiting(project, route, requested_by=requested_by)
     live = pointer(project.ledger, route)
-    chosen = strategy or project.settings.rollout.strategy
+    config = project.settings.rollout
+    chosen = cast(Strategy, strategy or config.strategy)
+    if live is None or live.live_release is None:
+        chosen = "blue-green"
     deployment = request_deployment(
         project.ledger,
         project=project.name,
         route=route,
         release=release,
-        strategy="blue-green" if live is None or live.live_release is None else chosen,  # type: ignore[arg-type]
-        plan={"steps": list(project.settings.rollout.canary_steps)},
+        strategy=chosen,
+        plan=plan_of(chosen, config, then="canary" if chosen == "shadow" else None),
         requested_by=requested_by,
         reason=reason,
     )

@@ -1,0 +1,79 @@
+"""The history of deployments as a person reads it: what, by whom, why, each step with its reason and key figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from flyball.cli.output import show
+from flyball.records.identity import short
+
+COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
+STEPS = {"canary": "canary {:.3g} %", "shadow": "mirrored {:.3g} %", "b": "A/B {:.3g} %"}
+_SAID = ("reason", "by", "variant", "share", "decision", "alpha")
+
+
+def history_text(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> str:
+    """Deployments, newest first; `whole`: with every figure of every step."""
+    return "\n\n".join(_deployment(row, whole) for row in rows) or "No deployment yet: `flyball run` asks for one."
+
+
+def _deployment(row: Mapping[str, Any], whole: bool) -> str:
+    state = row["state"]
+    steps = [STEPS[step["variant"]].format(100 * step["share"]) for step in row["steps"]]
+    plan = ", ".join([row["strategy"], *steps]) if row["strategy"] == "blue-green" or not steps else ", ".join(steps)
+    standing = "live" if row["serving"] else "replaced" if state == "live" else state.replace("_", " ")
+    head = click.style(standing, fg=COLOURS.get(state), bold=True)
+    lines = [
+        f"{head}  {click.style(short(row['release']), bold=True)} on {row['route']}  ({plan})",
+        f"  deployment {row['id']}, by {row['requested_by']}" + (f": {row['reason']}" if row["reason"] else ""),
+    ]
+    for number, transition in enumerate(row["transitions"]):
+        lines += _transition(row, transition, first=number == 0, whole=whole)
+    if row["now"]:
+        figures = row["now"]["figures"]
+        lines.append(f"  {_clock(row['now']['at_ms'])}  {'so far':<12}{_figures(figures, whole) or 'no traffic yet'}")
+    return "\n".join(lines)
+
+
+def _transition(row: Mapping[str, Any], transition: Mapping[str, Any], *, first: bool, whole: bool) -> list[str]:
+    evidence, state = transition["evidence"], transition["state"]
+    reason = str(evidence.get("reason", "")) if not first else f"gate decision {short(row['decision'])} passed"
+    by = f" (by {evidence['by']})" if evidence.get("by") and not first else ""
+    label = state.replace("_", " ")
+    if state == "ramping" and transition["step"] < len(row["steps"]):
+        step = row["steps"][transition["step"]]
+        label = STEPS[step["variant"]].format(100 * step["share"])
+    lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<12}', fg=COLOURS.get(state))} {reason}{by}"]
+    figures = _figures(evidence, whole)
+    return [*lines, f"{'':<24}{figures}"] if figures and not first else lines
+
+
+def _figures(evidence: Mapping[str, Any], whole: bool) -> str:
+    """The figures that a person looks for first: both arms, the worst p-values; with `whole` all there are."""
+    parts = []
+    for arm, name in (("candidate", "it"), ("live", "live")):
+        if f"{arm}_requests" in evidence:
+            parts.append(f"{name}: {evidence[f'{arm}_requests']} requests, {evidence.get(f'{arm}_failures', 0)} failed")
+    if "mirrored_requests" in evidence:
+        parts.append(
+            f"{evidence['mirrored_requests']} copies, {evidence.get('mirrored_failures', 0)} failed (live "
+            f"{evidence.get('live_failures', 0)}), {show(evidence.get('mirrored_usd', 0.0))} USD"
+        )
+    if whole:
+        done = ("candidate_", "live_", "mirrored_")
+        rest = {k: v for k, v in evidence.items() if k not in _SAID and not k.startswith(done)}
+        return "; ".join([*parts, *(f"{name.replace('_', ' ')} {show(value)}" for name, value in rest.items())])
+    for prefix, what in (("p_harm_", "worse"), ("p_worse_by_margin_", "within the margin")):
+        p_values = {k.removeprefix(prefix): v for k, v in evidence.items() if k.startswith(prefix)}
+        if p_values:
+            name, p = (min if prefix == "p_harm_" else max)(p_values.items(), key=lambda item: item[1])
+            parts.append(f"{what}: p={p:.2g} ({name})")
+    return "; ".join(parts)
+
+
+def _clock(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
