@@ -3,7 +3,8 @@
 An e-value starts at 1 and, while the null hypothesis holds, exceeds 1/α at any time with probability at most α (Ville
 1939). Each class here averages bets on several alternatives, fixed beforehand ("grid" betting: Waudby-Smith and Ramdas
 2024, JRSS B 86:1, §5), so nothing is tuned to the data. `state()` is a small dict of JSON types, `restore` goes on from
-it. The tests of two arms are in two_arm.py and are offered here too.
+it. The tests of two arms and of the split are in files of their own and are
+offered here too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from flyball.errors import InputError
-from flyball.statistics.beta import log_beta
+from flyball.statistics.sample_ratio import SampleRatio
 from flyball.statistics.two_arm import Arm, TwoArm, TwoArmHarm, TwoArmNonInferior
 
 GRID = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
@@ -139,48 +140,6 @@ class MeanBelow:
 
 class BernoulliBelow(MeanBelow):
     """Against "the share of ones is at least `null`", for outcomes that are 0 or 1: an exact test at any time."""
-
-
-class SampleRatio:
-    """Against "each unit joins the canary with probability `share`": grows when units are lost or misassigned.
-
-    Beta-binomial mixture over all other shares, centred on `share` (Lindon and Malek 2022, NeurIPS). One per ramp step.
-    """
-
-    STRENGTH = 100.0
-
-    def __init__(self, share: float, *, canary: int = 0, live: int = 0, peak: float = 0.0) -> None:
-        if not 0.0 < share < 1.0:
-            raise InputError(f"a share of {share} cannot be tested", cure="give one strictly between 0 and 1")
-        self.share, self.canary, self.live, self.peak = share, canary, live, peak
-
-    def update(self, *, canary: int = 0, live: int = 0) -> float:
-        """Add newly assigned units and give the e-value after them."""
-        self.canary += canary
-        self.live += live
-        a, b = self.STRENGTH * self.share, self.STRENGTH * (1.0 - self.share)
-        evidence = log_beta(a + self.canary, b + self.live) - log_beta(a, b)
-        evidence -= self.canary * math.log(self.share) + self.live * math.log1p(-self.share)
-        self.peak = max(self.peak, evidence)
-        return math.exp(min(evidence, 700.0))
-
-    @property
-    def p_value(self) -> float:
-        """Anytime-valid p-value: one over the largest e-value so far."""
-        return math.exp(-self.peak)
-
-    def rejects(self, alpha: float) -> bool:
-        """Whether the assignment is proven wrong at error `alpha`."""
-        return self.peak >= -math.log(alpha)
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to go on later, as JSON types."""
-        return {"share": self.share, "canary": self.canary, "live": self.live, "peak": self.peak}
-
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        """The sequence that `state()` described."""
-        return cls(state["share"], canary=state["canary"], live=state["live"], peak=state["peak"])
 
 
 __all__ = [

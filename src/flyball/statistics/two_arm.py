@@ -8,13 +8,17 @@ works as 1:1 does.
 
 Several alternatives are played at once and averaged. Rates come from earlier blocks (plug-in); distances from the null
 are fixed: odds ratios for harm, steps around equality for non-inferiority.
+
+A score may also lie between 0 and 1: it counts as so much good and so much bad. The factor of such a unit is then the
+geometric mean of the factors of a good and a bad one, which is less than their arithmetic mean; and that, being linear
+in the score, is an e-variable for every distribution on [0, 1] with the same mean. So the test stays exact, of means.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from flyball.errors import InputError
@@ -23,90 +27,111 @@ Arm = Literal["live", "candidate"]
 CLOSE_AT = 0.02
 """A block is closed at this share of the information gathered before it: short blocks waste units, long ones time."""
 HARM_LOGITS = (0.15, 0.3, 0.6, 1.2, 2.4)
-EQUAL_STEPS = (0.5, 1.0, 1.0, 1.5)
-"""Alternatives to "worse by the margin", in margins above it; 1 is an equal candidate, which is played twice."""
+EQUAL_STEPS = (0.5, 1.0, 1.5)
+"""Alternatives to "worse by the margin", in margins above it; 1 is an equal candidate."""
+EQUAL_WEIGHTS = (0.25, 0.5, 0.25)
 
 
-def projection(a: float, b: float, n_a: int, n_b: int, gap: float) -> float:
+def projection(a: float, b: float, n_a: float, n_b: float, gap: float) -> float:
     """The x that minimises n_a·KL(a‖x) + n_b·KL(b‖x + gap): a's rate at the null's point closest to (a, b).
 
-    The same equation as the restricted estimate of two rates at a given difference (Miettinen and Nurminen 1985).
+    The restricted estimate of two rates at a given difference (Miettinen and Nurminen 1985, Statistics in Medicine
+    4:213), whose cubic has a closed solution (Farrington and Manning 1990, ibid. 9:1447); two Newton steps mend what
+    rounding took.
     """
     if gap == 0.0:
         return (n_a * a + n_b * b) / (n_a + n_b)
     low, high = max(0.0, -gap), min(1.0, 1.0 - gap)
-    x = min(max((n_a * a + n_b * (b - gap)) / (n_a + n_b), low + 1e-9), high - 1e-9)
+    x = min(max(_cubic(a, b, n_b / n_a, gap), low + 1e-12), high - 1e-12)
     for _ in range(60):
         y = x + gap
-        slope = n_a * (x - a) / (x * (1.0 - x)) + n_b * (y - b) / (y * (1.0 - y))
+        not_x, not_y = 1.0 - x, 1.0 - y
+        slope = n_a * (x - a) / (x * not_x) + n_b * (y - b) / (y * not_y)
         if slope > 0.0:
             high = x
         else:
             low = x
-        bend = n_a * (a / (x * x) + (1.0 - a) / (1.0 - x) ** 2) + n_b * (b / (y * y) + (1.0 - b) / (1.0 - y) ** 2)
-        following = x - slope / bend
-        if not low < following < high:
-            following = (low + high) / 2.0
-        if abs(following - x) < 1e-13:
-            return following
-        x = following
+        bend = n_a * (a / (x * x) + (1.0 - a) / (not_x * not_x)) + n_b * (b / (y * y) + (1.0 - b) / (not_y * not_y))
+        step = slope / bend
+        if -1e-11 < step < 1e-11:
+            break
+        x -= step
+        if not low < x < high:
+            x = (low + high) / 2.0
     return x
+
+
+def _cubic(a: float, b: float, ratio: float, gap: float) -> float:
+    """The root of the likelihood's cubic that lies inside the scale; `ratio` is n_b / n_a."""
+    three_a = 3.0 * (1.0 + ratio)
+    second = -(1.0 + ratio + a + ratio * b - gap * (ratio + 2.0))
+    third = gap * gap - gap * (2.0 * a + ratio + 1.0) + a + ratio * b
+    fourth = a * gap * (1.0 - gap)
+    shift = second / three_a
+    radius = math.sqrt(max(shift * shift - third / three_a, 0.0))
+    if radius == 0.0:
+        return -shift
+    twist = shift**3 - 1.5 * second * third / (three_a * three_a) + 1.5 * fourth / three_a
+    radius = math.copysign(radius, twist)
+    angle = (math.pi + math.acos(min(max(twist / radius**3, -1.0), 1.0))) / 3.0
+    return 2.0 * radius * math.cos(angle) - shift
 
 
 class TwoArm(ABC):
     """Evidence against "b − a is at least `gap`" from blocks of outcomes; see the two tests below."""
 
-    def __init__(self, gap: float, alternatives: int) -> None:
+    def __init__(self, gap: float, weights: Sequence[float]) -> None:
         if not -1.0 < gap < 1.0:
             raise InputError(f"a difference of {gap} cannot be tested", cure="give one between −1 and 1")
         self.gap = gap
-        self.counts = [0, 0, 0, 0]  # in closed blocks: a good, a bad, b good, b bad
-        self.pending = [0, 0, 0, 0]
+        self.counts = [0.0, 0.0, 0.0, 0.0]  # in closed blocks: a good, a bad, b good, b bad
+        self.pending = [0.0, 0.0, 0.0, 0.0]
         self.information = 0.0
-        self.wealth = [0.0] * alternatives
+        self.wealth = [math.log(weight) for weight in weights]
         self.log_e_value = 0.0  # of the evidence in closed blocks
         self.peak = 0.0  # of the log e-value
 
     @abstractmethod
-    def alternatives(self, a: float, b: float, n_a: int, n_b: int) -> list[tuple[float, float]]:
+    def alternatives(self, a: float, b: float, n_a: float, n_b: float) -> list[tuple[float, float]]:
         """(a, b) pairs outside the null, from the rates seen so far and their weights."""
 
-    def take(self, index: int) -> None:
-        """Count one outcome (0 a good, 1 a bad, 2 b good, 3 b bad) and close the block when it is due."""
+    def take(self, first: int, score: float) -> None:
+        """Count one unit's score (`first`: 0 of a, 2 of b) and close the block when it is due."""
         pending = self.pending
-        pending[index] += 1
+        pending[first] += score
+        pending[first + 1] += 1.0 - score
         n_a, n_b = pending[0] + pending[1], pending[2] + pending[3]
-        if not n_a or not n_b:
-            return
-        information = n_a * n_b / (n_a + n_b)
-        if information >= CLOSE_AT * self.information:
-            self._close(n_a, n_b, information)
+        if n_a and n_b and n_a * n_b >= CLOSE_AT * self.information * (n_a + n_b):
+            self._close(n_a, n_b)
 
-    def _close(self, n_a: int, n_b: int, information: float) -> None:
+    def take_block(self, a_good: float, a_bad: float, b_good: float, b_bad: float) -> None:
+        """Count what a whole block holds and close it: for those who know when it is due (`block_is_due`)."""
+        self.pending = [a_good, a_bad, b_good, b_bad]
+        self._close(a_good + a_bad, b_good + b_bad)
+
+    def _close(self, n_a: float, n_b: float) -> None:
         a_good, a_bad, b_good, b_bad = self.pending
-        seen = self.counts
-        all_a, all_b = seen[0] + seen[1], seen[2] + seen[3]
-        a, b = (seen[0] + 0.5) / (all_a + 1.0), (seen[2] + 0.5) / (all_b + 1.0)
-        wealth = self.wealth
-        for index, (alt_a, alt_b) in enumerate(self.alternatives(a, b, all_a + 1, all_b + 1)):
-            null_a = projection(alt_a, alt_b, n_a, n_b, self.gap)
-            null_b = null_a + self.gap
+        seen, wealth, gap, log = self.counts, self.wealth, self.gap, math.log
+        all_a, all_b = seen[0] + seen[1] + 1.0, seen[2] + seen[3] + 1.0
+        a, b = (seen[0] + 0.5) / all_a, (seen[2] + 0.5) / all_b
+        for index, (alt_a, alt_b) in enumerate(self.alternatives(a, b, all_a, all_b)):
+            null_a = projection(alt_a, alt_b, n_a, n_b, gap)
+            null_b = null_a + gap
             wealth[index] += (
-                a_good * math.log(alt_a / null_a)
-                + a_bad * math.log((1.0 - alt_a) / (1.0 - null_a))
-                + b_good * math.log(alt_b / null_b)
-                + b_bad * math.log((1.0 - alt_b) / (1.0 - null_b))
+                a_good * log(alt_a / null_a)
+                + a_bad * log((1.0 - alt_a) / (1.0 - null_a))
+                + b_good * log(alt_b / null_b)
+                + b_bad * log((1.0 - alt_b) / (1.0 - null_b))
             )
-        for index, count in enumerate(self.pending):
-            seen[index] += count
-        self.pending = [0, 0, 0, 0]
-        self.information += information
+        self.counts = [seen[0] + a_good, seen[1] + a_bad, seen[2] + b_good, seen[3] + b_bad]
+        self.pending = [0.0, 0.0, 0.0, 0.0]
+        self.information += n_a * n_b / (n_a + n_b)
         self._weigh()
         self.peak = max(self.peak, self.log_e_value)
 
     def _weigh(self) -> None:
         top = max(self.wealth)
-        self.log_e_value = top + math.log(sum([math.exp(value - top) for value in self.wealth]) / len(self.wealth))
+        self.log_e_value = top + math.log(sum([math.exp(value - top) for value in self.wealth]))
 
     @property
     def e_value(self) -> float:
@@ -145,21 +170,23 @@ class TwoArmHarm(TwoArm):
     """Proves that the candidate is worse than live by more than `beyond` (0: worse at all)."""
 
     def __init__(self, beyond: float = 0.0) -> None:
-        super().__init__(-beyond, len(HARM_LOGITS))
+        super().__init__(-beyond, [1.0 / len(HARM_LOGITS)] * len(HARM_LOGITS))
 
-    def update(self, arm: Arm, good: bool) -> float:
+    def update(self, arm: Arm, score: float) -> float:
         """Take one unit's score, in order of first exposure, and give the e-value after it."""
-        self.take((0 if arm == "live" else 2) + (not good))
+        self.take(0 if arm == "live" else 2, score)
         return self.e_value
 
-    def alternatives(self, a: float, b: float, n_a: int, n_b: int) -> list[tuple[float, float]]:
+    def alternatives(self, a: float, b: float, n_a: float, n_b: float) -> list[tuple[float, float]]:
         """Candidates whose odds are lower by fixed factors than what `beyond` allows, around the pooled rate."""
+        gap, share = self.gap, n_b / (n_a + n_b)
+        pooled = (1.0 - share) * _logit(a) + share * _logit(min(max(b - gap, 1e-4), 1.0 - 1e-4))
+        least = 1e-4 - min(gap, 0.0)
         pairs = []
         for step in HARM_LOGITS:
-            centre = (n_a * _logit(a) + n_b * (_logit(min(max(b - self.gap, 1e-4), 1 - 1e-4)) + step)) / (n_a + n_b)
-            live = min(max(_expit(centre), 1e-4 - min(self.gap, 0.0)), 1.0 - 1e-6)
-            allowed = min(max(live + self.gap, 1e-6), 1 - 1e-6)
-            pairs.append((live, _expit(_logit(allowed) - step)))
+            live = min(max(_expit(pooled + share * step), least), 1.0 - 1e-6)
+            allowed = min(max(live + gap, 1e-6), 1.0 - 1e-6)
+            pairs.append((live, 1.0 / (1.0 + math.exp(step) * (1.0 - allowed) / allowed)))
         return pairs
 
     @classmethod
@@ -172,14 +199,14 @@ class TwoArmNonInferior(TwoArm):
     """Proves that the candidate is worse than live by less than `margin`."""
 
     def __init__(self, margin: float) -> None:
-        super().__init__(margin, len(EQUAL_STEPS))  # a: candidate, b: live; null: live − candidate ≥ margin
+        super().__init__(margin, EQUAL_WEIGHTS)  # a: candidate, b: live; null: live − candidate ≥ margin
 
-    def update(self, arm: Arm, good: bool) -> float:
+    def update(self, arm: Arm, score: float) -> float:
         """Take one unit's score, in order of first exposure, and give the e-value after it."""
-        self.take((2 if arm == "live" else 0) + (not good))
+        self.take(2 if arm == "live" else 0, score)
         return self.e_value
 
-    def alternatives(self, a: float, b: float, n_a: int, n_b: int) -> list[tuple[float, float]]:
+    def alternatives(self, a: float, b: float, n_a: float, n_b: float) -> list[tuple[float, float]]:
         """Candidates half a margin worse, equal, and half a margin better, around the pooled rate."""
         pairs = []
         for step in EQUAL_STEPS:
@@ -192,6 +219,11 @@ class TwoArmNonInferior(TwoArm):
     def restore(cls, state: Mapping[str, Any]) -> TwoArmNonInferior:
         """The sequence that `state()` described."""
         return cls(state["gap"])._load(state)
+
+
+def block_is_due(n_a: float, n_b: float, information: float) -> bool:
+    """Whether a block of n_a and n_b units is closed after blocks that held so much information."""
+    return bool(n_a and n_b) and n_a * n_b >= CLOSE_AT * information * (n_a + n_b)
 
 
 def _logit(p: float) -> float:
