@@ -10,9 +10,12 @@ import pytest
 from examples import feedback_record, request_record
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.evidence import Evidence, is_failure, is_negative
+from flyball.rollout.evidence import Evidence
+from flyball.rollout.units import is_failure, is_negative
 
-CONFIG = RolloutConfig(judge_after_s=10.0, margin=0.1, alpha=0.05)
+CONFIG = RolloutConfig(
+    judge_after_s=10.0, margin=0.1, margin_failures=0.1, margin_blocked=0.1, margin_cost=0.5, alpha=0.05
+)
 T0 = 1_790_000_000_000
 
 
@@ -123,7 +126,7 @@ def simulate(rng: random.Random, *, live: float, candidate: float, units: int) -
         arm, rate = ("new", candidate) if rng.random() < 0.5 else ("old", live)
         made.take([asked(f"u{n}", arm, after_s=n, outcome="ok" if rng.random() < rate else "error")])
         judged(made, n)
-        harm = harm or any(test.p_value <= CONFIG.alpha / 2 for test in made.harm.values())
+        harm = harm or any(test.p_value <= CONFIG.alpha / 6 for test in made.harm.values())
         harmless = harmless or all(test.p_value <= CONFIG.alpha for test in made.not_worse.values())
     return harm, harmless
 

@@ -83,7 +83,22 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = 300.0
     judge: Annotated[JudgeConfig | None, Meta(description="Judges by itself; without it people do.")] = None
-    margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live is still harmless.")] = 0.1
+    margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live judged quality may be.")] = 0.1
+    margin_failures: Annotated[
+        float, Meta(gt=0, lt=1, description="How many more of the units than live's may see a request fail.")
+    ] = 0.02
+    margin_blocked: Annotated[
+        float, Meta(gt=0, lt=1, description="How many more of the units may have a request refused or filtered.")
+    ] = 0.02
+    latency_quantile: Annotated[
+        float, Meta(gt=0, lt=1, description="Which quantile of the units' times is compared.")
+    ] = 0.9
+    margin_latency: Annotated[
+        float, Meta(gt=0, le=10, description="How much slower that may be, as a share of live's: 0.25 is 1.25 times.")
+    ] = 0.25
+    margin_cost: Annotated[
+        float, Meta(gt=0, le=10, description="How much dearer a request may be, as a share of live's.")
+    ] = 0.25
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
     max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5
     deadline_s: Annotated[float, Meta(gt=0, description="Undecided by then: paused for a person.")] = 3600.0

@@ -1,83 +1,78 @@
-"""Evidence of a rollout, unit by unit: one score per sticky unit, judged at equal age in both arms. Pure.
+"""Evidence of a rollout, unit by unit: frozen at equal age in both arms, in order of first exposure. Pure.
 
-A unit is good when none of its requests failed and the last feedback on each is not negative; silence is not negative.
-It is judged once, `judge_after_s` after its first request, in order of first exposure, and never again: so the
-sequences may be looked at after every unit. Failures have sequences of their own.
+A unit is frozen `judge_after_s` after its first request, once and for good; the verdicts on a sampled unit's answers
+count until `judge_within_s`. So the tests of measures.py may be looked at after every unit. What a unit is worth is in
+units.py; failures are also watched request by request (outages.py).
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
 
-from flyball.records import Feedback, RequestRecord
+from flyball.records import JSON, RequestRecord
 from flyball.rollout.config import RolloutConfig
+from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
 from flyball.rollout.machine import ArmCounts
+from flyball.rollout.measures import Measures, Test
+from flyball.rollout.outages import LEAST_FAILURE_RATE, OutageWatch
+from flyball.rollout.units import Said, Unit, is_failure, quality_of, says_nothing, scores_of
 from flyball.statistics.intervals import clopper_pearson
-from flyball.statistics.sequences import Arm, BernoulliAbove, SampleRatio, TwoArmHarm, TwoArmNonInferior
+from flyball.statistics.sequences import Arm, BernoulliAbove, SampleRatio
 
 ROUTING_LAG_MS = 1000
 """Gateways follow a new table within this: a unit first seen earlier says nothing about how units are split."""
-GAVE_UP_MS = 10_000
-"""A client that leaves after so long without a word has run out of patience: that is a failure."""
 MAX_UNITS = 200_000
 """Units remembered per deployment; evidence is complete long before."""
-MAX_REQUESTS_PER_UNIT = 200
-LEAST_FAILURE_RATE = 0.02
-"""A release is not called failing for a rate below this, however rarely the one before it failed."""
 
 
-@dataclass(slots=True)
-class Unit:
-    """A sticky unit in one arm, until it is judged."""
+class Due(NamedTuple):
+    """A unit of one arm that is to be frozen, or whose verdicts are."""
 
-    first_ms: int
-    failed: bool = False
-    requests: list[str] = field(default_factory=list)
-
-
-def is_failure(record: RequestRecord) -> bool:
-    """Whether a request counts against the arm it was assigned to; a client's own mistake or goodbye does not.
-
-    The gateway records what another arm had to answer as an error of the arm that should have.
-    """
-    if record.outcome in ("error", "cut"):
-        return True
-    return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
-
-
-def is_negative(feedback: Feedback) -> bool:
-    """Whether somebody said that the answer was bad."""
-    return feedback.score < 0.5 if feedback.score is not None else feedback.has_correction
+    arm: Arm
+    unit: str
+    what: Literal["unit", "verdict"] = "unit"
 
 
 class Evidence:
-    """What is known of one deployment's traffic against the release that was live when it began."""
+    """What is known of one deployment's traffic against the release that was live when it began.
+
+    `in_sample` says whether a unit's answers are judged: promotion on quality rests on these alone. (None, until all
+    callers know: whoever is silent counts as content.)
+    """
 
     def __init__(
-        self, *, candidate: str, live: str | None, config: RolloutConfig, failure_rate_before: float = 0.0
+        self,
+        *,
+        candidate: str,
+        live: str | None,
+        config: RolloutConfig,
+        failure_rate_before: float = 0.0,
+        in_sample: Callable[[str], bool] | None = None,
     ) -> None:
-        self.candidate, self.live, self.config = candidate, live, config
+        self.candidate, self.live, self.config, self.in_sample = candidate, live, config, in_sample
         self.shares: list[tuple[int, float]] = []  # when each ramp step began, and its share
         self.counts: dict[Arm, dict[str, int]] = {arm: dict.fromkeys(ArmCounts.__slots__, 0) for arm in _ARMS}
         self.first_ten_failures = 0
         self.last_ten: deque[tuple[bool, int]] = deque(maxlen=10)
-        self.harm = {name: TwoArmHarm() for name in _MEASURES}
-        self.not_worse = {name: TwoArmNonInferior(config.margin) for name in _MEASURES}
+        self.measures = Measures(config)
         self.failing = BernoulliAbove(min(0.9, max(LEAST_FAILURE_RATE, failure_rate_before)))
+        self.watches: dict[Arm, OutageWatch] = {arm: OutageWatch(failure_rate_before) for arm in _ARMS}
         self.ratios: dict[int, SampleRatio] = {}
-        self._waiting: dict[tuple[Arm, str], Unit] = {}
-        self._queue: list[tuple[int, tuple[Arm, str]]] = []
+        self.responses = {"judged": Responses("judged answers", self.measures.quality)}
+        self.responses["feedback"] = Responses("feedback", self.measures.feedback)
+        self._waiting: dict[Due, Unit] = {}
+        self._queue: list[tuple[int, Due]] = []  # when it is due
         self._judged: set[tuple[Arm, str]] = set()
         self._known: set[str] = set()
 
     def take(self, records: Iterable[RequestRecord]) -> None:
-        """Count requests, in the ledger's order; those of other deployments and refused ones say nothing."""
+        """Count requests, in the ledger's order; those of other deployments, forced and mirrored ones say nothing."""
         for record in records:
             arm = self._arm_of(record)
-            if arm is not None and record.outcome != "refused":
+            if arm is not None and not (record.mirrors or record.forced or says_nothing(record)):
                 self._count(arm, record)
 
     def _arm_of(self, record: RequestRecord) -> Arm | None:
@@ -87,24 +82,30 @@ class Evidence:
         return "live" if began is not None and record.deployment == self.live and record.started_ms >= began else None
 
     def _count(self, arm: Arm, record: RequestRecord) -> None:
-        failed = is_failure(record)
-        counts = self.counts[arm]
-        counts["requests"] += 1
-        counts["failures"] += failed
-        if arm == "candidate":
-            self.first_ten_failures += failed and counts["requests"] <= 10
-            self.last_ten.append((failed, record.started_ms))
+        if record.outcome != "refused":
+            failed = is_failure(record)
+            counts = self.counts[arm]
+            counts["requests"] += 1
+            counts["failures"] += failed
+            self.watches[arm].take(record.unit, failed, record.started_ms)
+            if arm == "candidate":
+                self.first_ten_failures += failed and counts["requests"] <= 10
+                self.last_ten.append((failed, record.started_ms))
         self._expose(arm, record)
-        key = (arm, record.unit)
-        if key in self._judged or (key not in self._waiting and len(self._judged) >= MAX_UNITS):
-            return
+        if (arm, record.unit) not in self._judged and len(self._judged) < MAX_UNITS:
+            self._unit(arm, record).add(record)
+
+    def _unit(self, arm: Arm, record: RequestRecord) -> Unit:
+        key = Due(arm, record.unit)
         unit = self._waiting.get(key)
         if unit is None:
             unit = self._waiting[key] = Unit(first_ms=record.started_ms)
-            heapq.heappush(self._queue, (record.started_ms, key))
-        unit.failed = unit.failed or failed
-        if len(unit.requests) < MAX_REQUESTS_PER_UNIT:
-            unit.requests.append(record.id)
+            heapq.heappush(self._queue, (record.started_ms + self._window_ms("unit"), key))
+        return unit
+
+    def _window_ms(self, what: str) -> int:
+        after_s = self.config.judge_after_s
+        return round(1000 * (after_s if what == "unit" else max(after_s, self.config.judge_within_s)))
 
     def _expose(self, arm: Arm, record: RequestRecord) -> None:
         """Count a unit's first exposure for the sample ratio of the ramp step that it fell into."""
@@ -119,37 +120,91 @@ class Evidence:
             ratio = self.ratios.setdefault(step, SampleRatio(share))
             ratio.update(canary=int(arm == "candidate"), live=int(arm == "live"))
 
-    def due(self, now_ms: int) -> list[tuple[Arm, str]]:
-        """Take out the units old enough to be judged, in order of first exposure; each must then be judged."""
-        limit, due = now_ms - round(self.config.judge_after_s * 1000), []
-        while self._queue and self._queue[0][0] <= limit:
+    def due(self, now_ms: int) -> list[Due]:
+        """Take out what is old enough to be frozen, in order of first exposure; each must then be judged."""
+        due = []
+        while self._queue and self._queue[0][0] <= now_ms:
             due.append(heapq.heappop(self._queue)[1])
         return due
 
-    def requests_of(self, key: tuple[Arm, str]) -> list[str]:
-        """The requests of a unit that waits."""
-        return self._waiting[key].requests
+    def requests_of(self, key: Due) -> list[str]:
+        """The requests of a unit that is due, on which something may have been said."""
+        unit = self._waiting[key]
+        return unit.answered if key.what == "verdict" else unit.requests
 
-    def judge(self, keys: Iterable[tuple[Arm, str]], said: Mapping[str, Sequence[Feedback]]) -> None:
-        """Judge units for good; `said` has the feedback of their requests, oldest first."""
+    def judge(self, keys: Iterable[Due], said: Said) -> None:
+        """Freeze units, or the verdicts on them, for good; `said` has all feedback on their requests, oldest first."""
         for key in keys:
             unit = self._waiting.pop(key)
-            self._judged.add(key)
-            until = unit.first_ms + round(self.config.judge_after_s * 1000)
-            last = [[one for one in said.get(request, ()) if one.at_ms <= until][-1:] for request in unit.requests]
-            negative = any(is_negative(one) for each in last for one in each)
-            self._score(key[0], failed=unit.failed, good=not unit.failed and not negative)
+            until = unit.first_ms + self._window_ms(key.what)
+            if key.what == "unit":
+                self._freeze(key, unit, said, until)
+            else:
+                self._hear(key.arm, unit, said, until)
 
-    def _score(self, arm: Arm, *, failed: bool, good: bool) -> None:
-        counts = self.counts[arm]
+    def _freeze(self, key: Due, unit: Unit, said: Said, until_ms: int) -> None:
+        self._judged.add((key.arm, key.unit))
+        scores = scores_of(unit, said, until_ms=until_ms)
+        counts = self.counts[key.arm]
+        content = not unit.failed and scores.feedback in (None, 1.0)
         counts["units"] += 1
-        counts["good"] += good
-        counts["failed_units"] += failed
-        if arm == "candidate":
-            self.failing.update(float(failed))
-        for name, positive in (("quality", good), ("failures", not failed)):
-            self.harm[name].update(arm, positive)
-            self.not_worse[name].update(arm, positive)
+        counts["good"] += content
+        counts["failed_units"] += unit.failed
+        if key.arm == "candidate":
+            self.failing.update(float(unit.failed))
+        self.measures.update(key.arm, scores)
+        if self.in_sample is None:
+            self.measures.quality.update(key.arm, float(content))
+        elif unit.requests:
+            self.responses["feedback"].update(key.arm, scores.feedback is not None)
+            if self.in_sample(key.unit):
+                verdict = Due(key.arm, key.unit, "verdict")
+                self._waiting[verdict] = unit
+                heapq.heappush(self._queue, (unit.first_ms + self._window_ms("verdict"), verdict))
+
+    def _hear(self, arm: Arm, unit: Unit, said: Said, until_ms: int) -> None:
+        quality = quality_of(unit, said, until_ms=until_ms)
+        if unit.answered:
+            self.responses["judged"].update(arm, quality is not None)
+        if quality is not None:
+            self.measures.quality.update(arm, quality)
+
+    @property
+    def harm(self) -> Mapping[str, Test]:
+        """Proofs of harm. Feedback is none while one arm answers more often than the other: that is a doubt."""
+        found = self.measures.harm
+        if self.responses["feedback"].differ:
+            found.pop("feedback", None)
+        return found
+
+    @property
+    def not_worse(self) -> Mapping[str, Test]:
+        """Proofs of being at most the margin worse, of every measure that promotion needs."""
+        return self.measures.not_worse
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the figures cannot be trusted, each a reason to pause."""
+        return doubts_of(self.ratios, self.responses.values())
+
+    @property
+    def figures(self) -> Mapping[str, JSON]:
+        """What the evidence of a transition shows: counts, estimates, p-values, what could have been missed."""
+        return {
+            "measures": self.measures.figures(),
+            "sample_ratio": ratio_figures(self.ratios),
+            "responses": {name: one.figures() for name, one in self.responses.items() if one.asked},
+        }
+
+    @property
+    def outage(self) -> bool:
+        """Whether the candidate's requests fail more often than usual now, and live's do not."""
+        return self.watches["candidate"].alarm and not self.watches["live"].alarm
+
+    @property
+    def outage_since_ms(self) -> int | None:
+        """When the first failure of the candidate's present burst began."""
+        return self.watches["candidate"].since_ms
 
     @property
     def last_ten_failures(self) -> int:
@@ -177,4 +232,3 @@ def failure_rate_bound(failures: int, requests: int) -> float:
 
 
 _ARMS: tuple[Arm, ...] = ("candidate", "live")
-_MEASURES = ("quality", "failures")

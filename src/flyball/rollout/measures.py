@@ -18,9 +18,9 @@ from flyball.statistics.two_arm_means import RatioBelow
 from flyball.statistics.two_arm_quantiles import QuantileBelow, QuantileHistogram, cells_of
 
 BURN_IN = 20
-"""Units of live before costs are compared: their mean, with that of the canary's, sets the cap, and they are not scored."""
+"""Units of live before costs are compared: their mean, and the canary's, sets the cap; they are not scored."""
 CAP = 5.0
-"""A unit's cost counts up to so many times the mean of the burn-in, in both arms: winsorised, so that it is bounded."""
+"""A unit's cost counts up to so many times the mean of the burn-in, in both arms (winsorised), so it is bounded."""
 
 
 class Test(Protocol):
@@ -56,7 +56,11 @@ class Shares:
     def _arm(self, arm: Arm) -> dict[str, JSON]:
         units, total = self.units[arm], self.totals[arm]
         low, high = wilson(round(total), units)
-        return {"units": units, "mean": _short(total / units) if units else None, "interval": [_short(low), _short(high)]}
+        return {
+            "units": units,
+            "mean": _short(total / units) if units else None,
+            "interval": [_short(low), _short(high)],
+        }
 
 
 class Latency:
@@ -87,7 +91,9 @@ class Latency:
 
     def figures(self) -> dict[str, JSON]:
         """The quantile of both arms in milliseconds, to the width of a cell."""
-        arms = {arm: {"units": times.total, "ms": _short(times.quantile)} for arm, times in self.times.items()}
+        arms: dict[str, JSON] = {
+            arm: {"units": times.total, "ms": _short(times.quantile)} for arm, times in self.times.items()
+        }
         return {"quantile": self.quantile, "margin": self.margin, **arms}
 
 
@@ -125,7 +131,7 @@ class Cost:
 
     def figures(self) -> dict[str, JSON]:
         """Means of the winsorised cost, and the cap."""
-        arms = {
+        arms: dict[str, JSON] = {
             arm: {"units": units, "usd": _short(self.totals[arm] / units) if units else None}
             for arm, units in self.units.items()
         }
@@ -152,7 +158,7 @@ class Measures:
         }
 
     def update(self, arm: Arm, scores: UnitScores) -> None:
-        """Take one unit in, in order of first exposure."""
+        """Take one frozen unit in, in order of first exposure; verdicts come later, to `quality`."""
         self.failures.update(arm, scores.failures)
         self.blocked.update(arm, scores.blocked)
         if scores.latency_ms is not None:
@@ -161,8 +167,6 @@ class Measures:
             self.cost.update(arm, scores.cost_usd)
         if scores.feedback is not None:
             self.feedback.update(arm, scores.feedback)
-        if scores.quality is not None:
-            self.quality.update(arm, scores.quality)
 
     @property
     def harm(self) -> dict[str, Test]:

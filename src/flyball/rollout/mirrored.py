@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.evidence import is_failure
 from flyball.rollout.machine import Mirrored
+from flyball.rollout.units import is_failure
 from flyball.statistics.sequences import MeanAbove, MeanBelow
 
 SAME = 0.5

@@ -19,7 +19,9 @@ class OutageWatch:
     def __init__(self, usual: float) -> None:
         self.detector = RateRise(min(0.9, max(LEAST_FAILURE_RATE, usual)), RUN_LENGTH)
         self._seen = 0
-        self._failed: dict[str, tuple[int, int]] = {}  # unit → when its failure was counted, and after how many requests
+        self._failed: dict[
+            str, tuple[int, int]
+        ] = {}  # unit → when its failure was counted, and after how many requests
         self._answered = ("", 0)  # the unit answered last, and after how many requests
         self._answered_other = 0  # the same of the last unit but that one
 

@@ -6,7 +6,6 @@ it asked. What never came is None and counts for nothing there: silence is not n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,20 +14,23 @@ from flyball.records import Feedback, RequestRecord
 GAVE_UP_MS = 10_000
 """A client that leaves after so long without a word has run out of patience: that is a failure."""
 MAX_REQUESTS_PER_UNIT = 200
+Said = Mapping[str, Sequence[Feedback]]
+"""What was said of each request, oldest first."""
 _NOT_THE_RELEASE = frozenset({401, 402, 403, 404, 429})
 """Refusals with these statuses say something about the caller, not about the release."""
 
 
 @dataclass(slots=True)
 class Unit:
-    """A sticky unit in one arm, until it is judged. At most 200 requests are kept; failures are counted on."""
+    """A sticky unit in one arm, until it is frozen. At most 200 requests are kept; failures are counted on."""
 
     first_ms: int
     failed: bool = False
     blocked: bool = False
-    requests: list[str] = field(default_factory=list)  # answered or failed
-    failures: set[str] = field(default_factory=set)
-    times_ms: list[float] = field(default_factory=list)  # infinite for a failure
+    requests: list[str] = field(default_factory=list)  # all but refused ones
+    answered: list[str] = field(default_factory=list)  # by its own arm, to the end
+    times_ms: list[float] = field(default_factory=list)  # until it was answered or failed
+    failures: int = 0  # among the requests kept
     cost_usd: float = 0.0
 
     def add(self, record: RequestRecord) -> None:
@@ -40,24 +42,22 @@ class Unit:
             return
         self.requests.append(record.id)
         self.cost_usd += record.cost_usd
-        if failed:
-            self.failures.add(record.id)
-            self.times_ms.append(math.inf)
-        elif record.outcome == "ok":
+        self.failures += failed
+        if record.outcome == "ok":
+            self.answered.append(record.id)
+        if failed or record.outcome == "ok":
             self.times_ms.append(record.total_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitScores:
-    """A frozen unit on every measure; 1 is good and 0 bad where no unit is named, None where nothing is known."""
+    """A frozen unit; 1 is good and 0 bad where no unit of measure is named, None where nothing is known."""
 
     failures: float  # 1: no request failed
     blocked: float = 1.0  # 1: no request was refused by a guardrail, a filter or the engine
-    latency_ms: float | None = None  # median over its requests of the time to the whole answer; a failure takes for ever
+    latency_ms: float | None = None  # median over its requests of the time to the whole answer, or to its failure
     cost_usd: float | None = None  # mean per request
     feedback: float | None = None  # share of its rated answers that were not called bad
-    quality: float | None = None  # mean verdict on its answers, an answer that failed being worth nothing
-    sampled: bool = False  # its answers were to be judged
 
 
 def is_failure(record: RequestRecord) -> bool:
@@ -68,6 +68,11 @@ def is_failure(record: RequestRecord) -> bool:
     if record.outcome in ("error", "cut"):
         return True
     return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
+
+
+def says_nothing(record: RequestRecord) -> bool:
+    """Whether a request was refused for what its caller did, or may not do."""
+    return record.outcome == "refused" and not is_blocked(record)
 
 
 def is_blocked(record: RequestRecord) -> bool:
@@ -82,51 +87,42 @@ def is_negative(feedback: Feedback) -> bool:
     return feedback.score < 0.5 if feedback.score is not None else feedback.has_correction
 
 
+def is_rating(feedback: Feedback) -> bool:
+    """Whether it is a user's word for or against an answer."""
+    return feedback.judge is None and (feedback.score is not None or feedback.has_correction)
+
+
 def is_verdict(feedback: Feedback) -> bool:
-    """Whether it is the judgement of a sampled request, and not a user's word."""
-    return getattr(feedback, "judge", None) is not None
+    """Whether it is the judgement of a sampled answer, and not a user's word."""
+    return feedback.judge is not None and feedback.score is not None
 
 
-def scores_of(
-    unit: Unit, said: Mapping[str, Sequence[Feedback]], *, until_ms: int, in_sample: bool | None
-) -> UnitScores:
-    """The scores of a unit at its freezing; of what was said of a request, the last word until then counts.
-
-    `in_sample`: whether its answers are judged. (None, for now: whoever says nothing is content, as before.)
-    """
-    ratings, verdicts = [], []
+def scores_of(unit: Unit, said: Said, *, until_ms: int) -> UnitScores:
+    """The scores of a unit when it is frozen; of what users said of an answer, the last word until then counts."""
+    ratings = []
     for request in unit.requests:
-        words = [one for one in said.get(request, ()) if one.at_ms <= until_ms]
-        users = [one for one in words if not is_verdict(one) and (one.score is not None or one.has_correction)]
-        judged = [one for one in words if is_verdict(one)]
-        if users:
-            ratings.append(0.0 if is_negative(users[-1]) else 1.0)
-        if judged and request not in unit.failures:
-            verdicts.append(_verdict(judged[-1]))
-    feedback = sum(ratings) / len(ratings) if ratings else None
-    quality = _quality(unit, verdicts) if in_sample else None
-    if in_sample is None:
-        quality = float(not unit.failed and 0.0 not in ratings)
+        words = [one for one in said.get(request, ()) if one.at_ms <= until_ms and is_rating(one)]
+        if words:
+            ratings.append(0.0 if is_negative(words[-1]) else 1.0)
     return UnitScores(
         failures=float(not unit.failed),
         blocked=float(not unit.blocked),
         latency_ms=sorted(unit.times_ms)[(len(unit.times_ms) - 1) // 2] if unit.times_ms else None,
         cost_usd=unit.cost_usd / len(unit.requests) if unit.requests else None,
-        feedback=feedback,
-        quality=quality,
-        sampled=bool(in_sample) and bool(unit.requests),
+        feedback=sum(ratings) / len(ratings) if ratings else None,
     )
 
 
-def _verdict(feedback: Feedback) -> float:
-    if feedback.score is None:
-        return 0.0 if feedback.has_correction else 1.0
-    return min(1.0, max(0.0, feedback.score))
-
-
-def _quality(unit: Unit, verdicts: Sequence[float]) -> float | None:
-    """The mean verdict over all its answers, as if those without one were like the others; failed ones are worth 0."""
-    failed, asked = len(unit.failures), len(unit.requests)
-    if verdicts:
-        return sum(verdicts) / len(verdicts) * (asked - failed) / asked
-    return 0.0 if asked and failed == asked else None
+def quality_of(unit: Unit, said: Said, *, until_ms: int) -> float | None:
+    """The mean verdict on a sampled unit's answers, its failures being worth nothing; None: none came in time."""
+    if not unit.answered:
+        return 0.0 if unit.failures else None
+    verdicts = []
+    for request in unit.answered:
+        words = [one for one in said.get(request, ()) if one.at_ms <= until_ms and is_verdict(one)]
+        if words:
+            verdicts.append(min(1.0, max(0.0, words[-1].score or 0.0)))
+    if not verdicts:
+        return None
+    kept = len(unit.answered) / (len(unit.answered) + unit.failures)
+    return kept * sum(verdicts) / len(verdicts)

@@ -3,8 +3,7 @@
 An e-value starts at 1 and, while the null hypothesis holds, exceeds 1/α at any time with probability at most α (Ville
 1939). Each class here averages bets on several alternatives, fixed beforehand ("grid" betting: Waudby-Smith and Ramdas
 2024, JRSS B 86:1, §5), so nothing is tuned to the data. `state()` is a small dict of JSON types, `restore` goes on from
-it. The tests of two arms and of the split are in files of their own and are
-offered here too.
+it. The tests of two arms and of the split have files of their own and are offered here too.
 """
 
 from __future__ import annotations

@@ -115,8 +115,9 @@ class QuantileBelow:
     def take(self, a: QuantileHistogram, b: QuantileHistogram, place: int) -> None:
         """Note that one value was added to a histogram (`place` 0: a's, 1: b's), and look when a block is due."""
         self.pending[place] += 1
-        if block_is_due(*self.pending, self.information):
-            self.take_block(a, b, *self.pending)
+        n_a, n_b = self.pending
+        if block_is_due(n_a, n_b, self.information):
+            self.take_block(a, b, n_a, n_b)
 
     def take_block(self, a: QuantileHistogram, b: QuantileHistogram, n_a: int, n_b: int) -> None:
         """Look at the histograms after a block of so many values: for those who know when it is due."""
