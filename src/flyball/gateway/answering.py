@@ -234,6 +234,8 @@ class _Answering:
             call.stall_s = config.stall_timeout_s
             call.limit("stall", min(story.last_at + call.stall_s, total))
             exchange.on_writable = call.pause
+            if exchange.blocked:  # by the first events already
+                call.pause(False)
             call.waiter = asyncio.get_running_loop().create_future()
 
             def on_events(events: list[bytes]) -> None:
@@ -241,8 +243,9 @@ class _Answering:
                 now = time.monotonic()
                 story.longest_gap_s = max(story.longest_gap_s, now - story.last_at)
                 story.last_at = now
-                call.deadline = min(now + call.stall_s, total)
                 held += self._send([event for event in map(self._event, events) if event is not None])
+                if not exchange.blocked:  # else the engine waits for the client
+                    call.deadline = min(now + call.stall_s, total)
 
             call.on_events = on_events
             await call.waiter

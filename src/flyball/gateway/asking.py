@@ -25,6 +25,9 @@ PATHS: dict[Kind, bytes] = {
 }
 _MAX_ID = 512
 _DEFAULT_COMPLETION_TOKENS = 1024
+_LARGE = 65_536
+_CONTAINER_BYTES = 200
+"""An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class Ask:
 def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     """The request as an Ask; HttpRefusal for whatever is wrong with it."""
     principal = state.access.principal(exchange)
+    if len(exchange.body) > _LARGE:
+        _make_room(exchange)
     body = parsed(exchange.body)
     view = _route(state, principal, body)
     user = _text(body, "user")
@@ -129,6 +134,14 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
     return document
+
+
+def _make_room(exchange: Exchange) -> None:
+    """503 for a large body for whose lists and objects there is no memory now."""
+    containers = exchange.body.count(b"{") + exchange.body.count(b"[")
+    if not exchange.hold(containers * _CONTAINER_BYTES):
+        retry = (("retry-after", "1"),)
+        raise HttpRefusal(503, "the gateway holds as many bodies as it can", code="overloaded", headers=retry)
 
 
 def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:

@@ -1,8 +1,10 @@
 """The HTTP/1.1 edge: one client connection, parsed by httptools. I/O: sockets.
 
-Bounded by construction: header bytes, body bytes, pipelined requests and the time each may take have limits, and
-requests of one connection are answered one after the other. Whatever is ambiguous (two lengths, a length and chunks, an
-unknown transfer coding) is refused with 400 and the connection is closed, so that nothing can be smuggled past it.
+Bounded by construction: connections, header bytes, body bytes (of one request and of all together), pipelined requests
+and the time each may take have limits, and requests of one connection are answered one after the other. When a limit of
+all together is reached, who has waited longest without a request, or holds most, makes room: a crowd of idle or slow
+clients keeps nobody out. Whatever is ambiguous (two lengths, a length and chunks, an unknown transfer coding) is
+refused with 400 and the connection is closed, so that nothing can be smuggled past it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import httptools
 
 from flyball.gateway.envelope import error_body
-from flyball.gateway.exchange import STATUS_LINE, Exchange
+from flyball.gateway.exchange import STATUS_LINE, Exchange, origin_form
 
 MAX_HEADER_BYTES = 32_768
 MAX_HEADERS = 100
@@ -27,6 +29,12 @@ IDLE_TIMEOUT_S = 75.0
 SEND_TIMEOUT_S = 30.0
 LINGER_S = 2.0
 MAX_LINGER_BYTES = 8 * 1024 * 1024
+MAX_HELD_BYTES = 128 * 1024 * 1024
+"""Bodies of all requests that are being read or answered."""
+MAX_FRAMING = 10
+"""Bytes on the wire per byte of a body in chunks: chunks of one byte are allowed, endless chunk extensions are not."""
+PART_BYTES = 64
+"""What one piece of a body costs beside its bytes."""
 
 
 class Edge:
@@ -38,15 +46,44 @@ class Edge:
         self.handler = handler
         self.max_body_bytes = max_body_bytes
         self.max_connections = max_connections
+        self.max_held = max(MAX_HELD_BYTES, 4 * max_body_bytes)
         self.connections: set[Connection] = set()
         self.draining = False
         self.refused = 0
+        self.held = 0
 
     def sweep(self) -> None:
         """Close what waits too long; called a few times a second."""
         now = time.monotonic()
         for connection in list(self.connections):
             connection.check(now)
+
+    def has_room(self) -> bool:
+        """Whether one more connection may come; where it is crowded, those that waited longest are cut for it."""
+        if len(self.connections) < self.max_connections:
+            return True
+        waiting = sorted((one for one in self.connections if one.current is None), key=lambda one: one.waits_since)
+        for connection in waiting[: max(1, self.max_connections // 20)]:
+            self.refused += 1
+            connection.abort()
+            self.connections.discard(connection)
+        return bool(waiting)
+
+    def takes(self, connection: Connection, size: int) -> bool:
+        """Count memory that a request is about to take; False when that is too much."""
+        if self.held + size > self.max_held:
+            return False
+        self.held += size
+        connection.held += size
+        return True
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """Count bytes of a body that has come; beyond the bound the largest one that is being read is refused."""
+        self.held += size
+        connection.held += size
+        if self.held > self.max_held:
+            reading = [one for one in self.connections if one.reading is not None and not one.lingering]
+            max(reading, key=lambda one: one.held, default=connection).give_way()
 
     def drain(self) -> None:
         """Close idle connections; the others close after their answer."""
@@ -79,24 +116,29 @@ class Connection(asyncio.Protocol):
         self.refusal: tuple[int, str, str] | None = None
         self.lingering = False
         self.blocked_since = 0.0
+        self.waits_since = 0.0
+        self.held = 0
         self.peer = ""
 
     # transport ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        if len(self.edge.connections) >= self.edge.max_connections:
-            self.edge.refused += 1
-            transport.abort()
+        self.waits_since = time.monotonic()
+        if not self.edge.has_room():
+            self.refusal = (503, "the gateway has as many connections as it takes", "overloaded")
+            self._send_refusal()
+            transport.close()
             return
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         transport.set_write_buffer_limits(high=262_144)
         self.edge.connections.add(self)
-        self.deadline = time.monotonic() + IDLE_TIMEOUT_S
+        self.deadline = self.waits_since + IDLE_TIMEOUT_S
 
     def connection_lost(self, error: Exception | None) -> None:
         self.edge.connections.discard(self)
+        self._let_go()
         self.queue.clear()
         self.reading = self.parser = None
         if (current := self.current) is not None:
@@ -117,8 +159,8 @@ class Connection(asyncio.Protocol):
             self._feed(data)
         except httptools.HttpParserError as error:
             self.refusal = self.refusal or (400, f"not a valid HTTP request: {error}", "bad_http")
-        if self.reading is not None and self.reading.started == 0.0:
-            self._count_raw(len(data))
+        if self.reading is not None:
+            self._count_raw(len(data), self.reading)
         if self.refusal is not None and self.current is None and not self.queue:
             self._send_refusal()
         if len(self.queue) >= 1 and not self.transport.is_closing():
@@ -193,9 +235,11 @@ class Connection(asyncio.Protocol):
         exchange.modern = version != "1.0"
         self.upgrading = self.parser.should_upgrade()
         exchange.keep_alive = self.parser.should_keep_alive()
+        if not exchange.path.startswith(b"/"):
+            exchange.path = origin_form(exchange.path)
         exchange.started = time.monotonic()
         self.deadline = exchange.started + BODY_TIMEOUT_S
-        self.header_bytes = 0
+        self.header_bytes, self.raw_bytes = 0, -1
         self.refusal = self.refusal or self._objection(exchange)
         if self.refusal is None and exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.modern:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -210,6 +254,7 @@ class Connection(asyncio.Protocol):
             self.refusal = self._too_large_body()
             return
         exchange.parts.append(data)
+        self.edge.hold(self, len(data) + PART_BYTES)
 
     def on_message_complete(self) -> None:
         if self.upgrading:
@@ -237,6 +282,8 @@ class Connection(asyncio.Protocol):
     def finished(self, *, close: bool) -> None:
         """The current exchange is answered: close, or go on with the next."""
         self.current = None
+        if self.held and not self.queue and self.reading is None:
+            self._let_go()
         if close:
             self.queue.clear()
             self._linger()
@@ -248,7 +295,8 @@ class Connection(asyncio.Protocol):
         elif self.refusal is not None:
             self._send_refusal()
         elif self.reading is None:
-            self.deadline = time.monotonic() + IDLE_TIMEOUT_S
+            self.waits_since = time.monotonic()
+            self.deadline = self.waits_since + IDLE_TIMEOUT_S
             if self.edge.draining:
                 self.transport.close()
 
@@ -273,21 +321,38 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
+    def give_way(self) -> None:
+        """Refuse the request that is being read: its body is the largest while all together are too large."""
+        if self.reading is not None:
+            self.reading.parts.clear()
+        self.refusal = self.refusal or (503, "the gateway holds as many bodies as it can", "overloaded")
+        if self.current is None and not self.queue:
+            self._send_refusal()
+
+    def _let_go(self) -> None:
+        self.edge.held -= self.held
+        self.held = 0
+
     def _start(self, exchange: Exchange) -> None:
         exchange.state = "waiting"
         exchange.started = time.monotonic()
         self.current = exchange
         self.edge.handler(exchange)
 
-    def _count_raw(self, size: int) -> None:
-        """Bytes of headers that the parser still holds back; the piece in which a message began is not counted."""
+    def _count_raw(self, size: int, exchange: Exchange) -> None:
+        """Bytes of headers, or of what frames a body, that the parser holds back; the first piece is not counted."""
         self.raw_bytes = 0 if self.raw_bytes < 0 else self.raw_bytes + size
-        if self.raw_bytes > MAX_HEADER_BYTES:
-            self._too_large_headers()
+        if exchange.started == 0.0:
+            if self.raw_bytes > MAX_HEADER_BYTES:
+                self._too_large_headers()
+        elif self.raw_bytes > MAX_HEADER_BYTES + MAX_FRAMING * exchange.size:
+            self.refusal = self.refusal or (400, "the body's chunks are framed by too many bytes", "bad_http")
 
     def _objection(self, exchange: Exchange) -> tuple[int, str, str] | None:
         headers = exchange.headers
         coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+        if exchange.modern and b"host" not in headers:
+            return 400, "the Host header is missing", "bad_http"
         if coding is not None and (length is not None or coding.strip().lower() != b"chunked" or not exchange.modern):
             return 400, "a body has either one Content-Length or Transfer-Encoding: chunked", "bad_http"
         if length is not None and not length.isdigit():
@@ -313,8 +378,9 @@ class Connection(asyncio.Protocol):
         status, message, code = self.refusal or (400, "not a valid HTTP request", "bad_http")
         self.edge.refused += 1
         body = error_body(status, message, code=code)
-        head = b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.write(head % (STATUS_LINE[status], len(body)) + body)
+        head = b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n"
+        retry = b"retry-after: 1\r\n" if status == 503 else b""
+        self.write(head % (STATUS_LINE[status], len(body), retry) + body)
         self._linger()
 
     def _linger(self) -> None:
@@ -322,6 +388,7 @@ class Connection(asyncio.Protocol):
         self.lingering = True
         self.raw_bytes = 0
         self.reading = None
+        self._let_go()
         self.deadline = time.monotonic() + LINGER_S
         if self.transport.is_closing():
             return

@@ -54,6 +54,15 @@ class Exchange:
         value = self.headers.get(name)
         return value.decode("latin-1").strip() or None if value else None
 
+    @property
+    def blocked(self) -> bool:
+        """Whether the client reads too slowly for more to be sent now."""
+        return self.connection.blocked_since > 0
+
+    def hold(self, size: int) -> bool:
+        """Count memory that the request takes beside its body; False when there is no room for it."""
+        return self.connection.edge.takes(self.connection, size)
+
     def answer(self, status: int, body: bytes, *, kind: bytes = JSON_TYPE, headers: bytes = b"") -> None:
         """Send a whole answer; `headers` are complete lines."""
         if self.state != "waiting":
@@ -105,3 +114,8 @@ class Exchange:
 
     def _keeps(self) -> bool:
         return self.keep_alive and not self.connection.edge.draining
+
+
+def origin_form(target: bytes) -> bytes:
+    """The path of a target that names scheme and host too, as clients of proxies send it (RFC 9112, 3.2.2)."""
+    return b"/" + target.split(b"/", 3)[3] if target.count(b"/") > 2 and b"://" in target else target

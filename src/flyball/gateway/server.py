@@ -25,6 +25,7 @@ from flyball.gateway.answering import answer, refuse
 from flyball.gateway.asking import Kind
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
+from flyball.gateway.descriptors import client_connections
 from flyball.gateway.edge import Connection, Edge
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
@@ -41,6 +42,8 @@ from flyball.telemetry import log
 
 BUSY_TICK_S = 0.05
 IDLE_TICK_S = 0.1
+SEND_BUFFER_BYTES = 262_144
+"""Of the kernel, per client: left to itself it takes megabytes for each client that does not read."""
 _COMPLETIONS: dict[bytes, Kind] = {
     b"/v1/chat/completions": "chat",
     b"/v1/completions": "completion",
@@ -96,7 +99,7 @@ class Gateway:
             mac_key=context.project_key.mac_key,
             row_key=context.project_key.row_key,
         )
-        self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes)
+        self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
         self._ticks = 0
@@ -292,6 +295,7 @@ def _listener(host: str, port: int) -> socket.socket:
             cure="stop what holds that port, or set gateway.port in flyball.yaml",
         ) from error
     with contextlib.suppress(OSError):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it on Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit both on Linux
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     listener.setblocking(False)
     return listener
