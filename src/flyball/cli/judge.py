@@ -1,4 +1,4 @@
-"""Commands of judged quality: judge open, judge record."""
+"""Commands that compare a candidate with what is live, answer by answer: judge, replay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_project
+from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, table, with_project
 from flyball.wiring import Project
 
 
@@ -60,3 +60,45 @@ def judge_record(project: Project, file: BinaryIO, judge: str, as_json: bool) ->
     for problem in recorded.wrong:
         print(problem, file=sys.stderr)
     return 2 if recorded.wrong else 0
+
+
+@click.command(
+    "replay",
+    epilog="\b\nExamples:\n  flyball replay 3f9c2a71b0de\n  flyball replay 3f9c2a71b0de --requests 500 --act",
+)
+@click.argument("release")
+@click.option("--against", metavar="RELEASE", help="Default: what is live on the route.")
+@click.option("--route", help="Whose requests; default: the project's own.")
+@click.option("--requests", type=click.IntRange(1, 20_000), default=200, show_default=True, help="The newest so many.")
+@click.option("--act", is_flag=True, help="Roll the release back when it is proven worse.")
+@json_option
+@with_project
+def replay_command(
+    project: Project, release: str, against: str | None, route: str | None, requests: int, act: bool, as_json: bool
+) -> int:
+    """Have a release and the live one answer recorded requests again, in pairs: is it worse? Exit code 3 if so.
+
+    A replay may take a release back, never promote it. It is no traffic: nothing is recorded, no key is charged.
+    """
+    from flyball.workflows.replaying import replay
+
+    result = replay(project, release, against=against, route=route, requests=requests, act=act, progress=ProgressLine())
+    finding = result.finding
+    document = {
+        "id": finding.id,
+        "release": finding.release,
+        "explanation": finding.explanation,
+        "usd": result.usd,
+        "rolled_back": result.taken_back,
+        **finding.evidence,
+    }
+    emit(document, as_json=as_json, text=replay_text)
+    return 3 if result.verdict == "worse" else 0
+
+
+def replay_text(document: dict[str, Any]) -> str:
+    """The verdict, then a line for each measure."""
+    names = ("verdict", "explanation", "pairs", "clusters", "agreement", "usd", "rolled_back")
+    rows = [{"measure": name, **figures} for name, figures in document["measures"].items()]
+    columns = ("measure", "clusters", "difference", "ratio", "bounds", "p_harm", "p_worse_by_margin")
+    return pairs({name: document[name] for name in names}) + "\n\n" + table(rows, columns)

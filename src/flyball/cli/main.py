@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "requests": ("look", "Recorded requests."),
     "watch": ("improve", "Findings of monitoring."),
     "improve": ("improve", "Proposals, and the retraining that they ask for."),
+    "replay": ("judge", "Have two releases answer recorded requests again: is one worse?"),
     "judge": ("judge", "Judge a random sample of a rollout's answers, blind."),
     "feedback": ("improve", "Say what you think of one answer."),
     "cost": ("look", "What the loop costs, in all and per good answer."),

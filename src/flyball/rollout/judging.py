@@ -39,7 +39,7 @@ class JudgedSample:
     def __init__(self, deployment: Deployment, config: RolloutConfig, *, began_ms: int) -> None:
         self.deployment, self.share = deployment, config.judge_share
         self.began_ms = began_ms
-        self._window_ms = round(config.judge_within_s * 1000)
+        self._window_ms = round(max(config.judge_within_s, config.judge_after_s) * 1000)
         self._units: dict[tuple[str | None, str], Drawn] = {}
         self.drawn: dict[str, Drawn] = {}
 

@@ -25,7 +25,7 @@ def texts_of(project: Project, requests: Iterable[str], *, purpose: Purpose) -> 
     for name in requests:
         payload = payload_of(project.ledger, name)
         document = _document(project, payload, keys) if payload else {}
-        if document.get("messages"):
+        if document:
             found[name] = document
     return found
 
@@ -34,7 +34,7 @@ def redacted_texts(project: Project, requests: Iterable[str]) -> dict[str, Mappi
     """The same with personal data replaced, whatever the project permits: what people get to see."""
     payloads = ((name, payload_of(project.ledger, name)) for name in requests)
     documents = {name: payload_document(payload.redacted) for name, payload in payloads if payload}
-    return {name: document for name, document in documents.items() if document.get("messages")}
+    return {name: document for name, document in documents.items() if document}
 
 
 def _document(project: Project, payload: Payload, keys: SubjectKeys | None) -> Mapping[str, JSON]:

@@ -64,7 +64,7 @@ def open_items(project: Project, *, limit: int) -> tuple[list[dict[str, JSON]], 
 def item(request: str, document: Mapping[str, JSON]) -> dict[str, JSON]:
     """What a judge gets to see of a request."""
     choices = {"choices": document["choices"]} if document.get("choices") else {}
-    return {"request_id": request, "messages": document["messages"], "answer": answer_text(document), **choices}
+    return {"request_id": request, "messages": document.get("messages"), "answer": answer_text(document), **choices}
 
 
 def record_verdicts(project: Project, lines: Iterable[bytes], *, judge: str) -> Recorded:
