@@ -70,6 +70,18 @@ def test_no_traffic_proves_nothing_and_pauses_at_the_deadline() -> None:
     assert done is not None and done[0] == "paused" and "proves nothing" in done[2]
 
 
+def test_a_pause_at_the_deadline_says_what_was_missing_and_what_to_do() -> None:
+    unjudged = Observation(
+        engine="ready", candidate=PLENTY, live=PLENTY, harm={"failures": 0.9}, not_worse=HARMLESS | {"quality": 1.0}
+    )
+    done = after(at("ramping", step=1), unjudged, now_ms=101_000)
+    assert done is not None and done[0] == "paused"
+    assert "feedback alone never promotes" in done[2] and "flyball judge open" in done[2]
+    done = after(at("ramping", step=1), replace(unjudged, harm=FINE), now_ms=101_000)
+    assert done is not None and "too little evidence" in done[2]
+    assert f"flyball replay {CANARY.release[:12]}" in done[2]
+
+
 def test_a_mean_alone_never_promotes() -> None:
     better = Observation(engine="ready", candidate=PLENTY, live=replace(PLENTY, good=50), harm=FINE, not_worse=FINE)
     assert after(at("ramping", step=1), better) is None

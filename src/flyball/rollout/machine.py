@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Literal
 
 from flyball.records import JSON, Deployment, DeploymentState, Transition
+from flyball.records.identity import short
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.plans import Step, Variant, steps_of
 
@@ -335,11 +336,21 @@ def _deadline(scene: Scene) -> Transition | None:
     waited = (scene.now_ms - scene.ramp_began_ms) / 1000
     if waited <= scene.config.deadline_s:
         return None
-    units = scene.seen.mirrored.units if scene.variant == "shadow" else scene.seen.candidate.units
-    why = "too little evidence" if units else "no traffic was judged, which proves nothing"
+    reason = f"undecided after {scene.config.deadline_s:g} s: {_why_undecided(scene)}"
+    return scene.to("paused", reason=reason, seconds=waited)
+
+
+def _why_undecided(scene: Scene) -> str:
+    """What was missing, and what a person can do about it."""
+    seen = scene.seen
     if scene.variant == "b":
-        why = "choose by `flyball promote` or `flyball rollback`"
-    return scene.to("paused", reason=f"undecided after {scene.config.deadline_s:g} s: {why}", seconds=waited)
+        return "choose by `flyball promote` or `flyball rollback`"
+    units = seen.mirrored.units if scene.variant == "shadow" else seen.candidate.units
+    if units and scene.variant == "canary" and "quality" not in seen.harm:
+        return "no answers of both releases were judged, and feedback alone never promotes (`flyball judge open`)"
+    why = "too little evidence" if units else "no traffic was judged, which proves nothing"
+    replay = f"`flyball replay {short(scene.deployment.release)}` compares both releases on recorded requests"
+    return f"{why}; {replay}"
 
 
 def _mirrored_figures(seen: Mirrored) -> dict[str, JSON]:
