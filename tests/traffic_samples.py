@@ -49,6 +49,7 @@ class Traffic:
         client_id: str | None = None,
         total_ms: float = 20.0,
         at_ms: int | None = None,
+        variant: str = "live",
     ) -> list[str]:
         """Requests in one transaction, each by `user` or by its own of `users`; their ids."""
         names = []
@@ -64,6 +65,7 @@ class Traffic:
                     key_id=key_id,
                     client_id=client_id,
                     total_ms=total_ms,
+                    variant=variant,
                 )
                 add_request(connection, record)
                 texts_ = {"messages": [{"role": "user", "content": text}], "answer": answer}
@@ -110,7 +112,6 @@ class Traffic:
             id=uuid7(now_ms=started_ms),
             project=self.ledger.project,
             deployment=None,
-            variant="live",
             endpoint="chat",
             team=None,
             conversation=None,

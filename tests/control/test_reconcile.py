@@ -14,6 +14,7 @@ from flyball.errors import RefusedError
 from flyball.rollout.deploying import rollback
 from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history
+from flyball.storage.routing import publish
 
 
 def test_the_first_release_goes_live_once_its_engine_has_answered(shop: Shop) -> None:
@@ -172,3 +173,19 @@ def test_the_old_release_is_retired_after_its_delay_and_its_engine_ends(shop: Sh
     back = rollback(shop.ledger, "shop", requested_by="local", reason="a test")  # no longer hot: it starts first
     assert back.state == "requested"
     passes(context, lambda: shop.live() == one)
+
+
+def test_a_routing_table_that_somebody_else_wrote_does_not_stay(shop: Shop) -> None:
+    one, two = shop.release("one"), shop.release("two")
+    context = shop.control()
+    shop.deploy(one)
+    passes(context, lambda: shop.live() == one and bool(shop.arms()["live"][2]))
+    stale = shop.routes
+    shop.deploy(two)
+    passes(context, lambda: shop.arms() == {"live": (two, 1.0, 1), "previous": (one, 0.0, 1)})
+    version = shop.routes.version
+    publish(context.routes_path, stale)  # by a control process that was stopped in mid-pass
+    passes(context, lambda: shop.arms() == {"live": (two, 1.0, 1), "previous": (one, 0.0, 1)})
+    assert shop.routes.version > stale.version and version > stale.version
+    context.routes_path.unlink()
+    passes(context, lambda: "previous" in shop.arms())

@@ -49,3 +49,13 @@ def test_all_spend_is_shared_among_requests_and_good_answers(ledger: Ledger) -> 
     assert costs.total_usd == pytest.approx(1.0)
     assert costs.per_request_usd == pytest.approx(0.25)
     assert costs.per_good_answer_usd == pytest.approx(0.5)
+
+
+def test_what_a_shadow_costs_is_visible_as_such_and_on_no_keys_account(ledger: Ledger) -> None:
+    with ledger.begin() as connection:
+        add_request(connection, request_record(key_id="app", cost_usd=0.1))
+        add_request(connection, request_record(key_id="app", cost_usd=0.3, variant="shadow", mirrors="r1"))
+    costs = summary(ledger)
+    assert costs.by_kind == pytest.approx({"serving": 0.1, "shadow": 0.3})
+    assert costs.by_key == pytest.approx({"app": 0.1})
+    assert (costs.requests, costs.total_usd) == (1, pytest.approx(0.4))

@@ -18,6 +18,7 @@ def test_a_window_is_summed_up_by_outcome_time_tokens_and_cost(ledger: Ledger) -
     traffic.ask_many(["a"] * 10, total_ms=100.0)
     for outcome, count in (("error", 3), ("cut", 2), ("aborted", 1), ("refused", 4)):
         traffic.ask_many(["a"] * count, outcome=outcome, total_ms=9999.0)
+    traffic.ask(variant="shadow", outcome="error", total_ms=9999.0)  # a copy is no traffic
     traffic.ask(route="other")
     traffic.ask(at_ms=START_MS - 10)
     summary = traffic_summary(ledger, route=ROUTE, since_ms=START_MS, until_ms=START_MS + 10_000)

@@ -65,6 +65,22 @@ def test_a_write_under_a_lost_lease_is_undone(ledger: Ledger, ended: str) -> Non
         assert connection.execute(select(tables.suppressions)).all() == []
 
 
+def test_nobody_takes_a_lease_over_between_its_check_and_the_end_of_what_it_guards(ledger: Ledger) -> None:
+    lease, taken = held(ledger), threading.Event()
+
+    def take_over() -> None:
+        held(ledger)  # a restarted process of the same name
+        taken.set()
+
+    with ledger.begin() as connection:
+        check(connection, lease)
+        thread = threading.Thread(target=take_over)
+        thread.start()
+        assert not taken.wait(0.3)
+    thread.join(10)
+    assert taken.is_set()
+
+
 def test_a_lease_nobody_ever_took_is_not_held(ledger: Ledger) -> None:
     with ledger.begin() as connection, pytest.raises(LockedError, match="is gone"):
         check(connection, Lease(name="nothing", epoch=1, holder="a"))

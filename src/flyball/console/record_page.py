@@ -16,6 +16,7 @@ from flyball.errors import NotFoundError
 from flyball.records import JSON, Feedback, Record, Release, RequestRecord, canonical_bytes, name_of, parents_of, parse
 from flyball.storage import tables
 from flyball.storage.ledger import Edge, Ledger
+from flyball.storage.traffic import IS_TRAFFIC
 
 EDGES_SHOWN = 60
 
@@ -112,6 +113,6 @@ def _neighbour(relation: str, name: str, kinds: Mapping[str, str]) -> Neighbour:
 
 def _requests(ledger: Ledger, name: str) -> int:
     column = tables.requests.c
-    where = (column.project == ledger.project, column.release == name)
+    where = (column.project == ledger.project, column.release == name, IS_TRAFFIC)
     with ledger.read() as connection:
         return int(connection.execute(select(func.count()).select_from(tables.requests).where(*where)).scalar_one())

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, literal_column, select
 from flyball.records import JSON
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
+from flyball.storage.traffic import IS_TRAFFIC
 
 MINUTES = 60
 MINUTE_MS = 60_000
@@ -59,6 +60,7 @@ def read_traffic(ledger: Ledger, *, route: str | None, now_ms: int) -> Traffic:
     column = tables.requests.c
     since = now_ms - MINUTES * MINUTE_MS
     here: list[ColumnElement[bool]] = [column.project == ledger.project, column.at_ms > since, column.at_ms <= now_ms]
+    here.append(IS_TRAFFIC)
     if route is not None:
         here.append(column.route == route)
     start: ColumnElement[int] = literal_column(str(since + 1))  # literal: PostgreSQL groups by equal text only

@@ -16,7 +16,7 @@ from flyball.serving.load import Load
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import Ledger
-from flyball.storage.routing import RoutingTable
+from flyball.storage.routing import RoutingTable, Stamp
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Memory:
     records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
     shown: dict[str, tuple[Mapping[str, JSON], float]] = field(default_factory=dict)  # figures kept last, and when
     table: RoutingTable | None = None
+    stamp: Stamp | None = None  # of the file that holds the table
     monitored: float = 0.0
     swept: float = 0.0
     judged: float = 0.0

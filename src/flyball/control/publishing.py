@@ -12,20 +12,26 @@ from flyball.control.fleet import ReleaseEngines
 from flyball.errors import CorruptionError
 from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of
-from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish
+from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish, stamp_of
 
 
 def publish_routes(context: ControlContext, world: World, engines: Mapping[str, ReleaseEngines]) -> bool:
-    """Write the table when it differs from the one on disk; True when it was written."""
-    old = context.memory.table or on_disk(context)
+    """Write the table when it differs from the one on disk; True when it was written.
+
+    A table that somebody else wrote, such as a control process that was stopped in mid-pass, does not stay.
+    """
+    memory = context.memory
+    stamp = stamp_of(context.routes_path)
+    if stamp is None or stamp != memory.stamp:
+        memory.table, memory.stamp = on_disk(context), stamp
+    old = memory.table
     routes = tuple(_route(context, world, route, engines) for route in sorted(world.pointers))
     unchanged = old is not None and old.routes == routes and old.project == context.project
-    if unchanged and context.routes_path.exists():
-        context.memory.table = old
+    if unchanged:
         return False
     table = RoutingTable(version=old.version + 1 if old else 1, project=context.project, routes=routes)
-    publish(context.routes_path, table)
-    context.memory.table = table
+    memory.stamp = publish(context.routes_path, table)
+    memory.table = table
     return True
 
 

@@ -14,11 +14,15 @@ from sqlalchemy import Connection, Select, func, select
 from flyball.records import Feedback, parse
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms
+from flyball.storage.traffic import IS_TRAFFIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSummary:
-    """All spend in dollars; a good answer is one whose latest feedback is positive."""
+    """All spend in dollars; a good answer is one whose latest feedback is positive.
+
+    What shadows cost is a kind of its own (`shadow`): no key pays for it, and it is none of the `requests`.
+    """
 
     total_usd: float
     by_kind: Mapping[str, float]
@@ -47,12 +51,14 @@ def summary(ledger: Ledger) -> CostSummary:
     request, spend = tables.requests.c, tables.spend.c
     with ledger.read() as connection:
         booked = _sums(connection, spend.kind, spend.usd, spend.project == ledger.project)
-        by_key = _sums(connection, request.key_id, request.cost_usd, request.project == ledger.project)
-        by_release = _sums(connection, request.release, request.cost_usd, request.project == ledger.project)
-        count = select(func.count()).select_from(tables.requests).where(request.project == ledger.project)
+        here = request.project == ledger.project
+        by_key = _sums(connection, request.key_id, request.cost_usd, here & IS_TRAFFIC)
+        by_release = _sums(connection, request.release, request.cost_usd, here)
+        copied = _sums(connection, request.variant, request.cost_usd, here & ~IS_TRAFFIC)
+        count = select(func.count()).select_from(tables.requests).where(here, IS_TRAFFIC)
         requests = connection.execute(count).scalar_one()
         good = good_answers(connection, ledger.project)
-    by_kind = dict(booked)
+    by_kind = booked | copied
     if requests:
         by_kind["serving"] = by_kind.get("serving", 0.0) + sum(by_key.values())
     total = sum(by_kind.values())

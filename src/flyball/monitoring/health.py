@@ -14,6 +14,7 @@ from flyball.records import EvalReport, Finding
 from flyball.statistics.intervals import clopper_pearson
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, Stored, now_ms
+from flyball.storage.traffic import IS_TRAFFIC
 
 NEWEST = 20_000
 """Requests that quantiles are taken over, at most; exact up to that many."""
@@ -69,7 +70,7 @@ def traffic_summary(
     """Everything about the requests that began in a window (default: until now)."""
     end = now_ms() if until_ms is None else until_ms
     column = tables.requests.c
-    where = [column.project == ledger.project, column.at_ms >= since_ms, column.at_ms <= end]
+    where = [column.project == ledger.project, column.at_ms >= since_ms, column.at_ms <= end, IS_TRAFFIC]
     where += [column.route == route] if route is not None else []
     where += [column.release == release] if release is not None else []
     with ledger.read() as connection:

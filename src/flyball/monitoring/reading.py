@@ -13,6 +13,7 @@ from flyball.records import Feedback, parse
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.texts import answer_text, correction_text, payload_document, user_text
+from flyball.storage.traffic import IS_TRAFFIC
 
 ANSWERED = ("ok", "error", "cut")
 """Outcomes that say something about the release: not requests refused by limits, nor those the client gave up."""
@@ -55,7 +56,7 @@ def answered_since(ledger: Ledger, *, route: str, release: str, after_seq: int, 
     query = (
         select(column.seq, column.id, column.subject, column.outcome, column.total_ms)
         .where(column.project == ledger.project, column.route == route, column.release == release)
-        .where(column.seq > after_seq, column.outcome.in_(ANSWERED))
+        .where(column.seq > after_seq, column.outcome.in_(ANSWERED), IS_TRAFFIC)
         .order_by(column.seq)
         .limit(limit)
     )

@@ -13,7 +13,7 @@ from flyball.records import Record, Release, name_of, parents_of
 from flyball.records.canonical import to_plain
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import get_request
+from flyball.storage.traffic import IS_TRAFFIC, get_request
 
 KEYS = {
     "RequestRecord": "request",
@@ -125,6 +125,6 @@ def _parents(ledger: Ledger, record: Record, identifier: str) -> list[str]:
 
 def _requests_of(ledger: Ledger, release: str) -> int:
     column = tables.requests.c
-    query = select(func.count()).where(column.project == ledger.project, column.release == release)
+    query = select(func.count()).where(column.project == ledger.project, column.release == release, IS_TRAFFIC)
     with ledger.read() as connection:
         return int(connection.execute(query).scalar_one())

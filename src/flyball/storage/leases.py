@@ -14,6 +14,9 @@ from flyball.errors import LockedError
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms
 
+STOPPED_MS = 5000
+"""Transactions under a lease take milliseconds: one that idles for so long belongs to a process that was stopped."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
@@ -55,8 +58,16 @@ def release(ledger: Ledger, lease: Lease) -> None:
 
 
 def check(connection: Connection, lease: Lease) -> None:
-    """Raise LockedError unless the lease is still held; call it in the transaction that it guards."""
-    row = connection.execute(select(tables.leases).where(tables.leases.c.name == lease.name)).one_or_none()
+    """Raise LockedError unless the lease is still held; call it in the transaction that it guards.
+
+    Nobody else can take the lease until that transaction ends. On PostgreSQL, one whose process was stopped meanwhile
+    is ended by the server, so that it holds up nobody; SQLite has one writer at a time anyway.
+    """
+    query = select(tables.leases).where(tables.leases.c.name == lease.name)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT set_config('idle_in_transaction_session_timeout', '{STOPPED_MS}', true)"))
+        query = query.with_for_update(read=True)
+    row = connection.execute(query).one_or_none()
     if row is not None and row.epoch == lease.epoch and row.expires_ms > clock_ms(connection):
         return
     found = "is gone" if row is None else f"is at epoch {row.epoch}, held by {row.holder}"

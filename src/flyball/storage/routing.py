@@ -57,15 +57,30 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...]
 
 
-def publish(path: Path, table: RoutingTable) -> None:
-    """Replace the table on disk in one step; a reader sees the old one or the new one, whole."""
+Stamp = tuple[int, int, int]
+
+
+def publish(path: Path, table: RoutingTable) -> Stamp:
+    """Replace the table on disk in one step; a reader sees the old one or the new one, whole. The stamp of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "wb") as file:
         file.write(msgspec.json.encode(table))
         file.flush()
         os.fsync(file.fileno())
+    stamp = stamp_of(Path(temporary))
     Path(temporary).replace(path)
+    assert stamp is not None
+    return stamp
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What tells one written table from another without reading it; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def load(path: Path) -> RoutingTable:

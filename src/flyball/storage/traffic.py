@@ -180,6 +180,9 @@ def resolve_client_id(connection: Connection, project: str, key_id: str, client_
     return connection.execute(query).scalar_one_or_none()
 
 
+IS_TRAFFIC = tables.requests.c.variant != "shadow"
+"""Requests that somebody got an answer to; the copies that a shadow gets are none."""
+
 _REQUEST_COLUMNS = tuple(column.name for column in tables.requests.c if column.name not in {"seq", "at_ms", "body"})
 _FEEDBACK_COLUMNS = tuple(column.name for column in tables.feedback.c if column.name not in {"seq", "body"})
 
