@@ -25,14 +25,15 @@ def write_tiny_gguf(
     seed: int = 0,
     quantized: bool = False,
     printable: bool = False,
+    unused: int = 0,
 ) -> Path:
     """Write the model; another seed is another model.
 
     `quantized`: matrices as q8_0 (`hidden` a multiple of 32); `printable`: it says single printable letters only, so
-    that each token is text of its own.
+    that each token is text of its own; `unused`: so many further tokens, to have a large vocabulary.
     """
     letters = _byte_letters()
-    tokens = [*letters, letters[104] + letters[105], *_SPECIAL]
+    tokens = [*letters, letters[104] + letters[105], *_SPECIAL, *(f"<|unused{n}|>" for n in range(unused))]
     writer = gguf.GGUFWriter(str(path), "llama")
     for add, value in (
         (writer.add_context_length, context),
@@ -46,7 +47,7 @@ def write_tiny_gguf(
         (writer.add_tokenizer_model, "gpt2"),
         (writer.add_tokenizer_pre, "gpt-2"),
         (writer.add_token_list, tokens),
-        (writer.add_token_types, [gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL] * len(_SPECIAL)),
+        (writer.add_token_types, [gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL] * (len(tokens) - 257)),
         (writer.add_token_merges, ["h i"]),
         (writer.add_bos_token_id, 257),
         (writer.add_eos_token_id, 259),

@@ -70,6 +70,9 @@ def _shares(_context: click.Context, _option: click.Parameter, value: str | None
 )
 @click.option("--then", type=click.Choice(["canary", "ab"]), help="What follows a shadow whose copies show no harm.")
 @click.option("--mirror", type=click.FloatRange(0, 1, min_open=True), help="Share of the units a shadow gets in copy.")
+@click.option(
+    "--allow-downtime", "downtime", is_flag=True, help="End what is live first, where memory does not hold both."
+)
 @click.option("--reason", default="", help="Kept in the deployment's history.")
 @json_option
 @with_project
@@ -81,6 +84,7 @@ def release_command(
     steps: tuple[float, ...],
     then: str | None,
     mirror: float | None,
+    downtime: bool,
     reason: str,
     as_json: bool,
 ) -> None:
@@ -89,7 +93,15 @@ def release_command(
     from flyball.workflows.releasing import deploy
 
     made = deploy(
-        project, release, route=route, strategy=strategy, shares=steps, then=then, mirrored=mirror, reason=reason
+        project,
+        release,
+        route=route,
+        strategy=strategy,
+        shares=steps,
+        then=then,
+        mirrored=mirror,
+        downtime=downtime,
+        reason=reason,
     )
     emit(
         deployment_document(project, made),

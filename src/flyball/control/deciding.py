@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
-from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
+from flyball.control.room import ended_for_room, no_room
+from flyball.errors import NotFoundError
 from flyball.records import Deployment, ModelVersion, Record, Release, Transition
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
 from flyball.rollout.machine import History, Observation, advance, figures_of
 from flyball.rollout.storing import live_deployments, store
-from flyball.serving.placement import require_memory
 from flyball.storage.deployments import Pointer, history, keep_figures, open_deployments, pointer
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import now_ms
@@ -58,8 +58,9 @@ class World:
 
     def wanted(self) -> dict[str, Release]:
         """The releases that need engines, by name; live ones first, so that they start first."""
-        ordered = sorted(self.standings, key=lambda one: not self.is_live(one))
-        return {one.deployment.release: one.release for one in ordered if one.wants_engines}
+        ended = ended_for_room(self)
+        wanting = [one for one in self.standings if one.wants_engines and one.deployment.id not in ended]
+        return {one.deployment.release: one.release for one in sorted(wanting, key=lambda one: not self.is_live(one))}
 
     def is_live(self, standing: Standing) -> bool:
         """Whether its route points at it."""
@@ -203,16 +204,4 @@ def _refusal(context: ControlContext, world: World, standing: Standing) -> str |
     refused = refusal(context.ledger, standing.deployment, live=found.live_release if found else None)
     if refused:
         return refused
-    running = any(
-        one.deployment.release == standing.deployment.release and one.wants_engines for one in world.standings
-    )
-    if running or standing.release.engine.kind == "openai":
-        return None
-    try:
-        artifact = context.artifacts.path(standing.release.model)
-        require_memory(standing.release, artifact, replicas=context.serving.replicas)
-    except EnvironmentMissing as error:
-        return str(error)
-    except FlyballError as error:
-        return error.message
-    return None
+    return no_room(context, world, standing)

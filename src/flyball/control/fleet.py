@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from flyball.control.context import ControlContext
 from flyball.control.restarts import Restarts
@@ -166,10 +167,15 @@ class Fleet:
             problem=self.memory.problems.get(name),
         )
 
-    def keep(self, wanted: Mapping[str, Release], models: Mapping[str, ModelVersion | None]) -> None:
-        """Start what is missing and end what is not wanted any more."""
+    def keep(
+        self,
+        wanted: Mapping[str, Release],
+        models: Mapping[str, ModelVersion | None],
+        first: Mapping[str, set[str]] = MappingProxyType({}),
+    ) -> None:
+        """Start what is missing and end what is not wanted any more. `first`: what is gone before a release starts."""
         for name, release in wanted.items():
-            if release.engine.kind != "openai":
+            if release.engine.kind != "openai" and not any(self.alive.get(other) for other in first.get(name, ())):
                 self._start_missing(name, release, models.get(name))
         self.memory.answered &= set(wanted)
         for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):

@@ -14,6 +14,7 @@ from flyball.control.context import ControlContext
 from flyball.control.deciding import World, decide, models_of, read_world
 from flyball.control.fleet import Fleet
 from flyball.control.publishing import on_disk, publish_routes
+from flyball.control.room import making_room
 from flyball.errors import LockedError
 from flyball.records import Finding
 from flyball.storage import leases
@@ -67,7 +68,7 @@ def _pass(context: ControlContext, lease: leases.Lease) -> None:
         world = read_world(context)
         publish_routes(context, world, engines)
     wanted = world.wanted()
-    fleet.keep(wanted, models_of(context, wanted))
+    fleet.keep(wanted, models_of(context, wanted), making_room(world))
     _watch(context, world)
     _judge(context)
     _sweep(context)

@@ -72,6 +72,11 @@ def steps_of(deployment: Deployment) -> tuple[Step, ...]:
     return tuple(_step(step, variant) for step in given)
 
 
+def takes_downtime(deployment: Deployment) -> bool:
+    """Whether somebody allowed that what is live ends before the release starts."""
+    return deployment.plan.get("downtime") is True
+
+
 def check_plan(deployment: Deployment) -> None:
     """InputError for a plan that makes no sense: shares that do not grow, a shadow after users were answered."""
     for one, following in pairwise(steps_of(deployment)):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from flyball.errors import InputError, NotFoundError
-from flyball.records import Deployment, Release, Strategy
+from flyball.records import JSON, Deployment, Release, Strategy
 from flyball.records.canonical import to_plain
 from flyball.rollout.deploying import promote, request_deployment, resume, rollback, under_way
 from flyball.rollout.plans import plan_of, steps_of
@@ -26,21 +27,30 @@ def deploy(
     shares: Sequence[float] = (),
     then: str | None = None,
     mirrored: float | None = None,
+    downtime: bool = False,
     reason: str = "",
     requested_by: str = "local",
 ) -> Deployment:
     """Ask for a release on a route; RefusedError without a passing gate decision for exactly this release.
 
     Without a strategy it is the project's (rollout.strategy). EnvironmentMissing when it does not fit beside the live.
+    `downtime`: what is live ends first, and the route does not answer until the release does.
     """
     stored = project.ledger.get(release)
     if not isinstance(stored.record, Release):
         raise InputError(f"{release} is a {type(stored.record).__name__}, not a release", cure="see `flyball models`")
     target, config = route or project.name, project.settings.rollout
+    if downtime:
+        if strategy not in (None, "blue-green"):
+            raise InputError(f"--allow-downtime leaves nothing to compare a {strategy} with", cure="use blue-green")
+        strategy = "blue-green"
     if strategy is None:
         strategy, then = config.strategy, then or ("canary" if config.strategy == "shadow" else None)
     plan = plan_of(cast(Strategy, strategy), config, shares=shares, then=cast(Strategy, then), mirrored=mirrored)
-    _require_room(project, stored.record, stored.id, target)
+    if downtime:
+        plan |= {"downtime": True}
+    else:
+        _require_room(project, stored.record, stored.id, target)
     made = request_deployment(
         project.ledger,
         project=project.name,
@@ -51,7 +61,8 @@ def deploy(
         requested_by=requested_by,
         reason=reason,
     )
-    audit.record(project.ledger, actor=requested_by, action="deploy", subject=stored.id, details={"route": target})
+    details: dict[str, JSON] = {"route": target, **({"downtime": True} if downtime else {})}
+    audit.record(project.ledger, actor=requested_by, action="deploy", subject=stored.id, details=details)
     return made
 
 
@@ -63,13 +74,21 @@ def _require_room(project: Project, release: Release, name: str, route: str) -> 
     found = pointer(project.ledger, route)
     if found is None or found.live_release is None or release.engine.kind == "openai":
         return
-    if any(engine.release == name for engine in running_engines(project.places.run)):
+    running = running_engines(project.places.run)
+    if any(engine.release == name for engine in running):
         return
     try:
         artifact = project.artifacts.path(release.model)
+        adapter = project.artifacts.path(release.adapter) if release.adapter else None
     except NotFoundError:
         return  # it is served from another machine
-    require_memory(release, artifact, replicas=project.settings.serving.replicas)
+    require_memory(
+        release,
+        artifact,
+        replicas=project.settings.serving.replicas,
+        mapped=any(Path(engine.model).is_relative_to(artifact) for engine in running),
+        adapter=adapter,
+    )
 
 
 def back(project: Project, *, route: str | None, reason: str, requested_by: str = "local") -> dict[str, Any]:

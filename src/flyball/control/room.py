@@ -1,0 +1,81 @@
+"""Which engines may stand beside each other: whether a release fits on this machine, and who makes room for whom.
+
+A deployment that was allowed downtime ends what is live on its route first. I/O: reads sizes of models and of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import psutil
+
+from flyball.control.context import ControlContext
+from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
+from flyball.records import Release
+from flyball.rollout.plans import takes_downtime
+from flyball.serving.placement import need_of, require_memory
+
+if TYPE_CHECKING:
+    from flyball.control.deciding import Standing, World
+
+
+def making_room(world: World) -> dict[str, set[str]]:
+    """Releases whose engines end before a deployment's start, by that deployment's release."""
+    return {
+        standing.deployment.release: {one.deployment.release for one in _beside(world, standing)}
+        for standing in _demanding(world)
+    }
+
+
+def ended_for_room(world: World) -> set[str]:
+    """The deployments that have no engines meanwhile."""
+    return {one.deployment.id for standing in _demanding(world) for one in _beside(world, standing)}
+
+
+def _demanding(world: World) -> Iterator[Standing]:
+    """Deployments that take downtime, while they start and while they are what their route points at."""
+    for standing in world.standings:
+        if takes_downtime(standing.deployment) and (standing.state == "starting" or world.is_live(standing)):
+            yield standing
+
+
+def _beside(world: World, standing: Standing) -> Iterator[Standing]:
+    """What was live on the route of a deployment that takes downtime."""
+    for one in world.standings:
+        another = one.deployment.release != standing.deployment.release
+        if another and one.deployment.route == standing.deployment.route and one.state == "live":
+            yield one
+
+
+def no_room(context: ControlContext, world: World, standing: Standing) -> str | None:
+    """Why a release does not fit beside what runs, with the choices; None when it does."""
+    release = standing.release
+    running = [one for one in world.standings if one.wants_engines]
+    if any(one.deployment.release == standing.deployment.release for one in running):
+        return None
+    try:
+        free = int(psutil.virtual_memory().available)
+        if takes_downtime(standing.deployment):
+            free += sum(_held(context, one.release) for one in _beside(world, standing))
+        require_memory(
+            release,
+            context.artifacts.path(release.model),
+            replicas=context.serving.replicas,
+            mapped=any(one.release.model == release.model for one in running),
+            adapter=context.artifacts.path(release.adapter) if release.adapter else None,
+            available=free,
+        )
+    except EnvironmentMissing as error:
+        return str(error)
+    except FlyballError as error:
+        return None if release.engine.kind == "openai" else error.message
+    return None
+
+
+def _held(context: ControlContext, release: Release) -> int:
+    try:
+        need = need_of(release, context.artifacts.path(release.model))
+    except NotFoundError:
+        return 0
+    return need.of(context.serving.replicas, mapped=False) if need else 0

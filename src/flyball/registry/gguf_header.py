@@ -1,0 +1,75 @@
+"""Reads what a GGUF file says of itself, without its tensors. I/O: reads the beginning of the file.
+
+Format: the GGUF specification (version 3) of the ggml project. Long arrays, such as the vocabulary, are counted and not
+kept, so that the header of any model takes little time and memory.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from flyball.errors import CorruptionError
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_LONGEST_STRING = 16_777_216
+Header = Mapping[str, str | int | float | bool]
+"""Values by key; of an array its length, under the key with `.length` behind."""
+
+
+def read_header(path: Path) -> Header:
+    """The file's keys and values; CorruptionError when it is no GGUF file, or cut short."""
+    with path.open("rb") as file:
+        try:
+            magic, version, _tensors, entries = struct.unpack("<4sIQQ", _read(file, 24))
+            if magic != b"GGUF" or version not in (2, 3):
+                raise ValueError("it does not begin as one")
+            return dict(_entry(file) for _ in range(entries))
+        except (ValueError, struct.error, UnicodeDecodeError, KeyError) as error:
+            raise CorruptionError(
+                f"{path} is not a GGUF file: {error}", cure="run `flyball package` to make it anew, or copy it again"
+            ) from error
+
+
+def _entry(file: BinaryIO) -> tuple[str, str | int | float | bool]:
+    key = _string(file)
+    (kind,) = struct.unpack("<I", _read(file, 4))
+    if kind == _ARRAY:
+        return f"{key}.length", _skip_array(file)
+    return key, _string(file) if kind == _STRING else _scalar(file, kind)
+
+
+def _scalar(file: BinaryIO, kind: int) -> int | float | bool:
+    form = f"<{_SCALARS[kind]}"
+    value: int | float | bool = struct.unpack(form, _read(file, struct.calcsize(form)))[0]
+    return value
+
+
+def _skip_array(file: BinaryIO) -> int:
+    kind, count = struct.unpack("<IQ", _read(file, 12))
+    if kind == _STRING:
+        for _ in range(count):
+            _string(file)
+    elif kind == _ARRAY:
+        for _ in range(count):
+            _skip_array(file)
+    else:
+        _read(file, int(count) * struct.calcsize(_SCALARS[kind]))
+    return int(count)
+
+
+def _string(file: BinaryIO) -> str:
+    (length,) = struct.unpack("<Q", _read(file, 8))
+    if length > _LONGEST_STRING:
+        raise ValueError(f"a text of {length} bytes")
+    return _read(file, length).decode("utf-8", "replace")
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise ValueError("it is cut short")
+    return data
