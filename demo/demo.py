@@ -26,7 +26,8 @@ HERE = Path(__file__).parent
 WORK = HERE / "work"
 SETTINGS = {
     "rollout: {strategy: canary, canary_steps: [0.2, 0.5]}": (
-        "rollout: {strategy: canary, canary_steps: [0.3, 0.6], min_units: 20, judge_after_s: 2, deadline_s: 120}\n"
+        "rollout: {strategy: canary, canary_steps: [0.3, 0.6], min_units: 20, judge_after_s: 2, deadline_s: 120,\n"
+        "  margin_failures: 0.1, margin_blocked: 0.1, margin_latency: 1.0, margin_cost: 0.5}\n"
         "monitor: {every_s: 0.5}\n"
         "improve: {min_corrections: 60, cooldown_s: 0}\n"
         "gateway: {first_token_timeout_s: 2.0, stall_timeout_s: 2.0}"
