@@ -70,4 +70,4 @@ def test_a_release_that_replaces_a_failing_one_may_fail_as_often(ledger: Ledger)
             outcome = "error" if n % 5 == 0 else "ok"
             add_request(connection, request_record(deployment="old", started_ms=T0 - 9000, outcome=outcome))
     analysis = Analysis(ledger, CANARY, CONFIG, began_ms=T0)
-    assert 0.2 < analysis.evidence.failing.null < 0.3
+    assert 0.2 < analysis.evidence.watches["candidate"].detector.usual < 0.3

@@ -104,10 +104,10 @@ def test_refused_requests_and_strangers_say_nothing() -> None:
     assert made.arm("candidate").requests == made.arm("live").requests == 0
 
 
-def test_failures_of_the_first_ten_and_of_the_last_ten_are_told_apart() -> None:
+def test_failures_of_the_first_ten_are_counted_and_those_that_come_together_are_an_outage() -> None:
     made = evidence()
     made.take([asked(f"u{n}", after_s=n, outcome="error" if n in (3, 4) or n >= 14 else "ok") for n in range(20)])
-    assert (made.first_ten_failures, made.last_ten_failures) == (2, 6)
+    assert (made.first_ten_failures, made.outage) == (2, True)
     assert made.failing_since_ms == T0 + 14_000
 
 

@@ -141,7 +141,7 @@ def test_a_doubt_about_the_figures_pauses_and_is_kept_with_them() -> None:
     [
         Observation(engine="failed", engine_problem="it crashed"),
         Observation(engine="ready", first_ten_failures=5),
-        Observation(engine="ready", last_ten_failures=5),
+        Observation(engine="ready", outage=True),
     ],
 )
 def test_what_is_certain_rolls_back_at_once(state: str, seen: Observation) -> None:
@@ -150,13 +150,13 @@ def test_what_is_certain_rolls_back_at_once(state: str, seen: Observation) -> No
 
 
 def test_the_seconds_from_the_first_failure_to_the_rollback_are_evidence() -> None:
-    seen = Observation(engine="ready", last_ten_failures=6, failing_since_ms=500, fallback_hot=True)
+    seen = Observation(engine="ready", outage=True, failing_since_ms=500, fallback_hot=True)
     done = advance(BLUE_GREEN, at("live"), seen, CONFIG, 2000)
     assert done is not None and done.evidence["seconds"] == 1.5 and done.evidence["back_to"] == "old"
 
 
 def test_a_live_release_is_only_rolled_back_while_the_one_before_is_hot() -> None:
-    failing = Observation(engine="ready", engine_down="gone", last_ten_failures=10, failing=0.0)
+    failing = Observation(engine="ready", engine_down="gone", outage=True)
     assert after(at("live"), failing) is None
     assert after(at("live"), replace(failing, fallback_hot=True)) is not None
 
@@ -287,11 +287,10 @@ observations = st.builds(
     candidate=counts,
     live=counts,
     first_ten_failures=st.integers(0, 10),
-    last_ten_failures=st.integers(0, 10),
+    outage=st.booleans(),
     harm=measures,
     not_worse=measures,
     sample_ratio=p_values,
-    failing=p_values,
     fallback_hot=st.booleans(),
     replaced=st.booleans(),
     idle=st.booleans(),

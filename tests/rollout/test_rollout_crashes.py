@@ -203,7 +203,7 @@ def anything(random: Random) -> Observation:
         engine=random.choice(["ready"] * 8 + ["starting", "failed"]),  # type: ignore[arg-type]
         candidate=PLENTY,
         live=PLENTY,
-        last_ten_failures=random.choice([0] * 9 + [10]),
+        outage=random.choice([False] * 9 + [True]),
         harm={"quality": random.choice([0.9] * 9 + [0.001])},
         not_worse={"quality": random.choice([0.01, 0.01, 0.9])},
         idle=True,

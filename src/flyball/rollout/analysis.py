@@ -82,12 +82,13 @@ class Analysis:
             candidate=evidence.arm("candidate"),
             live=evidence.arm("live"),
             first_ten_failures=evidence.first_ten_failures,
-            last_ten_failures=evidence.last_ten_failures,
+            outage=evidence.outage,
             failing_since_ms=evidence.failing_since_ms,
             harm={name: test.p_value for name, test in evidence.harm.items()} if compared else {},
             not_worse={name: test.p_value for name, test in evidence.not_worse.items()} if compared else {},
             sample_ratio=evidence.sample_ratio,
-            failing=evidence.failing.p_value,
+            doubts=evidence.doubts,
+            figures=evidence.figures if compared else {},
             mirrored=self.pairs.evidence.summary(),
         )
 

@@ -8,7 +8,6 @@ units.py; failures are also watched request by request (outages.py).
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -17,10 +16,10 @@ from flyball.rollout.config import RolloutConfig
 from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
 from flyball.rollout.machine import ArmCounts
 from flyball.rollout.measures import Measures, Test
-from flyball.rollout.outages import LEAST_FAILURE_RATE, OutageWatch
+from flyball.rollout.outages import OutageWatch
 from flyball.rollout.units import Said, Unit, is_failure, quality_of, says_nothing, scores_of
 from flyball.statistics.intervals import clopper_pearson
-from flyball.statistics.sequences import Arm, BernoulliAbove, SampleRatio
+from flyball.statistics.sequences import Arm, SampleRatio
 
 ROUTING_LAG_MS = 1000
 """Gateways follow a new table within this: a unit first seen earlier says nothing about how units are split."""
@@ -56,9 +55,7 @@ class Evidence:
         self.shares: list[tuple[int, float]] = []  # when each ramp step began, and its share
         self.counts: dict[Arm, dict[str, int]] = {arm: dict.fromkeys(ArmCounts.__slots__, 0) for arm in _ARMS}
         self.first_ten_failures = 0
-        self.last_ten: deque[tuple[bool, int]] = deque(maxlen=10)
         self.measures = Measures(config)
-        self.failing = BernoulliAbove(min(0.9, max(LEAST_FAILURE_RATE, failure_rate_before)))
         self.watches: dict[Arm, OutageWatch] = {arm: OutageWatch(failure_rate_before) for arm in _ARMS}
         self.ratios: dict[int, SampleRatio] = {}
         self.responses = {"judged": Responses("judged answers", self.measures.quality)}
@@ -90,7 +87,6 @@ class Evidence:
             self.watches[arm].take(record.unit, failed, record.started_ms)
             if arm == "candidate":
                 self.first_ten_failures += failed and counts["requests"] <= 10
-                self.last_ten.append((failed, record.started_ms))
         self._expose(arm, record)
         if (arm, record.unit) not in self._judged and len(self._judged) < MAX_UNITS:
             self._unit(arm, record).add(record)
@@ -150,8 +146,6 @@ class Evidence:
         counts["units"] += 1
         counts["good"] += content
         counts["failed_units"] += unit.failed
-        if key.arm == "candidate":
-            self.failing.update(float(unit.failed))
         self.measures.update(key.arm, scores)
         if self.in_sample is None:
             self.measures.quality.update(key.arm, float(content))
@@ -198,23 +192,14 @@ class Evidence:
 
     @property
     def outage(self) -> bool:
-        """Whether the candidate's requests fail more often than usual now, and live's do not."""
-        return self.watches["candidate"].alarm and not self.watches["live"].alarm
-
-    @property
-    def outage_since_ms(self) -> int | None:
-        """When the first failure of the candidate's present burst began."""
-        return self.watches["candidate"].since_ms
-
-    @property
-    def last_ten_failures(self) -> int:
-        """Failures among the candidate's last ten requests."""
-        return sum(failed for failed, _ in self.last_ten)
+        """Whether the candidate's requests fail more often than usual now, and live's do not at the same time."""
+        candidate, live = self.watches["candidate"], self.watches["live"]
+        return candidate.alarm and not (live.alarm and live.last_ms >= (candidate.since_ms or 0))
 
     @property
     def failing_since_ms(self) -> int | None:
-        """When the first of the failures among the last ten began."""
-        return min((at_ms for failed, at_ms in self.last_ten if failed), default=None)
+        """When the first failure of the candidate's present burst began."""
+        return self.watches["candidate"].since_ms
 
     @property
     def sample_ratio(self) -> float:

@@ -77,15 +77,14 @@ class Observation:
     candidate: ArmCounts = field(default_factory=ArmCounts)
     live: ArmCounts = field(default_factory=ArmCounts)
     first_ten_failures: int = 0
-    last_ten_failures: int = 0
-    failing_since_ms: int | None = None
+    outage: bool = False  # its requests fail more often than usual now, and those of live do not (outages.py)
+    failing_since_ms: int | None = None  # when the first failure of the present burst began
     harm: Mapping[str, float] = field(default_factory=dict)  # measure → p of "not worse"
     not_worse: Mapping[str, float] = field(default_factory=dict)  # measure → p of "worse by the margin"
     sample_ratio: float = 1.0
     doubts: tuple[str, ...] = ()  # why its figures cannot be trusted, each a reason to pause
     figures: Mapping[str, JSON] = field(default_factory=dict)  # what the evidence of a transition shows besides
     mirrored: Mirrored = field(default_factory=Mirrored)
-    failing: float = 1.0  # p of "fails no more often than the release before did"
     fallback_hot: bool = False  # the release before still has engines that are ready
     replaced: bool = False  # another release is live now
     replaced_at_ms: int = 0
@@ -234,10 +233,8 @@ def _hard(scene: Scene) -> Transition | None:
         problem = f"its engine is gone: {seen.engine_down}"
     elif first_ten >= limit:
         problem = f"{first_ten} of its first ten requests failed"
-    elif seen.last_ten_failures >= limit:
-        problem = f"{seen.last_ten_failures} of its last ten requests failed"
-    elif watching and seen.failing <= scene.config.alpha:
-        problem = "its requests fail more often than those of the release before"
+    elif seen.outage:
+        problem = "its requests fail more often than those of the release before did"
     if not problem:
         return None
     began = seen.failing_since_ms

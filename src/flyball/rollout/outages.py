@@ -18,6 +18,7 @@ class OutageWatch:
 
     def __init__(self, usual: float) -> None:
         self.detector = RateRise(min(0.9, max(LEAST_FAILURE_RATE, usual)), RUN_LENGTH)
+        self.last_ms = 0  # when the last request began
         self._seen = 0
         self._failed: dict[
             str, tuple[int, int]
@@ -38,6 +39,7 @@ class OutageWatch:
     def take(self, unit: str, failed: bool, at_ms: int) -> None:
         """Take one request in."""
         self._seen += 1
+        self.last_ms = max(self.last_ms, at_ms)
         if not failed:
             if unit != self._answered[0]:
                 self._answered_other = self._answered[1]

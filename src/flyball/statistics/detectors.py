@@ -49,7 +49,7 @@ class RateRise:
         self.value = sum(self.parts) / len(GRID)
         if one and (self._burst <= 1.0 or self.began is None):
             self.began = at
-        self._burst = min(max(self._burst, 1.0) * factors[1], MOST)
+        self._burst = min(max(self._burst, 1.0) * factors[2], MOST)
         if self._burst < 1.0:
             self.began = None
         if self.value >= self.run_length:
