@@ -337,8 +337,10 @@ def report(rounds: dict[str, list[dict[str, float]]], missing: dict[str, str]) -
         names = dict.fromkeys(key for figures in found for key in figures)
         series = {key: [figures[key] for figures in found if key in figures] for key in names}
         out[name] = {key: round(statistics.median(values), 3) for key, values in series.items()}
-        at = max(rate for rate in RATES if f"added_p50_ms_{rate}" in out[name])
-        out[name] |= {f"added_{q}_ms": out[name][f"added_{q}_ms_{at}"] for q in ("p50", "p99")}
+        at = max(
+            [rate for rate in RATES if f"added_p50_ms_{rate}" in out[name]], default=None
+        )  # None: kept up with none
+        out[name] |= {f"added_{q}_ms": out[name].get(f"added_{q}_ms_{at}") for q in ("p50", "p99")}
         out[name]["spread"] = {key: [round(min(values), 3), round(max(values), 3)] for key, values in series.items()}
     if "flyball" in out:
         out["ingester_cpu_us_per_request"] = out["flyball"]["ingester_cpu_us_per_request"]

@@ -174,12 +174,12 @@ def litellm(folder: Path, upstream: int) -> Plan:
     port = free_port()
     line = [str(program), "--config", str(folder / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
     environment = {"LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    environment |= {"LITELLM_MASTER_KEY": "sk-bench"}
+    environment |= {"LITELLM_MASTER_KEY": "sk-bench-0123456789abcdef0123456789abcdef"}
     return Plan(
         commands=[Command(line=[*line, "--telemetry", "False"], environment=environment)],
         port=port,
         model="shop",
-        headers={"authorization": "Bearer sk-bench"},
+        headers={"authorization": f"Bearer {environment['LITELLM_MASTER_KEY']}"},
     )
 
 
