@@ -1,4 +1,4 @@
-"""Commands of access, privacy and audit: key, subject, audit."""
+"""Commands of access, privacy and audit: key, team, subject, audit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def key_command() -> None:
 )
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May force variants and give feedback on any request.")
-@click.option("--team")
+@click.option("--team", help="Whose limits hold for it too: see `flyball team`.")
 @click.option("--route", "routes", multiple=True, help="Only these routes; default: all.")
 @click.option("--requests-per-minute", type=int)
 @click.option("--tokens-per-minute", type=int)
@@ -39,14 +39,12 @@ def key_command() -> None:
 @with_ledger
 def key_create(ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
     """Create a key; its secret is shown this once."""
-    from flyball.security import audit
     from flyball.security.principals import create_key
 
     expires_ms = int((time.time() + days * 86400) * 1000) if days else None
     principal, secret = create_key(
         ledger, name=name, role="admin" if admin else "client", expires_ms=expires_ms, **limits
     )
-    audit.record(ledger, actor="local", action="key.create", subject=principal.id, details={"name": name})
     emit({"id": principal.id, "name": name, "secret": secret}, as_json=as_json, text=pairs)
     say("keep the secret: it is not stored and not shown again")
 
@@ -59,7 +57,7 @@ def key_list(ledger: Ledger, as_json: bool) -> None:
     from flyball.records.canonical import to_plain
     from flyball.security.principals import list_keys
 
-    rows = [to_plain(key) for key in list_keys(ledger)]
+    rows = [flat(to_plain(key)) for key in list_keys(ledger)]
     emit_lines(rows, as_json=as_json, columns=("id", "name", "role", "team", "routes", "budget_usd", "revoked_ms"))
 
 
@@ -69,12 +67,86 @@ def key_list(ledger: Ledger, as_json: bool) -> None:
 @with_ledger
 def key_revoke(ledger: Ledger, key_id: str, as_json: bool) -> None:
     """Revoke a key; effective within a second."""
-    from flyball.security import audit
     from flyball.security.principals import revoke_key
 
     revoke_key(ledger, key_id)
-    audit.record(ledger, actor="local", action="key.revoke", subject=key_id, details={})
     emit({"id": key_id, "revoked": True}, as_json=as_json, text=pairs)
+
+
+def flat(row: Any) -> dict[str, Any]:
+    """A key as one flat row: its principal's fields beside its own."""
+    return {**row["principal"], **{name: value for name, value in row.items() if name != "principal"}}
+
+
+NO_LIMIT = "none"
+
+
+def count_or_none(text: str) -> int | str:
+    """A whole number, or `none` for no limit."""
+    return NO_LIMIT if text == NO_LIMIT else int(text)
+
+
+def amount_or_none(text: str) -> float | str:
+    """A number, or `none` for no limit."""
+    return NO_LIMIT if text == NO_LIMIT else float(text)
+
+
+@click.group("team")
+def team_command() -> None:
+    """Limits and budgets that hold for all keys of a team together."""
+
+
+@team_command.command(
+    "set",
+    epilog="\b\nExamples:\n  flyball team set support --budget-usd 50 --requests-per-minute 6000\n"
+    "  flyball team set support --requests-per-minute none",
+)
+@click.argument("name")
+@click.option("--requests-per-minute", type=count_or_none, metavar="N|none")
+@click.option("--tokens-per-minute", type=count_or_none, metavar="N|none")
+@click.option("--concurrency", type=count_or_none, metavar="N|none", help="Requests at once.")
+@click.option(
+    "--budget-usd",
+    type=amount_or_none,
+    metavar="USD|none",
+    help="Hard, per calendar month (UTC): requests over it get 429.",
+)
+@json_option
+@with_ledger
+def team_set(ledger: Ledger, name: str, as_json: bool, **options: Any) -> None:
+    """Create a team or change its limits; those not named stay, `none` lifts one. Effective within a second."""
+    from flyball.records.canonical import to_plain
+    from flyball.security.teams import set_team
+
+    changes = {key: None if value == NO_LIMIT else value for key, value in options.items() if value is not None}
+    limits = set_team(ledger, name, changes)
+    emit({"name": name, **to_plain(limits)}, as_json=as_json, text=pairs)
+
+
+@team_command.command("list")
+@json_option
+@with_ledger
+def team_list(ledger: Ledger, as_json: bool) -> None:
+    """Teams with limits, and how many living keys each has."""
+    from flyball.records.canonical import to_plain
+    from flyball.security.teams import list_teams
+
+    teams = list_teams(ledger)
+    rows = [{"name": team.name, "keys": team.keys, **to_plain(team.limits)} for team in teams]
+    columns = ("name", "keys", "requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
+    emit_lines(rows, as_json=as_json, columns=columns)
+
+
+@team_command.command("remove")
+@click.argument("name")
+@json_option
+@with_ledger
+def team_remove(ledger: Ledger, name: str, as_json: bool) -> None:
+    """Remove a team that no living key names."""
+    from flyball.security.teams import remove_team
+
+    remove_team(ledger, name)
+    emit({"name": name, "removed": True}, as_json=as_json, text=pairs)
 
 
 @click.group("subject")

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "feedback": ("improve", "Say what you think of one answer."),
     "cost": ("look", "What the loop costs, in all and per good answer."),
     "key": ("access", "Create, list and revoke API keys."),
+    "team": ("access", "Limits and budgets of teams."),
     "subject": ("access", "Erase or export what is held about one person."),
     "audit": ("access", "Who did what: the hash-chained log."),
     "import": ("start", "Take in a Hugging Face model folder as a model version."),

@@ -1,10 +1,15 @@
-"""Who may call: keys by Authorization header, re-read from the ledger twice a second. I/O: the ledger, in a thread."""
+"""Who may call: keys by Authorization header, re-read from the ledger twice a second. I/O: the ledger and a file.
+
+The last keyring is kept in a sealed file, so that a worker can start while the ledger is away. A thread reads and
+writes; requests only look.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -12,22 +17,74 @@ from sqlalchemy.exc import SQLAlchemyError
 from flyball.errors import FlyballError, RefusedError
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.exchange import Exchange
+from flyball.security.keyring_file import keep, kept
+from flyball.security.keys import ProjectKey
 from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
-from flyball.storage.ledger import Ledger
+from flyball.storage.ledger import Ledger, now_ms
 from flyball.telemetry import log
 
 REFRESH_S = 0.4
+KEEP_AGAIN_MS = 60_000
+"""An unchanged keyring is written again after this time, so that the file says how old it is."""
 
 
 class Access:
-    """The keyring as last read; while the ledger is away the last one goes on."""
+    """The keyring as last read; while the ledger is away the last one goes on, from the file after a restart."""
 
-    def __init__(self, ledger: Ledger | None, *, loopback: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger | None,
+        *,
+        loopback: bool,
+        file: Path | None = None,
+        key: ProjectKey | None = None,
+    ) -> None:
         self._ledger = ledger
         self._loopback = loopback
-        self.keyring = Keyring(()) if ledger is None else load_keyring(ledger)
+        self._file, self._key = file, key
+        self.keyring = Keyring(())
+        self.read_ms = now_ms()
+        self.from_file = False
+        self._kept_ms = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        if ledger is not None:
+            self._begin(ledger)
+
+    def _begin(self, ledger: Ledger) -> None:
+        """Read the ledger or, while it is away, the file; the ledger's error where there is no file."""
+        try:
+            self._read(ledger)
+        except (SQLAlchemyError, FlyballError) as error:
+            found = kept(self._file, self._key, project=ledger.project) if self._file and self._key else None
+            if found is None:
+                raise
+            self.keyring, self.read_ms = found
+            self.from_file = True
+            log.error("keys of %d s ago go on, from %s: %s", (now_ms() - self.read_ms) // 1000, self._file, error)
+
+    def _read(self, ledger: Ledger) -> None:
+        began = now_ms()
+        last = self.keyring
+        self.keyring = load_keyring(ledger, last=last)
+        self.read_ms, self.from_file = began, False
+        if self.keyring is not last or began - self._kept_ms > KEEP_AGAIN_MS:
+            self._keep(ledger, began)
+
+    def _keep(self, ledger: Ledger, at_ms: int) -> None:
+        if self._file is None or self._key is None:
+            return
+        try:
+            keep(self._file, self.keyring, self._key, project=ledger.project, at_ms=at_ms)
+            self._kept_ms = at_ms
+        except OSError as error:
+            log.error("the keyring could not be kept in %s: %s", self._file, error)
+            self._kept_ms = at_ms
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the ledger last said which keys are good."""
+        return 0.0 if self._ledger is None else max(0.0, (now_ms() - self.read_ms) / 1000)
 
     def check_binding(self, host: str) -> None:
         """RefusedError where anybody could call without a key."""
@@ -64,17 +121,19 @@ class Access:
         return principal
 
     def _run(self, told: Callable[[bool], None]) -> None:
-        good = True
+        good = not self.from_file
         while not self._stop.wait(REFRESH_S):
             try:
                 if self._ledger is not None:
-                    self.keyring = load_keyring(self._ledger)
+                    self._read(self._ledger)
             except (SQLAlchemyError, FlyballError) as error:
                 if good:
                     log.error("keys could not be re-read, the last ones go on: %s", error)
                 good = False
                 told(False)
             else:
+                if not good:
+                    log.info("keys are re-read from the ledger again")
                 good = True
 
 

@@ -45,6 +45,8 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         prompt, completion = estimated_tokens(ask)
         usd = request_usd(state.context.cost, prompt_tokens=prompt, completion_tokens=completion)
         admission = state.limits.admit(ask.principal, tokens=prompt + completion, usd=usd)
+        if admission is None:
+            admission = await state.limits.admitted(ask.principal, tokens=prompt + completion, usd=usd)
     except HttpRefusal as refusal:
         state.metrics.refused.add(refusal.code)
         refuse(exchange, refusal)
@@ -333,7 +335,7 @@ class _Answering:
             count(state, record)
         except Exception:  # noqa: BLE001 - telemetry must never stop an answer
             log.exception("a request could not be described")
-            state.metrics.lost.add("request")
+            state.lose("request")
             return False
         profile = ask.arm.arm.prompt_path.input_redaction if ask.arm.arm.prompt_path else "default"
         entry = RequestEntry(

@@ -20,6 +20,7 @@ class GatewayContext:
 
     Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
     such as env:NAME into the secret (an endpoint's API key). `settings` is re-read when its file changes.
+    `keyring_file` keeps the last keyring for a start without the ledger.
     """
 
     config: GatewayConfig
@@ -32,6 +33,7 @@ class GatewayContext:
     static_routes: RoutingTable | None
     secrets: Callable[[str], str] | None = None
     settings: Source | None = None
+    keyring_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

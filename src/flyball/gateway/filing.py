@@ -42,6 +42,7 @@ class Filing:
         self.context = context
         self._keys = SubjectKeys(context.project_key)
         self._profiles: dict[str, str] = {}
+        self.fresh: list[RequestRecord] = []  # filed and not known before; whoever reads them empties this
 
     def file(
         self, connection: Connection, entries: Iterable[Entry], *, keep_orphans: bool = False
@@ -73,6 +74,7 @@ class Filing:
             record.id: record
             for record in traffic.add_requests(connection, project, [entry.record for entry in entries])
         }
+        self.fresh += fresh.values()
         keys = self._keys.get_or_create_many(connection, project, map(_subject_of, fresh.values()))
         rows = []
         for entry in entries:

@@ -21,9 +21,11 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from flyball.cost.settling import book_recorded, recorded_spend, settle_dead
 from flyball.errors import CorruptionError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.filing import Filing
+from flyball.gateway.lifelines import dead_workers, forget, worker_of
 from flyball.gateway.segments import DECODER, Entry, FeedbackEntry, RequestEntry, SegmentReader, TornHeader
 from flyball.records import Finding
 from flyball.records.identity import uuid7
@@ -34,6 +36,7 @@ from flyball.telemetry import log
 POLL_S = 0.1
 BATCH = 256
 RETRY_S = 1.0
+SETTLE_EVERY_S = 0.5
 CORRUPT = "corrupt"
 
 
@@ -79,9 +82,13 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
     context.segments_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(context.segments_dir, stop):
         filing = Filing(context)
+        settled_at = 0.0
         while not stop():
             try:
                 progress = ingest_pass(context, filing)
+                if time.monotonic() - settled_at > SETTLE_EVERY_S:
+                    settled_at = time.monotonic()
+                    settle_the_dead(context)
             except (SQLAlchemyError, OSError) as error:
                 log.error("the ingester waits %.0f s: %s", RETRY_S, error)
                 time.sleep(RETRY_S)
@@ -95,7 +102,16 @@ def ingest_once(context: IngestContext) -> int:
     filing, total = Filing(context), 0
     while (progress := ingest_pass(context, filing)).entries:
         total += progress.entries
+    settle_the_dead(context)
     return total
+
+
+def settle_the_dead(context: IngestContext) -> None:
+    """Count what workers spent that have ended, from their records: all of these are in the ledger now."""
+    for name in dead_workers(context.segments_dir):
+        lost = any((context.segments_dir / CORRUPT).glob(f"*-{name}.seg"))
+        settle_dead(context.ledger, name, complete=not lost)
+        forget(context.segments_dir, name)
 
 
 def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
@@ -109,7 +125,9 @@ def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
         pending = [segment for segment in segments if segment.entries or segment.damaged]
         if pending:
             with context.ledger.begin() as connection:
-                _file(connection, context, filing, segments)
+                filing.fresh.clear()
+                writers = _file(connection, context, filing, segments)
+                _book(connection, context, filing, segments, writers)
                 for segment in pending:
                     _move_offset(context, connection, segment)
                     if segment.damaged:
@@ -121,8 +139,12 @@ def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
     return progress
 
 
-def _file(connection: Connection, context: IngestContext, filing: Filing, segments: list[Segment]) -> None:
-    """File the batches. A feedback whose request is still behind in the backlog waits, unless nothing else moves."""
+def _file(connection: Connection, context: IngestContext, filing: Filing, segments: list[Segment]) -> dict[str, str]:
+    """File the batches. A feedback whose request is still behind in the backlog waits, unless nothing else moves.
+
+    Returns the workers of requests that were filed though they stand behind the batches.
+    """
+    writers: dict[str, str] = {}
     entries = [entry for segment in segments for entry, _ in segment.entries]
     orphans = filing.file(connection, entries)
     if orphans and any(segment.more for segment in segments):
@@ -130,11 +152,28 @@ def _file(connection: Connection, context: IngestContext, filing: Filing, segmen
         for segment in segments:
             segment.cut_before(names)
         if any(segment.offset > segment.begin for segment in segments):
-            return
+            return writers
         for segment in segments:
             segment.offset = segment.end_of_batch
     if orphans:
-        filing.file(connection, [*_requests_behind(context, segments), *orphans], keep_orphans=True)
+        filing.file(connection, [*_requests_behind(context, segments, writers), *orphans], keep_orphans=True)
+    return writers
+
+
+def _book(
+    connection: Connection,
+    context: IngestContext,
+    filing: Filing,
+    segments: list[Segment],
+    writers: dict[str, str],
+) -> None:
+    """Add what the new records cost to what their workers are known to have spent."""
+    for segment in segments:
+        name = worker_of(segment.path)
+        writers.update((entry.record.id, name) for entry, _ in segment.entries if isinstance(entry, RequestEntry))
+    spend = recorded_spend((writers[record.id], record) for record in filing.fresh)
+    book_recorded(connection, context.project, spend)
+    filing.fresh.clear()
 
 
 def _open_all(context: IngestContext) -> list[Segment]:
@@ -187,23 +226,27 @@ def _decoded(plain: bytes | None) -> Entry | None:
     return entry
 
 
-def _requests_behind(context: IngestContext, segments: list[Segment]) -> Iterator[RequestEntry]:
+def _requests_behind(
+    context: IngestContext, segments: list[Segment], writers: dict[str, str]
+) -> Iterator[RequestEntry]:
     """Requests written since the batches were read: for a feedback that was read before the request it speaks of."""
     known = {segment.path for segment in segments}
     newer = [segment for segment in _open_all(context) if segment.path not in known]
     with contextlib.ExitStack() as stack:
         for segment in newer:
             stack.callback(segment.reader.close)
-        yield from _requests_in((*segments, *newer))
+        for entry, worker in _requests_in((*segments, *newer)):
+            writers[entry.record.id] = worker
+            yield entry
 
 
-def _requests_in(segments: Iterable[Segment]) -> Iterator[RequestEntry]:
+def _requests_in(segments: Iterable[Segment]) -> Iterator[tuple[RequestEntry, str]]:
     for segment in segments:
         if not segment.lost:
             for frame in segment.reader.frames(segment.offset):
                 entry = _decoded(frame.plain) if frame.end >= 0 else None
                 if isinstance(entry, RequestEntry):
-                    yield entry
+                    yield entry, worker_of(segment.path)
 
 
 def _move_offset(context: IngestContext, connection: Connection, segment: Segment) -> None:

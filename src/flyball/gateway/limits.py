@@ -1,135 +1,162 @@
-"""Limits per key: requests and tokens per minute, requests at once, and a hard budget.
+"""Limits per key and team in one worker: requests and tokens per minute, requests at once, and a hard budget.
 
-Each rate is a bucket that holds one minute's allowance and fills evenly. A request reserves its estimated tokens and
-dollars and gets back what it did not use. Workers on one port share a key's rates equally.
+A request must fit every limit of its key and of its key's team. It sets aside its estimated tokens and dollars and gets
+back what it did not use. What a worker may admit is leased from the ledger (cost/), so that all workers of all hosts
+together keep to the limits.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flyball.cost.budgets import BudgetKeeper
+from flyball.cost.asking import Limit, Shortage
+from flyball.cost.keeping import LimitKeeper
+from flyball.cost.pools import KINDS, REQUESTS, SEATS, TOKENS, Kind, Need, Pool
 from flyball.gateway.envelope import HttpRefusal
-from flyball.security.principals import Principal
+from flyball.security.principals import Allowance, Principal
+
+_SPENT_RETRY_S = 3600
+"""When to come back to a budget that is spent: it may be raised; it begins anew with the month."""
+_FIELDS: dict[Kind, str] = {
+    "seats": "concurrency",
+    "requests": "requests_per_minute",
+    "tokens": "tokens_per_minute",
+    "usd": "budget_usd",
+}
+_CODES: dict[Kind, str] = {
+    "seats": "concurrency_limit_exceeded",
+    "requests": "requests_limit_exceeded",
+    "tokens": "tokens_limit_exceeded",
+    "usd": "budget_exceeded",
+}
 
 
-class Bucket:
-    """An allowance per minute."""
-
-    __slots__ = ("at", "capacity", "level")
-
-    def __init__(self, capacity: float, now: float) -> None:
-        self.capacity = self.level = capacity
-        self.at = now
-
-    def refill(self, now: float) -> None:
-        """What came in since the last look."""
-        self.level = min(self.capacity, self.level + (now - self.at) * self.capacity / 60)
-        self.at = now
-
-    def wait_s(self, amount: float) -> float:
-        """Seconds until `amount` is there; an amount beyond the capacity waits for a full bucket."""
-        return max(0.0, (min(amount, self.capacity) - self.level) * 60 / self.capacity)
-
-
+@dataclass(slots=True)
 class _Account:
-    __slots__ = ("active", "requests", "tokens")
+    """What one principal must fit: its pools, and those that its answers tell of."""
 
-    def __init__(self) -> None:
-        self.active = 0
-        self.requests: Bucket | None = None
-        self.tokens: Bucket | None = None
+    principal: Principal
+    period: str
+    pools: tuple[Pool, ...]
+    told: tuple[tuple[Pool, bytes], ...]
 
 
 @dataclass(slots=True)
 class Admission:
     """One admitted request; `settle` it exactly once."""
 
-    limits: Limits
-    principal: Principal
-    tokens: int
-    usd: float
+    keeper: LimitKeeper
+    pools: tuple[Pool, ...]
+    need: Need
     headers: bytes = b""
 
     def settle(self, *, tokens: int, usd: float) -> None:
         """Say what was really used."""
-        account = self.limits.accounts.get(self.principal.id)
-        if account is not None:
-            account.active -= 1
-            if account.tokens is not None:
-                account.tokens.level += self.tokens - tokens
-        self.limits.budgets.settle(self.principal, self.usd, usd)
+        if self.pools:
+            self.keeper.settle(self.pools, self.need, tokens=tokens, usd=usd)
 
 
 class Limits:
-    """The limits of all keys in one worker."""
+    """The limits of all keys and teams in one worker."""
 
-    def __init__(self, budgets: BudgetKeeper, *, workers: int) -> None:
-        self.budgets = budgets
-        self._workers = workers
-        self.accounts: dict[str, _Account] = {}
+    def __init__(self, keeper: LimitKeeper) -> None:
+        self.keeper = keeper
+        self._accounts: dict[str, _Account] = {}
 
-    def admit(self, principal: Principal, *, tokens: int, usd: float) -> Admission:
-        """Let a request in, or 429 with when to come back."""
-        account = self.accounts.get(principal.id)
-        if account is None:
-            account = self.accounts[principal.id] = _Account()
-        if principal.concurrency is not None and account.active >= max(1, principal.concurrency // self._workers):
-            raise too_many(
-                f"this key has {account.active} requests in flight, its limit", code="concurrency", wait_s=1.0
-            )
-        now = time.monotonic()
-        account.requests = _bucket(account.requests, principal.requests_per_minute, self._workers, now)
-        account.tokens = _bucket(account.tokens, principal.tokens_per_minute, self._workers, now)
-        _check(account, account.requests, 1, "requests")
-        _check(account, account.tokens, tokens, "tokens")
-        if not self.budgets.reserve(principal, usd):
-            raise HttpRefusal(
-                429,
-                f"the budget of this key ({principal.budget_usd} USD a month) is spent",
-                code="budget_exceeded",
-                headers=(("retry-after", "3600"),),
-            )
-        account.active += 1
-        if account.requests is not None:
-            account.requests.level -= 1
-        if account.tokens is not None:
-            account.tokens.level -= tokens
-        headers = "".join([f"{name}: {value}\r\n" for name, value in _headers(account)]).encode()
-        return Admission(self, principal, tokens, usd, headers)
+    def admit(self, principal: Principal, *, tokens: int, usd: float) -> Admission | None:
+        """Let a request in at once; None where it must wait for the ledger, or is refused: see `admitted`."""
+        account = self._account(principal)
+        need = (1.0, 1.0, tokens, usd)
+        if not self.keeper.take(account.pools, need):
+            return None
+        return Admission(self.keeper, account.pools, need, _headers(account) if account.told else b"")
 
+    async def admitted(self, principal: Principal, *, tokens: int, usd: float) -> Admission:
+        """Let a request in after a short wait in turn, or 429 with when to come back."""
+        self.keeper.look_at_calendar()
+        account = self._account(principal)
+        need = (1.0, 1.0, tokens, usd)
+        shortage = await self.keeper.wait(account.pools, need)
+        if shortage is not None:
+            raise _refusal(account, shortage, need)
+        return Admission(self.keeper, account.pools, need, _headers(account))
 
-def too_many(message: str, *, code: str, wait_s: float, headers: tuple[tuple[str, str], ...] = ()) -> HttpRefusal:
-    """429 with Retry-After."""
-    retry = ("retry-after", str(max(1, math.ceil(wait_s))))
-    return HttpRefusal(429, message, code=f"{code}_limit_exceeded", headers=(retry, *headers))
+    def _account(self, principal: Principal) -> _Account:
+        account = self._accounts.get(principal.id)
+        if account is None or account.principal is not principal or account.period is not self.keeper.period:
+            account = self._accounts[principal.id] = self._made(principal)
+        return account
 
-
-def _bucket(bucket: Bucket | None, per_minute: int | None, workers: int, now: float) -> Bucket | None:
-    if per_minute is None:
-        return None
-    capacity = max(1.0, per_minute / workers)
-    if bucket is None or bucket.capacity != capacity:
-        return Bucket(capacity, now)
-    bucket.refill(now)
-    return bucket
+    def _made(self, principal: Principal) -> _Account:
+        limits = list(_limits(f"key:{principal.id}", principal))
+        if principal.team is not None and principal.team_limits is not None:
+            limits += _limits(f"team:{principal.team}", principal.team_limits)
+        limits.sort(key=lambda limit: KINDS.index(limit.kind))
+        pools = self.keeper.pools(limits)
+        told = []
+        for kind in (REQUESTS, TOKENS):
+            pool = next((pool for pool in pools if pool.kind == kind), None)  # the key's own limit comes first
+            if pool is not None:
+                told.append((pool, _header_lines(KINDS[kind], pool.limit)))
+        return _Account(principal, self.keeper.period, pools, tuple(told))
 
 
-def _check(account: _Account, bucket: Bucket | None, amount: float, what: str) -> None:
-    if bucket is not None and (wait_s := bucket.wait_s(amount)) > 0:
-        message = f"the limit of {bucket.capacity:g} {what} per minute is reached"
-        raise too_many(message, code=what, wait_s=wait_s, headers=_headers(account))
+def _limits(account: str, allowance: Principal | Allowance) -> Iterator[Limit]:
+    for kind, field in _FIELDS.items():
+        amount = getattr(allowance, field)
+        if amount is not None:
+            yield Limit(account, kind, float(amount))
 
 
-def _headers(account: _Account) -> tuple[tuple[str, str], ...]:
-    out: list[tuple[str, str]] = []
-    for name, bucket in (("requests", account.requests), ("tokens", account.tokens)):
-        if bucket is not None:
-            out += [
-                (f"x-ratelimit-limit-{name}", f"{bucket.capacity:.0f}"),
-                (f"x-ratelimit-remaining-{name}", f"{max(0, math.floor(bucket.level))}"),
-                (f"x-ratelimit-reset-{name}", f"{bucket.wait_s(bucket.capacity):.2f}s"),
-            ]
-    return tuple(out)
+def _refusal(account: _Account, shortage: Shortage, need: Need) -> HttpRefusal:
+    """429 that says which limit of whom, and when to come back."""
+    pool = shortage.pool
+    kind = KINDS[pool.kind]
+    whose = "this key" if pool.account.startswith("key:") else f"the team {pool.account.removeprefix('team:')}"
+    lines = tuple(
+        (name, value.strip())
+        for name, _, value in (line.partition(": ") for line in _headers(account).decode().splitlines())
+    )
+    limit = _named(pool)
+    if shortage.reason == "never":
+        amount = f"{need[pool.kind]:g} {kind}" if pool.kind == TOKENS else f"{need[pool.kind]:.6g} USD"
+        message = f"this request may use {amount}, more than the limit of {whose}: {limit}; lower max_tokens"
+        return HttpRefusal(429, message, code=_CODES[kind], headers=(("x-should-retry", "false"), *lines))
+    retry = ("retry-after", str(max(1, math.ceil(shortage.wait_s))))
+    if shortage.reason == "away":
+        message = f"the limit of {whose} ({limit}) cannot be checked: the ledger does not answer now"
+        return HttpRefusal(429, message, code="limits_unavailable", headers=(retry, *lines))
+    if kind == "usd":
+        retry = ("retry-after", str(_SPENT_RETRY_S))
+    return HttpRefusal(429, f"the limit of {whose} is reached: {limit}", code=_CODES[kind], headers=(retry, *lines))
+
+
+def _named(pool: Pool) -> str:
+    if pool.kind == SEATS:
+        return f"{pool.limit:g} requests at once"
+    if pool.is_rate:
+        return f"{pool.limit:g} {KINDS[pool.kind]} per minute"
+    return f"a budget of {pool.limit:g} USD a month"
+
+
+def _header_lines(kind: Kind, limit: float) -> bytes:
+    name = kind.encode()
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%.2fs\r\n" % (
+        name,
+        limit,
+        name,
+        name,
+    )
+
+
+def _headers(account: _Account) -> bytes:
+    """The whole limits, and what is left of them as far as this worker knows."""
+    now = time.monotonic()
+    out = b""
+    for pool, lines in account.told:
+        remaining = pool.remaining(now)
+        out += lines % (remaining, (pool.limit - remaining) * 60 / pool.limit)
+    return out

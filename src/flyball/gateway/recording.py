@@ -39,7 +39,7 @@ class SegmentWriter:
         self,
         folder: Path,
         *,
-        worker: int,
+        worker: int | str,
         project: str,
         seal_key: bytes,
         max_disk_bytes: int = 512 * 1024 * 1024,

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import uvloop
 
-from flyball.cost.budgets import BudgetKeeper
+from flyball.cost.keeping import LimitKeeper
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.access import Access, is_loopback
 from flyball.gateway.answering import answer, refuse
@@ -30,6 +30,7 @@ from flyball.gateway.edge import Connection, Edge
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.feedback import take_feedback
+from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.metrics import Gauge, Metrics
 from flyball.gateway.recording import SegmentWriter
@@ -77,9 +78,14 @@ class Gateway:
     def __init__(self, context: GatewayContext, *, worker: int) -> None:
         config = context.config
         metrics = Metrics(worker)
-        access = Access(context.ledger, loopback=is_loopback(config.host))
+        access = Access(
+            context.ledger,
+            loopback=is_loopback(config.host),
+            file=context.keyring_file,
+            key=context.project_key,
+        )
         access.check_binding(config.host)
-        budgets = BudgetKeeper(context.ledger, worker=uuid7())
+        name = uuid7()  # never used again, so that what this process holds and writes is told from all others
         self.state = WorkerState(
             context=context,
             routes=Routes(path=context.routes_path, table=context.static_routes),
@@ -87,10 +93,10 @@ class Gateway:
                 connect_timeout_s=config.connect_timeout_s, secrets=context.secrets, on_eject=metrics.ejections.add
             ),
             access=access,
-            limits=Limits(budgets, workers=config.workers),
+            limits=Limits(LimitKeeper(context.ledger, worker=name)),
             writer=SegmentWriter(
                 context.segments_dir,
-                worker=worker,
+                worker=name,
                 project=context.project,
                 seal_key=context.project_key.seal_key,
                 max_disk_bytes=config.recording.max_disk_mb * 1_048_576 // config.workers,
@@ -98,6 +104,7 @@ class Gateway:
             metrics=metrics,
             mac_key=context.project_key.mac_key,
             row_key=context.project_key.row_key,
+            lifeline=Lifeline(context.segments_dir, name),
         )
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
@@ -142,8 +149,10 @@ class Gateway:
         self.edge.abort()
         self.state.balancer.close()
         self.state.access.stop()
-        self.state.limits.budgets.close()
+        await self.state.limits.keeper.close()
         self.state.writer.close()
+        if self.state.lifeline is not None:
+            self.state.lifeline.let_go()
 
     # requests ----------------------------------------------------------------------------------------------------
 
@@ -268,7 +277,24 @@ class Gateway:
         def queues() -> dict[tuple[str, ...], float]:
             return {(key,): float(queue.length) for key, queue in state.balancer.queues.items()}
 
+        keeper, access = state.limits.keeper, state.access
         state.metrics.gauges += [
+            Gauge(
+                "flyball_gateway_keys_age_seconds",
+                "Since the ledger last said who may call.",
+                lambda: {(): access.age_s},
+            ),
+            Gauge(
+                "flyball_gateway_limits_transactions_total",
+                "Leases of limits and budgets from the ledger.",
+                lambda: {("ok",): float(keeper.transactions - keeper.failures), ("failed",): float(keeper.failures)},
+                ("result",),
+            ),
+            Gauge(
+                "flyball_gateway_limits_waited_total",
+                "Requests that had to wait for a lease.",
+                lambda: {(): float(keeper.waited)},
+            ),
             Gauge("flyball_gateway_in_flight", "Requests being answered.", lambda: {(): float(len(state.tasks))}),
             Gauge("flyball_gateway_connections", "Open connections.", lambda: {(): float(len(self.edge.connections))}),
             Gauge("flyball_gateway_waiting", "Requests waiting for a slot.", queues, ("arm",)),

@@ -9,6 +9,7 @@ from flyball.gateway.access import Access
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
@@ -32,6 +33,7 @@ class WorkerState:
     metrics: Metrics
     mac_key: bytes
     row_key: bytes
+    lifeline: Lifeline | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     mirrors: set[asyncio.Task[None]] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
@@ -42,14 +44,20 @@ class WorkerState:
         try:
             self.writer.append(entry)
         except RecordingFailed:
-            self.metrics.lost.add(kind)
+            self.lose(kind)
             return False
         except Exception:  # noqa: BLE001 - what cannot be written must not take the answer with it
             log.exception("an entry could not be encoded")
-            self.metrics.lost.add(kind)
+            self.lose(kind)
             return False
         self.metrics.recorded.add(kind)
         return True
+
+    def lose(self, kind: str) -> None:
+        """Count what could not be recorded; of a request nobody can tell from the records what it cost."""
+        self.metrics.lost.add(kind)
+        if kind == "request" and self.lifeline is not None:
+            self.lifeline.cut()
 
     @property
     def refuses_unrecorded(self) -> bool:

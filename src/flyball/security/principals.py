@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,8 +22,21 @@ Role = Literal["client", "admin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """Limits of a team, each per minute, at once, or per month; None: no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+    budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """A caller: its key's id, its role, the routes it may use (none named: all) and its limits (None: no limit)."""
+    """A caller: its key's id, its role, the routes it may use (none named: all) and its limits (None: no limit).
+
+    `team_limits` are those of its whole team, which hold beside its own.
+    """
 
     id: str
     name: str
@@ -34,12 +48,14 @@ class Principal:
     concurrency: int | None = None
     budget_usd: float | None = None
     expires_ms: int | None = None
+    team_limits: Allowance | None = None
 
 
 LOCAL = Principal(id="local", name="local", role="admin")
 """Whoever calls on loopback while no key exists."""
 
-_LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
+MOST_OF_A_NAME = 90
+LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +68,12 @@ class KeyEntry:
 
 
 class Keyring:
-    """Every key of a project at one moment; a lookup costs one hash and no I/O."""
+    """Every key of a project at one moment, by the hash of its secret; a lookup costs one hash and no I/O."""
 
     def __init__(self, entries: Iterable[tuple[str, KeyEntry]]) -> None:
-        pairs = list(entries)
-        self.ids = frozenset(entry.principal.id for _, entry in pairs)
-        self._valid = {digest: entry.principal for digest, entry in pairs if entry.revoked_ms is None}
+        self.entries = tuple(entries)
+        self.ids = frozenset(entry.principal.id for _, entry in self.entries)
+        self._valid = {digest: entry.principal for digest, entry in self.entries if entry.revoked_ms is None}
 
     @property
     def empty(self) -> bool:
@@ -132,19 +148,22 @@ def list_keys(ledger: Ledger) -> list[KeyEntry]:
     return [entry for _, entry in _load(ledger)]
 
 
-def load_keyring(ledger: Ledger) -> Keyring:
-    """Every key as it stands now."""
-    return Keyring(_load(ledger))
+def load_keyring(ledger: Ledger, *, last: Keyring | None = None) -> Keyring:
+    """Every key as it stands now, with the limits of its team; `last` itself while nothing has changed."""
+    entries = _load(ledger)
+    return last if last is not None and last.entries == tuple(entries) else Keyring(entries)
 
 
 def _load(ledger: Ledger) -> list[tuple[str, KeyEntry]]:
-    column = tables.api_keys.c
+    column, team = tables.api_keys.c, tables.teams.c
     query = select(tables.api_keys).where(column.project == ledger.project).order_by(column.id)  # UUIDv7: by time
     with ledger.read() as connection:
-        return [(row.secret_hash, _entry(row)) for row in connection.execute(query)]
+        rows = connection.execute(select(team.name, team.limits).where(team.project == ledger.project))
+        teams = {row.name: Allowance(**msgspec.json.decode(row.limits)) for row in rows}
+        return [(row.secret_hash, _entry(row, teams)) for row in connection.execute(query)]
 
 
-def _entry(row: Any) -> KeyEntry:
+def _entry(row: Any, teams: Mapping[str, Allowance]) -> KeyEntry:
     principal = Principal(
         id=row.id,
         name=row.name,
@@ -152,6 +171,7 @@ def _entry(row: Any) -> KeyEntry:
         team=row.team,
         routes=tuple(msgspec.json.decode(row.routes)),
         expires_ms=row.expires_ms,
+        team_limits=teams.get(row.team),
         **msgspec.json.decode(row.limits),
     )
     return KeyEntry(principal=principal, created_ms=row.created_ms, revoked_ms=row.revoked_ms)
@@ -166,7 +186,7 @@ def _row(project: str, principal: Principal, secret: str) -> dict[str, object]:
         "role": principal.role,
         "team": principal.team,
         "routes": msgspec.json.encode(principal.routes).decode(),
-        "limits": msgspec.json.encode({limit: getattr(principal, limit) for limit in _LIMITS}).decode(),
+        "limits": msgspec.json.encode({limit: getattr(principal, limit) for limit in LIMITS}).decode(),
         "created_ms": now_ms(),
         "expires_ms": principal.expires_ms,
     }
@@ -177,10 +197,23 @@ def _check(principal: Principal) -> None:
         raise InputError(f"the key's name {principal.name!r} is empty or too long", cure="use 1 to 100 characters")
     if principal.role not in ("client", "admin"):
         raise InputError(f"unknown role {principal.role!r}", cure="use client or admin")
-    for limit in _LIMITS:
-        value = getattr(principal, limit)
-        if value is not None and not value > 0:
-            raise InputError(f"{limit} is {value}", cure="use a number above zero, or leave it out for no limit")
+    if principal.team is not None:
+        check_team_name(principal.team)
+    check_limits(principal)
+
+
+def check_limits(limits: Allowance | Principal) -> None:
+    """InputError for a limit that makes no sense."""
+    for name in LIMITS:
+        value = getattr(limits, name)
+        if value is not None and not 0 < value < math.inf:
+            raise InputError(f"{name} is {value}", cure="use a number above zero, or leave it out for no limit")
+
+
+def check_team_name(name: str) -> None:
+    """InputError for a name that a team cannot have."""
+    if not 0 < len(name) <= MOST_OF_A_NAME or not name.isprintable() or name != name.strip():
+        raise InputError(f"{name!r} cannot be a team's name", cure=f"use 1 to {MOST_OF_A_NAME} printable characters")
 
 
 def _digest(secret: str) -> str:

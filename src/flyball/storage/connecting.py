@@ -14,6 +14,10 @@ _PATIENCE_S = 30
 """How long a writer waits for the one before it."""
 
 
+_CONNECT_S = 5
+"""How long a server may take to accept a connection, unless the URL says otherwise."""
+
+
 def connect(url: str) -> Engine:
     """A SQLAlchemy engine with the settings that the ledger's promises need."""
     if url.startswith("postgresql"):
@@ -36,7 +40,10 @@ def connect(url: str) -> Engine:
 
 def _connect_postgresql(url: str) -> Engine:
     try:
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
+        patience = {} if "connect_timeout" in url else {"connect_timeout": _CONNECT_S}
+        engine = create_engine(
+            url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True, connect_args=patience
+        )
     except ModuleNotFoundError as error:
         raise EnvironmentMissing(
             "the PostgreSQL driver is not installed", cure='pip install "flyball[postgres]"'

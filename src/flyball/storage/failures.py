@@ -12,6 +12,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from flyball.errors import CorruptionError, EnvironmentMissing, FlyballError, LockedError
 
+
+class LedgerAway(EnvironmentMissing):
+    """The ledger's server does not answer: it is down, or cannot be reached."""
+
+    code = "ledger_away"
+
+
 _DAMAGED = (
     CorruptionError,
     "is damaged",
@@ -19,7 +26,7 @@ _DAMAGED = (
 )
 _FULL = (EnvironmentMissing, "has no space left to write", "free space on its disk, then run the command again")
 _DENIED = (EnvironmentMissing, "cannot be opened or written", "check the path and its permissions, or ledger.url")
-_SILENT = (EnvironmentMissing, "does not answer", "start the server, or check ledger.url in flyball.yaml")
+_SILENT = (LedgerAway, "does not answer", "start the server, or check ledger.url in flyball.yaml")
 _BUSY = (LockedError, "is held by another process", "wait for it to end, then run the command again")
 
 _SQLITE: dict[str, tuple[type[FlyballError], str, str]] = {

@@ -22,7 +22,7 @@ from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.records import JSON, KINDS, Record, canonical_bytes, name_of, parents_of, parse
 from flyball.storage import tables
 from flyball.storage.connecting import connect
-from flyball.storage.failures import explained
+from flyball.storage.failures import LedgerAway, explained
 from flyball.storage.schema import bring_up_to_date
 
 R = TypeVar("R")
@@ -57,6 +57,7 @@ class Ledger:
         self.project = project
         self._process = os.getpid()
         self._inherited: list[Pool] = []
+        self._unchecked = False
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -65,6 +66,21 @@ class Ledger:
             if connection.dialect.name == "postgresql":
                 connection.execute(_ONE_WRITER, {"project": self.project})
             yield connection
+
+    @contextmanager
+    def begin_beside(self, what: str) -> Iterator[Connection]:
+        """One transaction that waits only for others of the same name: for rows with no place in the ledger's order.
+
+        On SQLite, which has one writer, it waits for every other one.
+        """
+        with explained(self.engine), self._own_engine().begin() as connection:
+            self.hold(connection, what)
+            yield connection
+
+    def hold(self, connection: Connection, what: str) -> None:
+        """Wait, inside a transaction of another kind, for those begun beside it under this name."""
+        if connection.dialect.name == "postgresql":
+            connection.execute(_ONE_WRITER, {"project": f"{self.project}/{what}"})
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -81,6 +97,9 @@ class Ledger:
             self._inherited.append(self.engine.pool)
             self.engine.dispose(close=False)
             self._process = os.getpid()
+        if self._unchecked:
+            bring_up_to_date(self.engine)
+            self._unchecked = False
         return self.engine
 
     def append(
@@ -204,3 +223,13 @@ def open_ledger(url: str, *, project: str) -> Ledger:
     with explained(engine):
         bring_up_to_date(engine)
     return Ledger(engine, project=project)
+
+
+def reach_ledger(url: str, *, project: str) -> Ledger:
+    """As `open_ledger`, for those who must start while the server is down: its schema is seen to once it is back."""
+    try:
+        return open_ledger(url, project=project)
+    except LedgerAway:
+        ledger = Ledger(connect(url), project=project)
+        ledger._unchecked = True
+        return ledger

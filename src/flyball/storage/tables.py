@@ -158,20 +158,57 @@ api_keys = Table(
     Column("revoked_ms", BigInteger),
 )
 
-budget_slices = Table(
-    "budget_slices",
+teams = Table(
+    "teams",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("project", String(100), nullable=False),
-    Column("budget", String(100), nullable=False),  # "key:ID" or "team:NAME"
-    Column("period", String(32), nullable=False),  # such as 2026-11, or "total"
-    Column("worker", String(64), nullable=False),
-    Column("epoch", BigInteger, nullable=False),
-    Column("granted_usd", Float, nullable=False),
-    Column("spent_usd", Float, nullable=False),
-    Column("state", String(16), nullable=False),  # open | settled
-    Column("expires_ms", BigInteger, nullable=False),
-    Index("budget_slices_by_budget", "project", "budget", "period"),
+    Column("project", String(100), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("limits", Text, nullable=False),  # JSON, as of a key
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+limit_workers = Table(
+    "limit_workers",
+    metadata,
+    Column("project", String(100), primary_key=True),
+    Column("worker", String(64), primary_key=True),
+    Column("expires_ms", BigInteger, nullable=False),  # of all that this worker holds
+)
+
+limit_shares = Table(
+    "limit_shares",
+    metadata,
+    Column("project", String(100), primary_key=True),
+    Column("account", String(100), primary_key=True),  # "key:ID" or "team:NAME"
+    Column("kind", String(16), primary_key=True),  # usd | seats | requests | tokens
+    Column("period", String(16), primary_key=True),  # of usd: such as 2026-11; else empty
+    Column("worker", String(64), primary_key=True),
+    Column("granted", Float, nullable=False),  # what this worker has spent or may spend
+    Column("spent", Float, nullable=False),  # of usd: what it has spent
+    Column("state", String(16), nullable=False),  # open (granted counts) | expired (as open) | settled (spent counts)
+    Index("limit_shares_by_worker", "project", "worker"),
+)
+
+limit_levels = Table(
+    "limit_levels",
+    metadata,
+    Column("project", String(100), primary_key=True),
+    Column("account", String(100), primary_key=True),
+    Column("kind", String(16), primary_key=True),  # requests | tokens
+    Column(
+        "level", Float, nullable=False
+    ),  # what nobody holds, at at_ms; below zero where more was used than set aside
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+worker_spend = Table(
+    "worker_spend",
+    metadata,
+    Column("project", String(100), primary_key=True),
+    Column("worker", String(64), primary_key=True),
+    Column("account", String(100), primary_key=True),
+    Column("period", String(16), primary_key=True),
+    Column("usd", Float, nullable=False),  # cost of its records that are in the ledger
 )
 
 spend = Table(

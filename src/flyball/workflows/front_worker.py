@@ -18,6 +18,7 @@ from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.server import run_gateway
+from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import secret
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable
@@ -51,6 +52,7 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         static_routes=spec.routes,
         secrets=secret_of,
         settings=source_of(Path(spec.settings)) if spec.settings else None,
+        keyring_file=state / KEYRING,
     )
 
 

@@ -19,7 +19,9 @@ from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext, IngestContext
 from flyball.gateway.reloading import Source
+from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import FILE, load_settings, secret
+from flyball.storage.ledger import reach_ledger
 from flyball.telemetry import configure_logging
 from flyball.wiring import Project
 
@@ -73,10 +75,11 @@ def gateway(project: Project, *, worker: int, host: str | None, port: int | None
         routes_path=project.places.routes,
         segments_dir=project.places.segments,
         project_key=project.key,
-        ledger=project.ledger,
+        ledger=reach_ledger(project.ledger_url, project=project.name),
         static_routes=None,
         secrets=lambda reference: secret(reference, project.root, project.environment),
         settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
+        keyring_file=project.places.run / KEYRING,
     )
     run_gateway(context, worker=worker)
 

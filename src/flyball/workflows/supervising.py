@@ -17,10 +17,14 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from flyball.errors import EnvironmentMissing, RefusedError
 from flyball.wiring import Project
 from flyball.workflows.noting import Note, remove_note, write_note
+
+if TYPE_CHECKING:
+    from flyball.security.principals import Keyring
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
 LARGEST_LOG = 10_000_000
@@ -165,7 +169,7 @@ def up(
             ),
             say=say,
         )
-        check_key_and_ledger(project)
+        check_key_and_ledger(project, say)
 
         def told(_number: int, _frame: FrameType | None) -> None:
             supervisor.stopping = True
@@ -183,10 +187,28 @@ def up(
             supervisor.stop()
 
 
-def check_key_and_ledger(project: Project) -> None:
-    """Say here, not in a child's log, that the key is missing or the ledger does not answer."""
-    if project.key:
-        project.ledger.close()
+def check_key_and_ledger(project: Project, say: Callable[[str], None]) -> None:
+    """Say here, not in a child's log, that the key is missing or the ledger does not answer.
+
+    A gateway that knows its last keys can serve without the ledger, from the last routes and engines.
+    """
+    from flyball.storage.failures import LedgerAway
+
+    try:
+        if project.key:
+            project.ledger.close()
+    except LedgerAway as error:
+        if kept_keyring(project) is None:
+            raise
+        say(f"warning: {error.message}; serving goes on with the last keys and routes, and nothing else does")
+
+
+def kept_keyring(project: Project) -> Keyring | None:
+    """The keys as a gateway of this project last read them."""
+    from flyball.security.keyring_file import FILE, kept
+
+    found = kept(project.places.run / FILE, project.key, project=project.name)
+    return None if found is None else found[0]
 
 
 def wait_until_ready(supervisor: Supervisor, ready: Callable[[Supervisor], None]) -> None:
@@ -207,8 +229,14 @@ def check_address(project: Project, host: str) -> None:
     if host in LOOPBACK:
         return
     from flyball.security.principals import load_keyring
+    from flyball.storage.failures import LedgerAway
 
-    if load_keyring(project.ledger).empty:
+    keyring: Keyring | None
+    try:
+        keyring = load_keyring(project.ledger)
+    except LedgerAway:
+        keyring = kept_keyring(project)
+    if keyring is None or keyring.empty:
         raise RefusedError(
             f"binding to {host} without an API key would let anybody in",
             cure="create one first: flyball key create NAME --admin",
