@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,6 @@ class Served:
     project: Project
     up: subprocess.Popen[bytes] | None = None
     url: str = ""
-    seen: set[tuple[int, float]] = field(default_factory=set)
 
     def __enter__(self) -> Served:
         with (self.project.root / "up.log").open("ab") as log:

@@ -1,0 +1,38 @@
+"""The benchmark of switches and bad candidates, short: no request fails, and what crashes or hangs is taken back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCH = Path(__file__).parents[2] / "bench"
+
+
+def run(*arguments: str) -> Any:
+    command = [sys.executable, str(BENCH / "switches.py"), "--rate", "40", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_ten_switches_and_ten_rollbacks_fail_no_request_and_reach_every_worker() -> None:
+    found = run("--switches", "10", "--candidates", "none")["switches"]
+    assert (found["switches"], found["rollbacks"]) == (10, 10)
+    assert found["requests"] > 300 and found["failed"] == 0, found
+    for kind in ("switch", "rollback"):
+        effect = found["effect_ms"][kind]
+        assert effect["last_to_old"]["n"] >= 10 and effect["last_to_old"]["p50"] < 1000, found
+
+
+def test_candidates_that_crash_or_hang_are_gone_after_a_few_requests_and_no_client_notices() -> None:
+    found = run("--switches", "0", "--candidates", "crashes at start,crashes later,hangs,speaks no HTTP")["candidates"]
+    assert {name: one["outcome"] for name, one in found.items()} == {
+        "crashes at start": "failed",
+        "crashes later": "rolled_back",
+        "hangs": "rolled_back",
+        "speaks no HTTP": "rolled_back",
+    }
+    assert all(one["failed_for_clients"] == 0 and one["assigned"] < 60 for one in found.values()), found
