@@ -23,7 +23,14 @@ from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable, load
 from tiny_gguf import tiny_release, write_tiny_gguf
 
-ROLLOUT = RolloutConfig(scale_down_delay_s=60.0, ready_timeout_s=20.0, judge_after_s=0.0, min_units=10)
+ROLLOUT = RolloutConfig(
+    scale_down_delay_s=60.0,
+    ready_timeout_s=20.0,
+    judge_after_s=0.0,
+    judge_within_s=1.0,
+    judge_share=1.0,
+    min_units=10,
+)
 
 
 def decision_for(release: str, *, verdict: Verdict = "pass", baseline: str | None = None) -> GateDecision:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
+
+import pytest
 
 from examples import deployment_record, feedback_record, request_record
-from flyball.records import Transition
+from flyball.records import Feedback, RequestRecord, Transition
 from flyball.rollout.analysis import Analysis, observe
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import History, Observation
+from flyball.rollout.machine import History, Observation, advance
+from flyball.rollout.sampling import in_sample
+from flyball.rollout.units import ended_ms
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request
 
@@ -71,3 +76,104 @@ def test_a_release_that_replaces_a_failing_one_may_fail_as_often(ledger: Ledger)
             add_request(connection, request_record(deployment="old", started_ms=T0 - 9000, outcome=outcome))
     analysis = Analysis(ledger, CANARY, CONFIG, began_ms=T0)
     assert 0.2 < analysis.evidence.watches["candidate"].detector.usual < 0.3
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What is in the ledger from a moment on."""
+
+    at_ms: int
+    record: RequestRecord | Feedback
+
+
+def happenings(rng: random.Random, units: int) -> list[Happening]:
+    """Units that ask one to four times, slowly or not, failing now and then, rated and judged early, late or never."""
+    found = []
+    for n in range(units):
+        arm = CANARY.id if rng.random() < 0.3 else "old"
+        first = T0 + 2000 + n * 40
+        for _ in range(rng.choice([1, 1, 2, 4])):
+            total = rng.choice([5.0, 50.0, 900.0, 14_000.0])
+            outcome = rng.choice(["ok"] * 8 + ["error", "aborted", "refused"])
+            started = first + rng.randrange(12_000)
+            asked = request_record(unit=f"u{n}", deployment=arm, started_ms=started, total_ms=total, outcome=outcome)
+            ended = ended_ms(asked)
+            found.append(Happening(ended + rng.randrange(1500), asked))
+            for judge in (None, "ann", "ben"):
+                said_ms = ended + rng.randrange(30_000)
+                if rng.random() < 0.5:
+                    said = feedback_record(request=asked.id, score=rng.random(), judge=judge, at_ms=said_ms)
+                    found.append(Happening(said_ms + rng.randrange(1500), said))
+    return sorted(found, key=lambda one: one.at_ms)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whoever_looks_however_often_and_after_whatever_backlog_comes_to_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("flyball.rollout.analysis.BATCH", 7)  # so that two hundred requests are a backlog
+    rng, config = random.Random(seed), RolloutConfig(judge_after_s=10.0, judge_within_s=20.0, judge_share=0.7)
+    events = happenings(rng, 120)
+    often = Analysis(ledger, CANARY, config, began_ms=T0 - 3000)
+    now = T0
+    for event in events:
+        while now < event.at_ms and rng.random() < 0.7:
+            now = min(event.at_ms, now + rng.randrange(4000))
+            often.look(ledger, ramping(), now)
+        with ledger.begin() as connection:
+            if isinstance(event.record, RequestRecord):
+                add_request(connection, event.record)
+            else:
+                add_feedback(connection, event.record)
+    end = events[-1].at_ms + 60_000
+    restarted = Analysis(ledger, CANARY, config, began_ms=T0 - 3000)
+    for analysis in (often, restarted):
+        for _ in range(20):  # a backlog takes some looks
+            analysis.look(ledger, ramping(), end)
+    ready = Observation(engine="ready")
+    assert often.observation(ready) == restarted.observation(ready)
+    figures = restarted.observation(ready).figures
+    assert figures["measures"]["quality"]["candidate"]["units"] > 5 and restarted.evidence.counts["live"]["units"] > 50
+
+
+def test_only_verdicts_on_drawn_answers_are_evidence_of_quality(ledger: Ledger) -> None:
+    config = RolloutConfig(judge_after_s=10.0, judge_within_s=10.0, judge_share=0.5)
+    with ledger.begin() as connection:
+        for n in range(200):
+            arm = CANARY.id if n % 2 else "old"
+            for turn in range(2):
+                asked = request_record(unit=f"u{n}", deployment=arm, started_ms=T0 + 2000 + n * 10 + turn)
+                add_request(connection, asked)
+                score = float(turn == 0)  # whoever picks what to judge could pick the bad ones
+                add_feedback(connection, feedback_record(request=asked.id, score=score, judge="ann", at_ms=T0 + 5000))
+    seen = observe(ledger, CANARY, ramping(), config, now_ms=T0 + 60_000, seen=Observation(engine="ready"))
+    quality = seen.figures["measures"]["quality"]
+    assert quality["candidate"]["mean"] == quality["live"]["mean"] == 1.0
+    sampled = sum(in_sample(CANARY.id, f"u{n}", 0.5) for n in range(200))
+    assert quality["candidate"]["units"] + quality["live"]["units"] == sampled < 150
+
+
+def test_praise_by_users_proves_no_quality(ledger: Ledger) -> None:
+    with ledger.begin() as connection:
+        for n in range(400):
+            asked = request_record(unit=f"u{n}", deployment=(CANARY.id, "old")[n % 2], started_ms=T0 + 2000 + n * 10)
+            add_request(connection, asked)
+            add_feedback(connection, feedback_record(request=asked.id, score=1.0, at_ms=asked.started_ms + 50))
+    config = RolloutConfig(judge_after_s=10.0, judge_within_s=10.0)
+    seen = observe(ledger, CANARY, ramping(), config, now_ms=T0 + 90_000, seen=Observation(engine="ready"))
+    assert seen.candidate.units == seen.live.units == 200
+    assert seen.not_worse["quality"] == 1.0 and "quality" not in seen.harm and seen.harm["feedback"] == 1.0
+    step = advance(CANARY, ramping(), seen, config, T0 + round(config.deadline_s * 1000) + 1)
+    assert step is not None and (step.state, step.step) != ("live", 0)
+
+
+def test_the_baseline_of_failures_is_what_was_before_the_rollout_whenever_one_looks(ledger: Ledger) -> None:
+    with ledger.begin() as connection:
+        for n in range(400):
+            after = n >= 200
+            record = request_record(
+                deployment="old", started_ms=T0 + (9000 if after else -9000), outcome="error" if after else "ok"
+            )
+            add_request(connection, record)
+    before = Analysis(ledger, CANARY, CONFIG, began_ms=T0).evidence.watches["candidate"].detector.usual
+    assert before < 0.05

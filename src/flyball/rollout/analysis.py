@@ -11,13 +11,16 @@ from dataclasses import replace
 
 from sqlalchemy import case, func, select
 
-from flyball.records import Deployment, Feedback, parse
+from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence, failure_rate_bound
+from flyball.rollout.judging import JudgedSample, answering_since, seq_before
 from flyball.rollout.machine import History, Observation
 from flyball.rollout.mirrored import MirroredEvidence
 from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
+from flyball.rollout.sampling import in_sample
+from flyball.rollout.units import ended_ms
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import requests_since
@@ -25,6 +28,8 @@ from flyball.storage.traffic import requests_since
 BATCH = 1000
 BATCHES_PER_LOOK = 5
 """A look takes in so many requests at most: a rollback must not wait for a backlog."""
+SETTLE_MS = 2000
+"""What happened by a moment is in the ledger so much later: then it does not matter who looks, or how often."""
 _BASELINE_REQUESTS = 1000
 _SLACK_MS = 60_000  # a request is ingested after it began
 _IDS_PER_QUERY = 400
@@ -35,33 +40,53 @@ class Analysis:
 
     def __init__(self, ledger: Ledger, deployment: Deployment, config: RolloutConfig, *, began_ms: int) -> None:
         self.deployment = deployment
-        before = _failures_of(ledger, deployment.replaces) if deployment.replaces else (0, 0)
+        before = _failures_of(ledger, deployment.replaces, began_ms) if deployment.replaces else (0, 0)
         self.evidence = Evidence(
             candidate=deployment.id,
             live=deployment.replaces,
             config=config,
             failure_rate_before=failure_rate_bound(*before),
+            in_sample=lambda unit: in_sample(deployment.id, unit, config.judge_share),
         )
+        self.sample = JudgedSample(deployment, config)
         self.pairs = Pairs(deployment.id, MirroredEvidence(config))
-        self._through_seq = _seq_before(ledger, began_ms - _SLACK_MS)
+        self._through_seq = seq_before(ledger, began_ms - _SLACK_MS)
 
     def look(self, ledger: Ledger, history: History, now_ms: int) -> None:
         """Take in what is new, and judge the units that are old enough."""
         self.evidence.shares = self._shares(history)
+        self.sample.began_ms = answering_since(self.deployment, history)
+        horizon_ms = now_ms
         if not any(step.state in ("ramping", "live") for step, _ in history):
             return  # no request can have reached it yet
         for _ in range(BATCHES_PER_LOOK):
             seen = requests_since(ledger, route=self.deployment.route, after_seq=self._through_seq, limit=BATCH)
             if seen:
                 self._through_seq = seen[-1].seq
-                self.evidence.take(one.record for one in seen if not (one.record.mirrors or one.record.forced))
-                self.pairs.take(one.record for one in seen)
+                self._take([one.record for one in seen])
             if len(seen) < BATCH:
                 break
+        else:  # a backlog: what is due by the clock may have requests that are still to be read
+            horizon_ms = min(now_ms, ended_ms(seen[-1].record))
         self.pairs.match(ledger)
-        due = self.evidence.due(now_ms)
+        self._judge(ledger, horizon_ms - SETTLE_MS)
+
+    def _take(self, records: Sequence[RequestRecord]) -> None:
+        """Forced and mirrored requests are no evidence of an arm; mirrored ones are compared in pairs."""
+        own = [record for record in records if not (record.mirrors or record.forced)]
+        self.evidence.take(own)
+        self.sample.take(own)
+        self.pairs.take(records)
+
+    def _judge(self, ledger: Ledger, until_ms: int) -> None:
+        """Freeze what was due at a moment; of verdicts only those on drawn answers count."""
+        due = self.evidence.due(until_ms)
         requests = [request for key in due for request in self.evidence.requests_of(key)]
-        self.evidence.judge(due, _feedback_of(ledger, requests))
+        said = _feedback_of(ledger, requests)
+        counted = {
+            name: [one for one in words if one.judge is None or self.sample.counts(one)] for name, words in said.items()
+        }
+        self.evidence.judge(due, counted)
 
     def _shares(self, history: History) -> list[tuple[int, float]]:
         steps = steps_of(self.deployment)
@@ -108,24 +133,13 @@ def observe(
     return analysis.observation(seen)
 
 
-def _seq_before(ledger: Ledger, at_ms: int) -> int:
-    """The last place in the order of requests that is surely before a moment."""
+def _failures_of(ledger: Ledger, deployment: str, before_ms: int) -> tuple[int, int]:
+    """Failures and requests among the last of a deployment before a moment: the same whenever control restarts."""
     column = tables.requests.c
-    query = select(func.min(column.seq)).where(column.project == ledger.project, column.at_ms >= at_ms)
-    with ledger.read() as connection:
-        first = connection.execute(query).scalar_one()
-        if first is not None:
-            return int(first) - 1
-        return int(connection.execute(select(func.max(column.seq))).scalar_one() or 0)
-
-
-def _failures_of(ledger: Ledger, deployment: str) -> tuple[int, int]:
-    """Failures and requests among the last of a deployment."""
-    column = tables.requests.c
-    where = (column.project == ledger.project, column.deployment == deployment, column.outcome != "refused")
+    where = (column.project == ledger.project, column.deployment == deployment, column.at_ms < before_ms)
     newest = (
         select(column.outcome)
-        .where(*where, column.variant != "shadow")
+        .where(*where, column.outcome != "refused", column.variant != "shadow")
         .order_by(column.seq.desc())
         .limit(_BASELINE_REQUESTS)
         .subquery()

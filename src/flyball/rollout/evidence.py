@@ -17,7 +17,7 @@ from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
 from flyball.rollout.machine import ArmCounts
 from flyball.rollout.measures import Measures, Test
 from flyball.rollout.outages import OutageWatch
-from flyball.rollout.units import Said, Unit, is_failure, quality_of, says_nothing, scores_of
+from flyball.rollout.units import Said, Unit, ended_ms, is_failure, quality_of, says_nothing, scores_of
 from flyball.statistics.intervals import clopper_pearson
 from flyball.statistics.sequences import Arm, SampleRatio
 
@@ -89,15 +89,25 @@ class Evidence:
                 self.first_ten_failures += failed and counts["requests"] <= 10
         self._expose(arm, record)
         if (arm, record.unit) not in self._judged and len(self._judged) < MAX_UNITS:
-            self._unit(arm, record).add(record)
+            self._join(arm, record)
 
-    def _unit(self, arm: Arm, record: RequestRecord) -> Unit:
-        key = Due(arm, record.unit)
+    def _join(self, arm: Arm, record: RequestRecord) -> None:
+        """Add a request to its unit, unless it ended after the unit was frozen: it would depend on when one looks."""
+        key, ended = Due(arm, record.unit), ended_ms(record)
         unit = self._waiting.get(key)
         if unit is None:
-            unit = self._waiting[key] = Unit(first_ms=record.started_ms)
-            heapq.heappush(self._queue, (record.started_ms + self._window_ms("unit"), key))
-        return unit
+            frozen = max(record.started_ms + self._window_ms("unit"), ended)
+            unit = Unit(first_ms=record.started_ms, frozen_ms=frozen)
+            self._await(frozen, key, unit)
+            if self.in_sample is not None and self.in_sample(record.unit):
+                heard = max(record.started_ms + self._window_ms("verdict"), frozen)
+                self._await(heard, Due(arm, record.unit, "verdict"), unit)
+        if ended <= unit.frozen_ms:
+            unit.add(record)
+
+    def _await(self, due_ms: int, key: Due, unit: Unit) -> None:
+        self._waiting[key] = unit
+        heapq.heappush(self._queue, (due_ms, key))
 
     def _window_ms(self, what: str) -> int:
         after_s = self.config.judge_after_s
@@ -132,7 +142,7 @@ class Evidence:
         """Freeze units, or the verdicts on them, for good; `said` has all feedback on their requests, oldest first."""
         for key in keys:
             unit = self._waiting.pop(key)
-            until = unit.first_ms + self._window_ms(key.what)
+            until = max(unit.first_ms + self._window_ms(key.what), unit.frozen_ms)
             if key.what == "unit":
                 self._freeze(key, unit, said, until)
             else:
@@ -151,10 +161,6 @@ class Evidence:
             self.measures.quality.update(key.arm, float(content))
         elif unit.requests:
             self.responses["feedback"].update(key.arm, scores.feedback is not None)
-            if self.in_sample(key.unit):
-                verdict = Due(key.arm, key.unit, "verdict")
-                self._waiting[verdict] = unit
-                heapq.heappush(self._queue, (unit.first_ms + self._window_ms("verdict"), verdict))
 
     def _hear(self, arm: Arm, unit: Unit, said: Said, until_ms: int) -> None:
         quality = quality_of(unit, said, until_ms=until_ms)

@@ -13,7 +13,10 @@ from sqlalchemy import func, select
 
 from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
+from flyball.rollout.machine import History
+from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample, place
+from flyball.rollout.units import ended_ms
 from flyball.storage import tables
 from flyball.storage.deployments import history, open_deployments
 from flyball.storage.ledger import Ledger
@@ -29,17 +32,16 @@ _SLACK_MS = 60_000  # a request is ingested after it began
 class Drawn:
     """A sampled unit in one arm: the answer to judge, once there is one, and until when a verdict counts."""
 
+    frozen_ms: int
     until_ms: int
     request: str | None = None
 
 
 class JudgedSample:
-    """The drawn answers of one rollout, from its requests in the ledger's order."""
+    """The drawn answers of one rollout, from its requests in the ledger's order; `began_ms` None: no traffic yet."""
 
-    def __init__(self, deployment: Deployment, config: RolloutConfig, *, began_ms: int) -> None:
-        self.deployment, self.share = deployment, config.judge_share
-        self.began_ms = began_ms
-        self._window_ms = round(max(config.judge_within_s, config.judge_after_s) * 1000)
+    def __init__(self, deployment: Deployment, config: RolloutConfig, *, began_ms: int | None = None) -> None:
+        self.deployment, self.config, self.began_ms = deployment, config, began_ms
         self._units: dict[tuple[str | None, str], Drawn] = {}
         self.drawn: dict[str, Drawn] = {}
 
@@ -47,7 +49,8 @@ class JudgedSample:
         """Whether a request of this arm and unit belongs to the sample."""
         if deployment is None or deployment not in (self.deployment.id, self.deployment.replaces):
             return False
-        return started_ms >= self.began_ms and in_sample(self.deployment.id, unit, self.share)
+        began = self.began_ms is not None and started_ms >= self.began_ms
+        return began and in_sample(self.deployment.id, unit, self.config.judge_share)
 
     def take(self, records: Iterable[RequestRecord]) -> None:
         """Draw from requests, in the ledger's order."""
@@ -58,15 +61,21 @@ class JudgedSample:
                 self._take(record)
 
     def _take(self, record: RequestRecord) -> None:
-        key = (record.deployment, record.unit)
+        key, ended = (record.deployment, record.unit), ended_ms(record)
         drawn = self._units.get(key)
         if drawn is None:
             if len(self._units) >= MAX_UNITS:
                 return
-            drawn = self._units[key] = Drawn(until_ms=record.started_ms + self._window_ms)
-        if drawn.request is None and record.outcome == "ok" and record.answered_by is None:
+            drawn = self._units[key] = self._new(record.started_ms, ended)
+        answered = record.outcome == "ok" and record.answered_by is None and ended <= drawn.frozen_ms
+        if drawn.request is None and answered:
             drawn.request = record.id
             self.drawn[record.id] = drawn
+
+    def _new(self, first_ms: int, ended: int) -> Drawn:
+        """A unit's windows, as in evidence.py."""
+        frozen = max(first_ms + round(self.config.judge_after_s * 1000), ended)
+        return Drawn(frozen_ms=frozen, until_ms=max(first_ms + round(self.config.judge_within_s * 1000), frozen))
 
     def waiting(self, now_ms: int) -> list[str]:
         """Drawn answers whose verdict would still count."""
@@ -102,7 +111,7 @@ class Desk:
         name = sample.deployment.id
         through = self._through.get(name)
         if through is None:
-            through = seq_before(self._ledger, sample.began_ms - _SLACK_MS)
+            through = seq_before(self._ledger, (sample.began_ms or 0) - _SLACK_MS)
         column = tables.requests.c
         query = select(column.seq, column.deployment, column.unit, column.at_ms, column.body).where(
             column.project == self._ledger.project, column.route == sample.deployment.route
@@ -139,10 +148,20 @@ def _under_way(ledger: Ledger) -> list[tuple[Deployment, int]]:
     found = []
     for stored in open_deployments(ledger):
         steps = history(ledger, stored.id)
-        began = next((at_ms for step, at_ms in steps if step.state == "ramping"), None)
-        if began is not None and isinstance(stored.record, Deployment):
-            found.append((stored.record, began))
+        if isinstance(stored.record, Deployment):
+            began = answering_since(stored.record, steps)
+            found += [(stored.record, began)] if began is not None else []
     return found
+
+
+def answering_since(deployment: Deployment, history: History) -> int | None:
+    """When the first users were answered by a rollout's candidate; a shadow answers nobody."""
+    steps = steps_of(deployment)
+    for transition, at_ms in history:
+        step = steps[transition.step] if transition.step < len(steps) else None
+        if transition.state == "ramping" and step is not None and step.variant != "shadow":
+            return at_ms
+    return None
 
 
 def seq_before(ledger: Ledger, at_ms: int) -> int:

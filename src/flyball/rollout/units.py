@@ -6,6 +6,7 @@ it asked. What never came is None and counts for nothing there: silence is not n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Unit:
     """A sticky unit in one arm, until it is frozen. At most 200 requests are kept; failures are counted on."""
 
     first_ms: int
+    frozen_ms: int
     failed: bool = False
     blocked: bool = False
     requests: list[str] = field(default_factory=list)  # all but refused ones
@@ -58,6 +60,11 @@ class UnitScores:
     latency_ms: float | None = None  # median over its requests of the time to the whole answer, or to its failure
     cost_usd: float | None = None  # mean per request
     feedback: float | None = None  # share of its rated answers that were not called bad
+
+
+def ended_ms(record: RequestRecord) -> int:
+    """When a request had been answered, or had failed."""
+    return record.started_ms + math.ceil(record.total_ms)
 
 
 def is_failure(record: RequestRecord) -> bool:
