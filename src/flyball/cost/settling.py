@@ -66,21 +66,19 @@ def settle_dead(ledger: Ledger, worker: str, *, complete: bool) -> None:
 
 
 def _settle(connection: Connection, project: str, worker: str, names: list[str]) -> None:
-    """Put the recorded spend in place of expired shares; what a live worker had settled itself stands."""
+    """Put in place of expired shares what the worker had told of them, and what its records say beyond that."""
     share, spend = tables.limit_shares.c, tables.worker_spend.c
     query = select(spend.account, spend.period, spend.usd).where(spend.project == project, spend.worker == worker)
     recorded = {(row.account, row.period): row.usd for row in connection.execute(query)}
     mine = (share.project == project, share.worker.in_(names), share.kind == "usd")
-    settled = select(share.account, share.period, func.sum(share.spent).label("usd")).where(
-        *mine, share.state == "settled"
-    )
-    for row in connection.execute(settled.group_by(share.account, share.period)):
+    told = select(share.account, share.period, func.sum(share.spent).label("usd")).where(*mine)
+    for row in connection.execute(told.group_by(share.account, share.period)):
         key = (row.account, row.period)
         recorded[key] = recorded.get(key, 0.0) - row.usd
     expired = select(tables.limit_shares).where(*mine, share.state == "expired").order_by(share.worker)
     for row in connection.execute(expired).all():
-        usd = max(recorded.pop((row.account, row.period), 0.0), row.spent)
-        _close(connection, row, usd)
+        untold = max(0.0, recorded.pop((row.account, row.period), 0.0))
+        _close(connection, row, row.spent + untold)
 
 
 def _close(connection: Connection, row: Any, usd: float) -> None:
