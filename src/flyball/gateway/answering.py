@@ -25,7 +25,8 @@ from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
 from flyball.telemetry import log
 
 BACKOFF_S = 0.025
-RETRIED = frozenset({429, 500, 502, 503, 504})
+RETRIED = frozenset({408, 429})
+"""Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
 
 
 class EngineRefused(Exception):
@@ -174,11 +175,11 @@ class _Answering:
                     raise
                 call = await client.send(path, payload, fresh=True)
                 await self._head(call)
-            if call.status in RETRIED:
+            if call.status >= 500 or call.status in RETRIED or 300 <= call.status < 400:
                 raise UpstreamFailure(
                     f"status {call.status}", f"the engine answered {call.status}: {_excerpt(call.body)}"
                 )
-            if call.status >= 300:
+            if call.status >= 400:
                 self.state.balancer.succeeded(client)
                 raise EngineRefused(call.status, call.body)
             if call.stream:
@@ -233,7 +234,7 @@ class _Answering:
         held = self._send(first)
         if not call.ended:
             total = self.ask.began + config.total_timeout_s
-            call.stall_s = config.stall_timeout_s
+            call.stall_s, call.total_at = config.stall_timeout_s, total
             call.limit("stall", min(story.last_at + call.stall_s, total))
             exchange.on_writable = call.pause
             if exchange.blocked:  # by the first events already

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 NO_DATA = msgspec.Raw(b"")
+MAX_TOKENS = 10_000_000
+"""No answer has more: a count beyond it is a lie, and would fit no column of the ledger."""
 
 
 class _Function(msgspec.Struct):
@@ -139,8 +141,8 @@ class Tally:
 
     def _count(self, chunk: Chunk) -> None:
         if chunk.usage is not None:
-            self.prompt_tokens = max(chunk.usage.prompt_tokens, 0)
-            self.reported = max(chunk.usage.completion_tokens, 0)
+            self.prompt_tokens = min(max(chunk.usage.prompt_tokens, 0), MAX_TOKENS)
+            self.reported = min(max(chunk.usage.completion_tokens, 0), MAX_TOKENS)
         for choice in chunk.choices or ():
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason

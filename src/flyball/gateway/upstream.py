@@ -55,6 +55,7 @@ class Call:
         "stall_s",
         "status",
         "stream",
+        "total_at",
         "touched",
         "waiter",
     )
@@ -77,6 +78,7 @@ class Call:
         self.deadline = 0.0
         self.deadline_kind = ""
         self.stall_s = 15.0
+        self.total_at = 0.0  # no stream goes on beyond, whoever is slow
         self.waiter: asyncio.Future[None] = loop.create_future()
 
     def wake(self) -> None:
@@ -120,14 +122,15 @@ class Call:
         if self.connection is None:
             return
         if writable:
-            self.deadline = time.monotonic() + self.stall_s
+            self.deadline = min(time.monotonic() + self.stall_s, self.total_at)
             self.connection.transport.resume_reading()
         else:
-            self.deadline = 0.0
+            self.deadline = self.total_at
             self.connection.transport.pause_reading()
 
     def _cut(self) -> None:
         self.client.calls.discard(self)
+        self.parts, self.buffer = [], b""  # not when the garbage is collected: it may be megabytes
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.call = None
@@ -148,7 +151,7 @@ class Call:
     def _split(self, data: bytes) -> None:
         buffer = self.buffer + data if self.buffer else data
         if b"\r" in buffer:
-            buffer = buffer.replace(b"\r\n", b"\n")
+            buffer = _with_line_feeds(buffer)
         if buffer.endswith(b"\n\n"):
             events = buffer[:-2].split(b"\n\n")
             self.buffer = b""
@@ -157,9 +160,11 @@ class Call:
             if len(self.buffer) > MAX_EVENT_BYTES:
                 self.fail("lying", "one event of the engine is larger than 8 MiB")
                 return
+        if not self.events and self.on_events is None:
+            events = [event for event in events if not event.startswith(b":")]  # "I am alive" is not a first token
         if not events:
             return
-        done = events[-1].startswith(_DONE)
+        done = _DONE in buffer and self._ends_in(events)
         if self.on_events is not None:
             self.on_events(events)
         else:
@@ -167,6 +172,14 @@ class Call:
             self.wake()
         if done:
             self.complete()
+
+    def _ends_in(self, events: list[bytes]) -> bool:
+        """Whether one of the events says [DONE]; those behind it are dropped."""
+        for index, event in enumerate(events):
+            if event.startswith(_DONE):
+                del events[index + 1 :]
+                return True
+        return False
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -182,6 +195,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.closing = False
         self.framed = False
+        self.whole = False
+        self.more = False
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -192,7 +207,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.call = call
         self.used += 1
         self.header_bytes = 0
-        self.framed = False
+        self.framed = self.whole = self.more = False
         call.connection = self
         self.transport.write(request)
 
@@ -208,6 +223,27 @@ class UpstreamConnection(asyncio.Protocol):
             if call is not None:
                 call.fail("lying", f"the engine's answer is not HTTP: {error}")
             self.transport.abort()
+            return
+        if self.whole:
+            self._settle()
+        elif call is not None and not call.status:
+            self._count_head(call, len(data))
+
+    def _settle(self) -> None:
+        """The answer is whole and all that came has been read: keep the connection, unless more came than was asked."""
+        self.whole = False
+        if self.more:
+            self.transport.abort()
+        elif self.closing:
+            self.transport.close()
+        else:
+            self.client.keep(self)
+
+    def _count_head(self, call: Call, size: int) -> None:
+        """Bytes before the answer's headers are complete: a header or interim answers without end stop here."""
+        self.header_bytes += size
+        if self.header_bytes > MAX_HEADER_BYTES:
+            call.fail("lying", "the engine's headers are larger than 64 KiB")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.client.forget(self)
@@ -234,10 +270,16 @@ class UpstreamConnection(asyncio.Protocol):
             self.call.content_type = value
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
+        elif key == b"content-encoding" and value.lower() not in (b"identity", b""):
+            self.call.fail("lying", f"the engine's answer is compressed ({value[:40]!r}), which nobody asked for")
+
+    def on_message_begin(self) -> None:
+        self.more = self.whole
 
     def on_headers_complete(self) -> None:
-        if (call := self.call) is not None:
-            call.status = self.parser.get_status_code()
+        status = self.parser.get_status_code()
+        if (call := self.call) is not None and status >= 200:
+            call.status = status
             call.stream = call.status == 200 and call.content_type.startswith(b"text/event-stream")
         self.closing = not self.parser.should_keep_alive()
 
@@ -246,14 +288,11 @@ class UpstreamConnection(asyncio.Protocol):
             call.feed(data)
 
     def on_message_complete(self) -> None:
-        if self.parser is not None and self.parser.get_status_code() < 200:
+        if self.parser.get_status_code() < 200:
             return  # 100 Continue, 103 Early Hints: the answer is still to come
         call, self.call = self.call, None
         self.client.ending.pop(self, None)
-        if self.closing:
-            self.transport.close()
-        else:
-            self.client.keep(self)
+        self.whole = True
         if call is not None:
             call.connection = None
             call.complete()
@@ -350,3 +389,12 @@ class EndpointClient:
         except OSError as error:
             raise UpstreamFailure("connect", f"no connection: {error}") from error
         return protocol
+
+
+def _with_line_feeds(data: bytes) -> bytes:
+    """Every line end as one LF. A CR at the very end stays, for its LF may still come, unless it ends an event."""
+    half = data.endswith(b"\r")
+    data = (data[:-1] if half else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if half:
+        data += b"\n" if data.endswith(b"\n") else b"\r"
+    return data.lstrip(b"\n")  # the LF of a CR that ended an event
