@@ -161,6 +161,13 @@ def test_a_live_release_is_only_rolled_back_while_the_one_before_is_hot() -> Non
     assert after(at("live"), replace(failing, fallback_hot=True)) is not None
 
 
+@pytest.mark.parametrize("state", ["starting", "ramping", "paused"])
+def test_a_candidate_ends_when_what_it_was_to_replace_is_taken_back(state: str) -> None:
+    seen = Observation(engine="ready", candidate=PLENTY, live=PLENTY, not_worse=HARMLESS, moved_on=True)
+    done = after(at(state, step=1), seen)
+    assert done is not None and done[0] == "rolled_back" and "not the live one any more" in done[2]
+
+
 def test_a_replaced_release_is_retired_after_its_delay() -> None:
     seen = Observation(replaced=True, replaced_at_ms=1000, idle=True)
     assert after(at("live"), seen, now_ms=50_999) is None
@@ -293,6 +300,7 @@ observations = st.builds(
     sample_ratio=p_values,
     fallback_hot=st.booleans(),
     replaced=st.booleans(),
+    moved_on=st.booleans(),
     idle=st.booleans(),
 )
 

@@ -150,6 +150,8 @@ def observation_of(
     if standing.state == "requested":
         return Observation(refusal=_refusal(context, world, standing))
     mine = engines.get(deployment.release, ReleaseEngines())
+    if standing.state != "live" and _moved_on(world, standing):
+        return Observation(moved_on=True)
     if standing.state == "starting":
         return _engine(mine)
     if standing.state == "live" and not live:
@@ -185,6 +187,12 @@ def _show(context: ControlContext, standing: Standing, seen: Observation) -> Non
         context.background.submit(name, lambda: keep_figures(context.ledger, standing.deployment.id, figures))
 
 
+def _moved_on(world: World, standing: Standing) -> bool:
+    """Whether something else is live now than when it was asked for."""
+    found = world.pointers.get(standing.deployment.route)
+    return standing.deployment.replaces != (found.live_deployment if found else None)
+
+
 def _engine(mine: ReleaseEngines) -> Observation:
     whole = len(mine.ready) >= mine.wanted
     return Observation(
@@ -199,7 +207,7 @@ def _ready(engines: Mapping[str, ReleaseEngines], standing: Standing) -> bool:
 def _refusal(context: ControlContext, world: World, standing: Standing) -> str | None:
     """Why the control plane does not admit it: evidence, or a machine that is too small for both."""
     found = world.pointers.get(standing.deployment.route)
-    if standing.deployment.replaces != (found.live_deployment if found else None):
+    if _moved_on(world, standing):
         return "the route has moved on since it was asked for"
     refused = refusal(context.ledger, standing.deployment, live=found.live_release if found else None)
     if refused:

@@ -86,6 +86,7 @@ class Observation:
     figures: Mapping[str, JSON] = field(default_factory=dict)  # what the evidence of a transition shows besides
     mirrored: Mirrored = field(default_factory=Mirrored)
     fallback_hot: bool = False  # the release before still has engines that are ready
+    moved_on: bool = False  # what is live now is not what it was to replace
     replaced: bool = False  # another release is live now
     replaced_at_ms: int = 0
     idle: bool = False  # no request is in work on its engines
@@ -172,6 +173,8 @@ def _requested(scene: Scene) -> Transition | None:
 
 
 def _starting(scene: Scene) -> Transition | None:
+    if gone := _moved_on(scene):
+        return gone
     seen, config = scene.seen, scene.config
     waited = (scene.now_ms - scene.since_ms) / 1000
     if seen.engine == "failed":
@@ -194,7 +197,16 @@ def _starting(scene: Scene) -> Transition | None:
     return None
 
 
+def _moved_on(scene: Scene) -> Transition | None:
+    """What it was compared with is not live any more, such as after a rollback: its evidence speaks of the past."""
+    if not scene.seen.moved_on:
+        return None
+    return scene.to("rolled_back", reason="the release that it was to replace is not the live one any more")
+
+
 def _ramping(scene: Scene) -> Transition | None:
+    if gone := _moved_on(scene):
+        return gone
     if scene.variant == "shadow":
         return _hard(scene) or _harm(scene) or _beyond_shadow(scene) or _allowance(scene) or _deadline(scene)
     if scene.variant == "b":  # a test of two good releases ends by a person's choice
@@ -204,7 +216,7 @@ def _ramping(scene: Scene) -> Transition | None:
 
 def _paused(scene: Scene) -> Transition | None:
     """A person decides; what is certain still acts at once."""
-    return _hard(scene) or _harm(scene)
+    return _moved_on(scene) or _hard(scene) or _harm(scene)
 
 
 def _live(scene: Scene) -> Transition | None:

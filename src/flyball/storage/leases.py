@@ -60,13 +60,12 @@ def release(ledger: Ledger, lease: Lease) -> None:
 def check(connection: Connection, lease: Lease) -> None:
     """Raise LockedError unless the lease is still held; call it in the transaction that it guards.
 
-    Nobody else can take the lease until that transaction ends. On PostgreSQL, one whose process was stopped meanwhile
-    is ended by the server, so that it holds up nobody; SQLite has one writer at a time anyway.
+    Nobody else can take the lease until that transaction ends, since a project has one writer at a time. On PostgreSQL,
+    one whose process was stopped meanwhile is ended by the server, so that it holds up nobody for long.
     """
     query = select(tables.leases).where(tables.leases.c.name == lease.name)
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT set_config('idle_in_transaction_session_timeout', '{STOPPED_MS}', true)"))
-        query = query.with_for_update(read=True)
     row = connection.execute(query).one_or_none()
     if row is not None and row.epoch == lease.epoch and row.expires_ms > clock_ms(connection):
         return
