@@ -230,6 +230,11 @@ class Rollouts(RuleBasedStateMachine):
     def control_passes_while_one_ramps(self, seen: Observation, dies: Crashes) -> None:
         self.control_passes(seen, False, dies)
 
+    @precondition(lambda self: len(self.model.hot) > 1)
+    @rule(dies=CRASHES)
+    def the_live_release_fails_while_the_one_before_is_hot(self, dies: Crashes) -> None:
+        self.control_passes(replace(CALM, engine_down="gone"), False, dies)
+
     @rule(dies=CRASHES)
     def control_passes_twice_in_calm(self, dies: Crashes) -> None:
         self.control_passes(CALM, True, dies)
