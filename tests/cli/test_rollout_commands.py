@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from flyball.rollout.storing import store
 from flyball.storage import leases
 from flyball.storage.deployments import history, keep_figures, pointer
 from flyball.wiring import Project, open_project
-from tiny_gguf import tiny_release
+from tiny_gguf import tiny_release, write_tiny_gguf
 
 SETTINGS = """\
 version: 1
@@ -166,9 +167,7 @@ def test_a_release_that_does_not_fit_beside_the_live_one_is_refused_at_once(
     two = typed.release("two")
     folder = typed.root / "model"
     folder.mkdir()
-    huge = folder / "model.gguf"
-    with huge.open("wb") as file:
-        file.truncate(1 << 43)  # eight terabytes of nothing
+    os.truncate(write_tiny_gguf(folder / "model.gguf"), 1 << 43)  # eight terabytes, most of them holes
     target = typed.project.places.artifacts / tiny_release().model
     target.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(target)
