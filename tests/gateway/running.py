@@ -73,6 +73,7 @@ class RunningGateway:
         ledger: Ledger | None = None,
         config: GatewayConfig | None = None,
         worker: int = 0,
+        keyring_file: Path | None = None,
     ) -> None:
         self.folder = folder
         self.routes_path = folder / "routes.json"
@@ -87,6 +88,7 @@ class RunningGateway:
             project_key=KEY,
             ledger=ledger,
             static_routes=None,
+            keyring_file=keyring_file,
         )
         self.port = 0
         self.worker = worker

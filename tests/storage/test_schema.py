@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -15,7 +16,8 @@ from sqlalchemy import event, inspect, text
 from flyball.errors import EnvironmentMissing
 from flyball.storage import schema, tables
 from flyball.storage.connecting import connect
-from flyball.storage.ledger import Ledger, open_ledger
+from flyball.storage.failures import LedgerAway
+from flyball.storage.ledger import Ledger, open_ledger, reach_ledger
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_code(ledger: Ledger) -> None:
@@ -97,3 +99,49 @@ def test_many_processes_may_create_one_ledger_at_once(empty_url: str) -> None:
     code = f"from flyball.storage.ledger import open_ledger; open_ledger({empty_url!r}, project='shop').find(object)"
     children = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
     assert [(child.communicate()[1], child.returncode) for child in children] == [(b"", 0)] * 4
+
+
+def test_budgets_of_the_first_version_are_kept_by_the_second_and_by_the_way_back(empty_url: str) -> None:
+    engine = connect(empty_url)
+    with schema._alone(engine) as connection:
+        command.upgrade(schema.alembic_config(connection), "0001")
+    rows = [("a", "open", 1.0, 0.0), ("b", "settled", 1.0, 0.25), ("c", "settled", 0.0, 0.5)]
+    with engine.begin() as connection:
+        for name, state, granted, spent in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO budget_slices VALUES (:id, 'shop', 'key:1', '2026-11', 'w', 1, :granted, :spent, "
+                    ":state, 0)"
+                ),
+                {"id": name, "granted": granted, "spent": spent, "state": state},
+            )
+    schema.bring_up_to_date(engine)
+    with engine.connect() as connection:
+        (share,) = connection.execute(text("SELECT account, kind, spent, state FROM limit_shares")).all()
+    assert tuple(share) == ("key:1", "usd", 1.75, "settled"), "an open slice counts in full"
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO limit_shares VALUES ('shop', 'key:1', 'usd', '2026-11', 'w2', 0.5, 0.125, 'open')")
+        )
+        connection.execute(text("INSERT INTO limit_shares VALUES ('shop', 'key:1', 'seats', '', 'w2', 2, 0, 'open')"))
+    schema.downgrade(engine, "0001")
+    with engine.connect() as connection:
+        back = connection.execute(text("SELECT budget, period, spent_usd, state FROM budget_slices ORDER BY id")).all()
+    assert [tuple(row) for row in back] == [
+        ("key:1", "2026-11", 1.75, "settled"),
+        ("key:1", "2026-11", 0.5, "settled"),
+    ]
+    schema.bring_up_to_date(engine)
+    engine.dispose()
+
+
+def test_a_ledger_that_is_away_at_the_start_is_brought_up_to_date_when_it_is_back(empty_url: str) -> None:
+    away = reach_ledger("postgresql://flyball@127.0.0.1:1/nothing?connect_timeout=1", project="shop")
+    with pytest.raises(LedgerAway, match="does not answer"), away.read():
+        pass
+    engine = connect(empty_url)
+    away.engine.dispose()
+    away.engine = engine  # as if the server had come back with an empty database
+    with away.read() as connection:
+        assert schema.current_version(connection) == schema.HEAD
+    away.close()

@@ -111,8 +111,21 @@ def estimated_tokens(ask: Ask) -> tuple[int, int]:
     for source in (ask.body, release.sampling if release is not None else {}):
         for name in ("max_completion_tokens", "max_tokens"):
             if isinstance(value := source.get(name), int) and value > 0:
-                return prompt, min(value, 1_000_000)
-    return prompt, min(release.engine.context, _DEFAULT_COMPLETION_TOKENS) if release else _DEFAULT_COMPLETION_TOKENS
+                return prompt, min(value, 1_000_000) * _answers(ask)
+    each = min(release.engine.context, _DEFAULT_COMPLETION_TOKENS) if release else _DEFAULT_COMPLETION_TOKENS
+    return prompt, each * _answers(ask)
+
+
+def _answers(ask: Ask) -> int:
+    """How many texts a request asks for: n, for each of its prompts."""
+    number = 1
+    for name in ("n", "best_of"):
+        if isinstance(value := ask.body.get(name), int) and value > number:
+            number = value
+    prompts = ask.body.get("prompt") if ask.kind == "completion" else None
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):  # a list of numbers is one prompt
+        number *= len(prompts)
+    return min(number, 10_000)
 
 
 def asked(ask: Ask) -> Any:

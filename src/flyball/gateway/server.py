@@ -285,6 +285,11 @@ class Gateway:
                 lambda: {(): access.age_s},
             ),
             Gauge(
+                "flyball_gateway_keys_from_file",
+                "Whether keys are those that were kept before the ledger went away.",
+                lambda: {(): float(access.from_file)},
+            ),
+            Gauge(
                 "flyball_gateway_limits_transactions_total",
                 "Leases of limits and budgets from the ledger.",
                 lambda: {("ok",): float(keeper.transactions - keeper.failures), ("failed",): float(keeper.failures)},
