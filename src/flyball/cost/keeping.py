@@ -211,7 +211,8 @@ class LimitKeeper:
     def _give_up(self, waiter: Waiter) -> None:
         now = time.monotonic()
         pool = next(iter(lacking(waiter.pools, waiter.need)), waiter.pools[0])
-        away = now >= self._valid_until or self._is_away(now)
+        unanswered = self._sent_at is not None and now - self._sent_at > PATIENCE_S / 2
+        away = unanswered or now >= self._valid_until or self._is_away(now)
         wait_s = max(1.0, pool.wait_s(waiter.need[pool.kind], now))
         waiter.tell(Shortage(pool, "away" if away else "spent", wait_s))
         self._leave()
