@@ -34,7 +34,6 @@ from flyball.storage import tables
 from flyball.wiring import Project
 
 WORKERS = REPLICAS = 2
-SLICE = 0.01
 LARGEST_TOKENS = (80, 2)
 """More prompt and completion tokens than any request here is estimated at."""
 
@@ -74,7 +73,7 @@ def run(root: Path, options: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "rate": round(journal.sent / seconds, 1),
         "records_complete_after_s": waited,
-        "budget": budget(project, keys["budget"][0], killer),
+        "budget": budget(project, keys["budget"][0], journal.most_in_flight[keys["budget"][1]]),
         "consistent": consistent(project),
     }
     project.close()
@@ -158,8 +157,9 @@ def counted(project: Project, journal: Journal, killer: Killer) -> dict[str, Any
     failed = journal.before_first_byte
     theirs = [one for one in failed if killer.took_down(one.port, one.connected_s, one.end_s)]
     others = [one for one in failed if one not in theirs]
-    for one in others[:10]:
-        print(f"failed: {one.ask.kind} {one.failure} {one.status} {one.sent_s:.2f} {one.body!r}", file=sys.stderr)
+    seconds = Counter(f"{one.sent_s:.0f} {one.failure} {one.status} {one.body[:120]!r}" for one in others)
+    for line, count in sorted(seconds.items()):
+        print(f"failed: {count} × {line}", file=sys.stderr)
     return {
         "killed": killer.counts() | {"all": len(killer.kills)},
         "requests": journal.sent,
@@ -173,22 +173,19 @@ def counted(project: Project, journal: Journal, killer: Killer) -> dict[str, Any
     }
 
 
-def budget(project: Project, principal: Principal, killer: Killer) -> dict[str, float]:
-    """What a key with a budget has spent by its records, against the limit and the most that it may be overrun by."""
+def budget(project: Project, principal: Principal, in_flight: int) -> dict[str, float]:
+    """What a key with a budget has spent by its records. It may overrun its limit by the estimates in flight at most.
+
+    So many of its requests were under way at once, each estimated at no more than LARGEST_TOKENS.
+    """
     column = tables.requests.c
     with project.ledger.read() as connection:
         query = select(func.sum(column.cost_usd)).where(column.key_id == principal.id)
         spent = float(connection.execute(query).scalar_one() or 0.0)
-    limit = principal.budget_usd or 0.0
-    return {"limit": limit, "spent": round(spent, 9), "bound": round(limit + overrun(project, limit, killer), 9)}
-
-
-def overrun(project: Project, limit: float, killer: Killer) -> float:
-    """Each worker that ever lived goes at most one slice, or one request, into debt (flyball.cost.budgets)."""
-    prompt, completion = LARGEST_TOKENS
+    limit, (prompt, completion) = principal.budget_usd or 0.0, LARGEST_TOKENS
     largest = request_usd(project.settings.cost, prompt_tokens=prompt, completion_tokens=completion)
-    workers = WORKERS + sum(kill.kind == "gateway" for kill in killer.kills)
-    return workers * max(SLICE * limit, largest)
+    bound = limit + in_flight * largest
+    return {"limit": limit, "spent": round(spent, 9), "bound": round(bound, 9), "in_flight": in_flight}
 
 
 def consistent(project: Project) -> dict[str, bool]:

@@ -43,6 +43,8 @@ class Journal:
     failed: list[Outcome] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     sent: int = 0
+    in_flight: Counter[str] = field(default_factory=Counter)  # by key
+    most_in_flight: Counter[str] = field(default_factory=Counter)
 
     @property
     def before_first_byte(self) -> list[Outcome]:
@@ -92,10 +94,14 @@ class MixedLoad:
         if key:
             headers.append(("authorization", f"Bearer {key}"))
         ask = Ask(self.number, kind, path, body, tuple(headers), leave_after, {"key": key})
+        journal = self.journal
+        journal.in_flight[key] += 1
+        journal.most_in_flight[key] = max(journal.most_in_flight[key], journal.in_flight[key])
         self.client.send(ask, self._told)
 
     def _told(self, outcome: Outcome) -> None:
         kind, journal = outcome.ask.kind, self.journal
+        journal.in_flight[outcome.ask.told["key"]] -= 1
         journal.statuses[f"{kind} {outcome.failure or outcome.status}"] += 1
         if outcome.failed_before_first_byte or (outcome.failure and outcome.failure != "left"):
             journal.failed.append(outcome)

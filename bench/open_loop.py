@@ -58,10 +58,10 @@ class Outcome:
 
 
 class Client:
-    """Keeps connections to one port; `send` never waits."""
+    """Keeps connections to one port; `send` never waits. `spread`: all connections in turn, not as few as suffice."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
-        self.host, self.port = host, port
+    def __init__(self, port: int, *, host: str = "127.0.0.1", spread: bool = False) -> None:
+        self.host, self.port, self.spread = host, port, spread
         self.idle: list[Connection] = []
         self.busy: set[Connection] = set()
         self.pending = 0
@@ -77,11 +77,18 @@ class Client:
             then(done)
 
         while self.idle:
-            connection = self.idle.pop()
+            connection = self.idle.pop(0 if self.spread else -1)
             if not connection.transport.is_closing():
                 connection.begin(outcome, told)
                 return
         asyncio.get_running_loop().create_task(self._connect(outcome, told))
+
+    async def open(self, count: int) -> None:
+        """Open connections beforehand."""
+        loop = asyncio.get_running_loop()
+        for _ in range(count):
+            _, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+            self.idle.append(connection)
 
     async def _connect(self, outcome: Outcome, told: Callable[[Outcome], None]) -> None:
         loop = asyncio.get_running_loop()

@@ -115,7 +115,8 @@ def switching(root: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 async def switch_on(served: Served, green: str, blue: str, options: argparse.Namespace) -> tuple[Seen, list[Switch]]:
     """Load all the while; the switches one after the other."""
-    client, seen, over = Client(served.port), Seen(), asyncio.Event()
+    client, seen, over = Client(served.port, spread=True), Seen(), asyncio.Event()
+    await client.open(8 * WORKERS)  # so that every worker is seen
     body = json.dumps({"model": NAME, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2}).encode()
 
     def send() -> None:
