@@ -67,7 +67,7 @@ def test_the_front_page_shows_the_deployment_in_progress_with_its_step_and_reaso
     card = section(site.get("/").text, "rollout")
     assert "ramping" in card and "10 % (1 of 2)" in card and "Its engine answered." in card
     assert 'aria-current="step"><span>10 %</span>' in card
-    assert "candidate units</span> 34" in card
+    assert "candidate</span> 96 requests, 0 failed; 34 units judged" in card
 
 
 def test_the_front_page_shows_only_findings_about_what_serves(site: Site) -> None:

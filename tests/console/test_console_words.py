@@ -200,8 +200,8 @@ def test_a_ladder_shows_what_is_done_under_way_and_ahead(state: str, step: int, 
     [
         ("canary", {"steps": [0.1, 0.5]}, ("10 %", "50 %")),
         ("blue-green", {"steps": [0.1, 0.5]}, ()),
-        ("shadow", {}, ("mirrored",)),
-        ("canary", {"steps": [{"variant": "shadow", "share": 1.0}, 0.2]}, ("mirrored", "20 %")),
+        ("shadow", {}, ("mirrored 100 %",)),
+        ("canary", {"steps": [{"variant": "shadow", "share": 1.0}, 0.2]}, ("mirrored 100 %", "20 %")),
         ("canary", {"steps": ["nonsense"]}, ()),
     ],
 )

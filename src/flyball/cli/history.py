@@ -10,10 +10,11 @@ import click
 
 from flyball.cli.output import show
 from flyball.records.identity import short
+from flyball.rollout.telling import lines_of
 
 COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
+_INDENT = " " * 36
 STEPS = {"canary": "canary {:.3g} %", "shadow": "mirrored {:.3g} %", "b": "A/B {:.3g} %"}
-_SAID = ("reason", "by", "variant", "share", "decision", "alpha")
 
 
 def history_text(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> str:
@@ -34,8 +35,8 @@ def _deployment(row: Mapping[str, Any], whole: bool) -> str:
     for number, transition in enumerate(row["transitions"]):
         lines += _transition(row, transition, first=number == 0, whole=whole)
     if row["now"]:
-        figures = row["now"]["figures"]
-        lines.append(f"  {_clock(row['now']['at_ms'])}  {'so far':<12}{_figures(figures, whole) or 'no traffic yet'}")
+        first, *rest = _figures(row["now"]["figures"], whole) or ["no traffic yet"]
+        lines += [f"  {_clock(row['now']['at_ms'])}  {'so far':<12} {first}", *(_INDENT + line for line in rest)]
     return "\n".join(lines)
 
 
@@ -48,12 +49,13 @@ def _transition(row: Mapping[str, Any], transition: Mapping[str, Any], *, first:
         step = row["steps"][transition["step"]]
         label = STEPS[step["variant"]].format(100 * step["share"])
     lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<12}', fg=COLOURS.get(state))} {reason}{by}"]
-    figures = _figures(evidence, whole)
-    return [*lines, f"{'':<24}{figures}"] if figures and not first else lines
+    return lines if first else [*lines, *(_INDENT + line for line in _figures(evidence, whole))]
 
 
-def _figures(evidence: Mapping[str, Any], whole: bool) -> str:
-    """The figures that a person looks for first: both arms, the worst p-values; with `whole` all there are."""
+def _figures(evidence: Mapping[str, Any], whole: bool) -> list[str]:
+    """The figures that a person looks for first: both arms, the worst p-values; with `whole` all, line by line."""
+    if whole:
+        return [f"{what}: {how}" for what, how in lines_of(evidence)]
     parts = []
     for arm, name in (("candidate", "it"), ("live", "live")):
         if f"{arm}_requests" in evidence:
@@ -63,16 +65,12 @@ def _figures(evidence: Mapping[str, Any], whole: bool) -> str:
             f"{evidence['mirrored_requests']} copies, {evidence.get('mirrored_failures', 0)} failed (live "
             f"{evidence.get('live_failures', 0)}), {show(evidence.get('mirrored_usd', 0.0))} USD"
         )
-    if whole:
-        done = ("candidate_", "live_", "mirrored_")
-        rest = {k: v for k, v in evidence.items() if k not in _SAID and not k.startswith(done)}
-        return "; ".join([*parts, *(f"{name.replace('_', ' ')} {show(value)}" for name, value in rest.items())])
     for prefix, what in (("p_harm_", "worse"), ("p_worse_by_margin_", "within the margin")):
         p_values = {k.removeprefix(prefix): v for k, v in evidence.items() if k.startswith(prefix)}
         if p_values:
             name, p = (min if prefix == "p_harm_" else max)(p_values.items(), key=lambda item: item[1])
             parts.append(f"{what}: p={p:.2g} ({name})")
-    return "; ".join(parts)
+    return ["; ".join(parts)] if parts else []
 
 
 def _clock(at_ms: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -12,12 +12,13 @@ from flyball.console.describing import DEPLOYMENT_STATES, Fact, State, link
 from flyball.errors import InputError
 from flyball.records import JSON, Deployment, DeploymentState, Transition
 from flyball.rollout.plans import steps_of
+from flyball.rollout.telling import lines_of
 from flyball.storage import deployments
 from flyball.storage.ledger import Ledger, Stored
 
 ENDED: frozenset[DeploymentState] = frozenset({"live", "rolled_back", "failed", "retired"})
 Progress = Literal["done", "current", "ahead", "failed"]
-_STEPS = {"canary": "{}", "shadow": "mirrored", "b": "test {}"}
+_STEPS = {"canary": "{}", "shadow": "mirrored {}", "b": "A/B {}"}
 _NAME = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -39,6 +40,7 @@ class Passage:
     at_ms: int
     reason: str
     evidence: tuple[Fact, ...]
+    where: str = ""  # the step of a plan that it entered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class Rollout:
     rung: str
     ladder: tuple[Rung, ...]
     passages: tuple[Passage, ...]
+    so_far: tuple[Fact, ...] = ()  # how the arms of one under way stand
+    seen_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -63,15 +67,16 @@ def read_rollouts(ledger: Ledger, *, route: str | None = None, limit: int = 50) 
     """The newest deployments first; of one route, or of all."""
     found = ledger.find(Deployment, limit=limit if route is None else 4 * limit)
     chosen = [s for s in found if route is None or cast(Deployment, s.record).route == route]
-    return [_rollout(stored, deployments.history(ledger, stored.id)) for stored in chosen[:limit]]
+    return [_rollout(ledger, stored, deployments.history(ledger, stored.id)) for stored in chosen[:limit]]
 
 
-def _rollout(stored: Stored, history: Sequence[tuple[Transition, int]]) -> Rollout:
+def _rollout(ledger: Ledger, stored: Stored, history: Sequence[tuple[Transition, int]]) -> Rollout:
     deployment = cast(Deployment, stored.record)
     last, at_ms = history[-1] if history else (None, stored.at_ms)
     state: DeploymentState = last.state if last else "requested"
     steps = planned_steps(deployment)
     reached = [transition.state for transition, _ in history]
+    kept = deployments.figures_of(ledger, stored.id) if state in ("ramping", "paused") else None
     return Rollout(
         deployment=deployment,
         at_ms=at_ms,
@@ -79,7 +84,9 @@ def _rollout(stored: Stored, history: Sequence[tuple[Transition, int]]) -> Rollo
         tone=DEPLOYMENT_STATES[state],
         rung=_where(state, last.step if last else 0, steps),
         ladder=ladder(state, last.step if last else 0, steps, reached),
-        passages=tuple(_passage(transition, moment) for transition, moment in history),
+        passages=tuple(_passage(transition, moment, steps) for transition, moment in history),
+        so_far=_facts(kept[0]) if kept else (),
+        seen_ms=kept[1] if kept else None,
     )
 
 
@@ -120,21 +127,35 @@ def _position(state: DeploymentState, step: int, steps: int, reached: Sequence[D
     return 1 if state == "starting" or "starting" in reached else 0
 
 
-def _passage(transition: Transition, at_ms: int) -> Passage:
+def _passage(transition: Transition, at_ms: int, steps: Sequence[str]) -> Passage:
     evidence = dict(transition.evidence)
     reason = evidence.pop("reason", "")
+    ramping = transition.state == "ramping" and transition.step < len(steps)
     return Passage(
         state=transition.state,
         tone=DEPLOYMENT_STATES[transition.state],
         step=transition.step,
         at_ms=at_ms,
         reason=str(reason or ""),
-        evidence=tuple(_fact(key, value) for key, value in evidence.items()),
+        evidence=(*(_fact(key, value) for key, value in evidence.items() if _is_name(value)), *_facts(evidence)),
+        where=steps[transition.step] if ramping else "",
     )
+
+
+def _facts(evidence: Mapping[str, JSON]) -> tuple[Fact, ...]:
+    """The figures, in words."""
+    plain = {key: value for key, value in evidence.items() if not _is_name(value)}
+    told = [Fact(label=what, value=how) for what, how in lines_of(plain)]
+    by = [Fact(label="by", value=str(plain["by"]))] if plain.get("by") else []
+    return (*by, *told)
+
+
+def _is_name(value: JSON) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _fact(key: str, value: JSON) -> Fact:
     """A piece of evidence; a record's name leads to its page."""
-    if isinstance(value, str) and _NAME.fullmatch(value):
+    if _is_name(value):
         return Fact(label=wording.words(key), value=wording.brief(value), href=link(value))
     return Fact(label=wording.words(key), value=wording.plain(value))

@@ -1,0 +1,74 @@
+"""The figures of a rollout in words: one line for each thing that was counted, measured or tested. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flyball.records import JSON
+
+_UNITS = {"mean": "{:.1%}", "ms": "{:,.0f} ms", "usd": "{:.3g} USD"}
+_GOOD = {
+    "failures": "without failure",
+    "blocked": "not blocked",
+    "feedback": "no complaint",
+    "quality": "judged good",
+}
+_IN_WORDS = ("measures", "sample_ratio", "responses")
+_SAID = ("reason", "by", "variant", "share", "decision", "alpha")
+_COUNTED = ("candidate_", "live_", "mirrored_")
+_TESTED = ("p_harm_", "p_worse_by_margin_")
+
+
+def lines_of(evidence: Mapping[str, JSON]) -> list[tuple[str, str]]:
+    """(what, how it stands) for each figure of a transition's evidence, the counts first."""
+    measures = evidence.get("measures") or {}
+    lines = [*_counts(evidence), *_measured(measures), *_splits(evidence.get("sample_ratio"))]
+    for name, one in (evidence.get("responses") or {}).items():
+        lines.append((f"{name} given", _responses(one)))
+    for key, value in evidence.items():
+        told = key in (*_IN_WORDS, *_SAID) or key.startswith(_COUNTED) or (measures and key.startswith(_TESTED))
+        if not told and value is not None and key != "p_sample_ratio":
+            lines.append((key.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return lines
+
+
+def _counts(evidence: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+    if "mirrored_requests" in evidence:
+        failed, live = evidence.get("mirrored_failures", 0), evidence.get("live_failures", 0)
+        usd = evidence.get("mirrored_usd") or 0.0
+        units = evidence.get("mirrored_units", 0)
+        words = f"{evidence['mirrored_requests']} of {units} units, {failed} failed (live {live}), {usd:.4g} USD"
+        yield "copies", words
+        return
+    for arm, name in (("candidate", "candidate"), ("live", "live")):
+        if f"{arm}_requests" in evidence:
+            failed, units = evidence.get(f"{arm}_failures", 0), evidence.get(f"{arm}_units", 0)
+            yield name, f"{evidence[f'{arm}_requests']} requests, {failed} failed; {units} units judged"
+
+
+def _measured(measures: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
+    for name, one in measures.items():
+        arms = "; ".join(f"{arm} {_value(one[arm])}" for arm in ("candidate", "live") if isinstance(one.get(arm), dict))
+        tests = [("worse", one.get("p_harm")), ("within the margin", one.get("p_worse_by_margin"))]
+        proofs = ", ".join(f"{what} p={p:.2g}" for what, p in tests if p is not None)
+        label = f"{name} (quantile {one['quantile']:g})" if "quantile" in one else _GOOD.get(name, name)
+        yield label, " — ".join(part for part in (arms, proofs) if part)
+
+
+def _value(arm: Mapping[str, JSON]) -> str:
+    for key, form in _UNITS.items():
+        if arm.get(key) is not None:
+            return f"{form.format(arm[key])} of {arm.get('units', 0)} units"
+    return "none"
+
+
+def _splits(steps: Sequence[Mapping[str, JSON]] | None) -> Iterator[tuple[str, str]]:
+    for one in steps or ():
+        total = one["canary"] + one["live"]
+        words = f"{one['canary']} of {total} units, {one['share']:.3g} planned, p={one['p']:.2g}"
+        yield f"split at step {one['step'] + 1}", words
+
+
+def _responses(one: Mapping[str, JSON]) -> str:
+    arms = [f"{arm} {one[arm]['answered']} of {one[arm]['asked']}" for arm in ("candidate", "live") if arm in one]
+    return ", ".join([*arms, f"the same p={one.get('p_differ', 1.0):.2g}"])

@@ -1,0 +1,44 @@
+"""Figures of a rollout in words that a person understands."""
+
+from __future__ import annotations
+
+from test_machine import CANARY, SHADOW, at
+
+from examples import request_record
+from flyball.rollout.config import RolloutConfig
+from flyball.rollout.evidence import Evidence
+from flyball.rollout.machine import ArmCounts, Mirrored, Observation, figures_of
+from flyball.rollout.telling import lines_of
+
+
+def told(evidence: dict[str, object]) -> dict[str, str]:
+    return dict(lines_of(evidence))
+
+
+def test_both_arms_and_each_measure_have_a_line() -> None:
+    config = RolloutConfig(judge_after_s=0.0)
+    evidence = Evidence(candidate="d2", live="d1", config=config, in_sample=lambda _unit: False)
+    evidence.shares = [(0, 0.5)]
+    for number in range(40):
+        arm = "d2" if number % 2 else "d1"
+        outcome = "error" if number == 1 else "ok"
+        evidence.take([request_record(deployment=arm, unit=f"u{number}", started_ms=10_000 + number, outcome=outcome)])
+    evidence.judge(evidence.due(10**9), {})
+    seen = Observation(candidate=evidence.arm("candidate"), live=evidence.arm("live"), figures=evidence.figures)
+    lines = told(figures_of(CANARY, at("ramping"), seen, config))
+    assert lines["candidate"] == "20 requests, 1 failed; 20 units judged"
+    assert lines["live"] == "20 requests, 0 failed; 20 units judged"
+    assert lines["without failure"].startswith("candidate 95.0% of 20 units; live 100.0% of 20 units — worse p=")
+    assert "ms of 20 units" in next(words for name, words in lines.items() if name.startswith("latency"))
+    assert lines["split at step 1"].startswith("20 of 40 units, 0.5 planned")
+
+
+def test_a_shadow_has_a_line_for_its_copies_and_one_for_each_test() -> None:
+    copies = Mirrored(requests=9, failures=1, units=7, cost_usd=0.5, harm={"latency": 0.25})
+    seen = Observation(mirrored=copies, candidate=ArmCounts())
+    lines = told(figures_of(SHADOW, at("ramping"), seen, RolloutConfig()))
+    assert lines == {"copies": "9 of 7 units, 1 failed (live 0), 0.5 USD", "p harm latency": "0.25"}
+
+
+def test_what_is_not_a_figure_has_no_line() -> None:
+    assert lines_of({"reason": "asked for", "by": "ann", "share": 0.1, "seconds": None}) == []
