@@ -93,10 +93,10 @@ def main() -> None:
 
 def run(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Serve, load and measure for as long as asked."""
-    project = make_project(root, gateway={"workers": 2}, rollout={"scale_down_delay_s": 5.0})
+    seconds, samples = options.minutes * 60, Samples()
+    project = make_project(root, gateway={"workers": 2}, rollout={"scale_down_delay_s": between(seconds)})
     blue, green = (add_release(project, name) for name in ("blue", "green"))
     _, secret = create_key(project.ledger, name="soak", requests_per_minute=10_000_000, budget_usd=1_000.0)
-    seconds, samples = options.minutes * 60, Samples()
     with Served(project) as served:
         served.go_live(blue)
         before = ledger_bytes(project)
@@ -149,9 +149,14 @@ async def soak(
     return load.journal, switches
 
 
+def between(seconds: float) -> float:
+    """Seconds between two deployments: about ten a run, at most four a minute; the old release stays hot as long."""
+    return max(seconds / 10, 15.0)
+
+
 async def switch_now_and_then(served: Served, green: str, seconds: float, began: float) -> int:
-    """Deploy and roll back, about ten times a run but at most twice a minute; never in its last tenth."""
-    every_s, done = max(seconds / 10, 15.0), 0
+    """Deploy and roll back, never in the last tenth of the run."""
+    every_s, done = between(seconds), 0
     while time.monotonic() - began + every_s < 0.9 * seconds:
         await asyncio.sleep(every_s)
         try:

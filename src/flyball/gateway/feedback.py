@@ -22,6 +22,8 @@ from flyball.records.identity import derived_id, is_genuine, keyed_hash, uuid7
 from flyball.security.principals import LOCAL, Principal
 
 DURABLE_S = 5.0
+NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL has no text with one: what it can never take in would stop all that stands behind it."""
 _NO_TIME = uuid7(now_ms=0, random=0)
 """The parent of a feedback that names its request by the caller's own id: one without a time."""
 
@@ -32,10 +34,10 @@ class FeedbackBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     request_id: Annotated[str, Meta(max_length=64)] | None = None
     client_id: Annotated[str, Meta(min_length=1, max_length=512)] | None = None
     score: Annotated[float, Meta(ge=0, le=1)] | None = None
-    label: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    label: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | None = None
     correction: Annotated[str, Meta(max_length=100_000)] | None = None
     comment: Annotated[str, Meta(max_length=20_000)] | None = None
-    judge: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
+    judge: Annotated[str, Meta(min_length=1, max_length=100, pattern=NO_NUL)] | None = None
 
 
 _DECODER = msgspec.json.Decoder(FeedbackBody)

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from flyball.cost.settling import book_recorded, recorded_spend, settle_dead
-from flyball.errors import CorruptionError
+from flyball.errors import CorruptionError, FlyballError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.filing import Filing
 from flyball.gateway.lifelines import dead_workers, forget, worker_of
@@ -89,7 +89,7 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
                 if time.monotonic() - settled_at > SETTLE_EVERY_S:
                     settled_at = time.monotonic()
                     settle_the_dead(context)
-            except (SQLAlchemyError, OSError) as error:
+            except (FlyballError, SQLAlchemyError, OSError) as error:  # the ledger is away: segments wait
                 log.error("the ingester waits %.0f s: %s", RETRY_S, error)
                 time.sleep(RETRY_S)
                 continue

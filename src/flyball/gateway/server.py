@@ -32,6 +32,7 @@ from flyball.gateway.exchange import Exchange
 from flyball.gateway.feedback import take_feedback
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
+from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Gauge, Metrics
 from flyball.gateway.recording import SegmentWriter
 from flyball.gateway.reloading import SettingsFile
@@ -105,6 +106,7 @@ class Gateway:
             mac_key=context.project_key.mac_key,
             row_key=context.project_key.row_key,
             lifeline=Lifeline(context.segments_dir, name),
+            losses=Losses(context.ledger, project=context.project, worker=name),
         )
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
@@ -151,6 +153,8 @@ class Gateway:
         self.state.access.stop()
         await self.state.limits.keeper.close()
         self.state.writer.close()
+        if self.state.losses is not None:
+            self.state.losses.close()
         if self.state.lifeline is not None:
             self.state.lifeline.let_go()
 

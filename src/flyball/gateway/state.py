@@ -11,6 +11,7 @@ from flyball.gateway.context import GatewayContext
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
+from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
@@ -34,6 +35,7 @@ class WorkerState:
     mac_key: bytes
     row_key: bytes
     lifeline: Lifeline | None = None
+    losses: Losses | None = None
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     mirrors: set[asyncio.Task[None]] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
@@ -56,6 +58,8 @@ class WorkerState:
     def lose(self, kind: str) -> None:
         """Count what could not be recorded; of a request nobody can tell from the records what it cost."""
         self.metrics.lost.add(kind)
+        if self.losses is not None:
+            self.losses.note(kind, self.writer.failure)
         if kind == "request" and self.lifeline is not None:
             self.lifeline.cut()
 
