@@ -90,7 +90,7 @@ def test_a_shadow_answers_nobody_and_leads_to_a_canary_when_its_copies_show_no_h
 ) -> None:
     one, two = shop.release("one"), shop.release("two")
     # two releases that share two busy cores are not equally fast from one request to the next
-    config = replace(ROLLOUT, margin=0.5)
+    config = replace(ROLLOUT, margin_latency=9.0, margin_cost=9.0)
     context = shop.control(rollout=config)
     shop.deploy(one)
     passes(context, lambda: shop.live() == one and bool(shop.arms()["live"][2]))

@@ -12,7 +12,7 @@ from flyball.rollout.pairing import Pairs
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_request
 
-CONFIG = RolloutConfig()
+CONFIG = RolloutConfig(margin_failures=0.1)
 
 
 def pair(unit: str, *, shadow: dict[str, object] | None = None, **live: object) -> tuple[RequestRecord, RequestRecord]:

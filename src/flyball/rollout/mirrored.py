@@ -22,10 +22,14 @@ class MirroredEvidence:
     """What is known of one deployment's mirrored requests."""
 
     def __init__(self, config: RolloutConfig) -> None:
-        worse = SAME + config.margin / 2
+        within = {
+            "failures": SAME + config.margin_failures / 2,
+            "latency": _score_of(1.0 + config.margin_latency),
+            "cost": _score_of(1.0 + config.margin_cost),
+        }
         # a failure more is harm as such; slower or dearer only beyond the margin: a copy is never asked quite the same
-        self.harm = {"failures": MeanAbove(SAME), "latency": MeanAbove(worse), "cost": MeanAbove(worse)}
-        self.not_worse = {name: MeanBelow(worse) for name in self.harm}
+        self.harm = {name: MeanAbove(SAME if name == "failures" else most) for name, most in within.items()}
+        self.not_worse = {name: MeanBelow(most) for name, most in within.items()}
         self.requests = self.failures = self.live_failures = self.first_ten_failures = 0
         self.cost_usd = 0.0
         self._units: set[str] = set()
@@ -76,3 +80,8 @@ class MirroredEvidence:
             harm={name: test.p_value for name, test in self.harm.items() if test.n},
             not_worse={name: test.p_value for name, test in self.not_worse.items() if test.n},
         )
+
+
+def _score_of(ratio: float) -> float:
+    """The score of a shadow that needs `ratio` times what live needs."""
+    return ratio / (1.0 + ratio)
