@@ -30,7 +30,7 @@ def step(context: ControlContext) -> bool:
     if lease is None:
         return False
     try:
-        _pass(context, lease)
+        act(context, lease)
     except LockedError as error:
         log.warning("%s", error.message)
         context.memory.lease = None
@@ -56,22 +56,36 @@ def _lease(context: ControlContext) -> leases.Lease | None:
     return memory.lease
 
 
-def _pass(context: ControlContext, lease: leases.Lease) -> None:
+def act(context: ControlContext, lease: leases.Lease) -> None:
+    """A pass under a lease; LockedError before anything takes effect once another holds it."""
     world = read_world(context)
     if context.memory.table is None:
         _adopt(context)
     fleet = Fleet(context)
     engines = fleet.look(world.wanted())
+    _check_time(context, lease)
     if publish_routes(context, world, engines):
         log.info("routes published, version %d", context.memory.table.version if context.memory.table else 0)
     if decide(context, lease, world, engines):
         world = read_world(context)
+        _check_time(context, lease)
         publish_routes(context, world, engines)
     wanted = world.wanted()
+    _check_time(context, lease)
     fleet.keep(wanted, models_of(context, wanted), making_room(world))
     _watch(context, world)
     _judge(context)
     _sweep(context)
+
+
+def _check_time(context: ControlContext, lease: leases.Lease) -> None:
+    """Routes and engines know no epochs: whoever was stopped in mid-pass asks first whether another acts by now."""
+    now = time.monotonic()
+    if now - context.memory.lease_renewed <= context.lease_ttl_s:
+        return
+    if not leases.renew(context.ledger, lease, ttl_s=context.lease_ttl_s):
+        raise LockedError(f"the lease {lease.name} was taken over in mid-pass", cure="nothing more was changed")
+    context.memory.lease_renewed = now
 
 
 def _adopt(context: ControlContext) -> None:
