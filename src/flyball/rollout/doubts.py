@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from flyball.records import JSON
 from flyball.rollout.machine import RATIO_ALPHA
-from flyball.rollout.measures import Shares
+from flyball.rollout.measures import Measures, Shares, Test
 from flyball.statistics.intervals import Interval
 from flyball.statistics.missing import ResponseRates, worst_case_difference, worst_case_mean
 from flyball.statistics.sample_ratio import SampleRatio
@@ -69,6 +69,14 @@ class Responses:
         arms: dict[str, JSON] = {arm: {"asked": rates.asked[arm], "answered": rates.answered[arm]} for arm in _ARMS}
         bounds = [round(bound, 4) for bound in self.worst_case]
         return {**arms, "p_differ": float(f"{self.rates.p_value:.3g}"), "worst_case_difference": bounds}
+
+
+def trusted_harm(measures: Measures, feedback: Responses) -> dict[str, Test]:
+    """Proofs of harm. Feedback is none while one arm gives it more often than the other: that is a doubt."""
+    found = measures.harm
+    if feedback.differ:
+        found.pop("feedback", None)
+    return found
 
 
 def doubts_of(ratios: Mapping[int, SampleRatio], responses: Iterable[Responses]) -> tuple[str, ...]:

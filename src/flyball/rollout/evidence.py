@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from flyball.records import JSON, RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
+from flyball.rollout.doubts import Responses, doubts_of, ratio_figures, trusted_harm
 from flyball.rollout.machine import ArmCounts
 from flyball.rollout.measures import Measures, Test
 from flyball.rollout.outages import OutageWatch
@@ -171,11 +171,8 @@ class Evidence:
 
     @property
     def harm(self) -> Mapping[str, Test]:
-        """Proofs of harm. Feedback is none while one arm answers more often than the other: that is a doubt."""
-        found = self.measures.harm
-        if self.responses["feedback"].differ:
-            found.pop("feedback", None)
-        return found
+        """Proofs of harm, of the measures that both arms have."""
+        return trusted_harm(self.measures, self.responses["feedback"])
 
     @property
     def not_worse(self) -> Mapping[str, Test]:

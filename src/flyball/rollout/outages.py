@@ -51,6 +51,14 @@ class OutageWatch:
             self._failed[unit] = (at_ms, self._seen)
             self.detector.update(True, at_ms)
 
+    def take_answered(self, count: int) -> None:
+        """Take so many answered requests of other units in at once."""
+        self._seen += count
+        if count:
+            self._answered_other = self._answered[1]
+            self._answered = ("", self._seen)
+        self.detector.update_zeros(count)
+
     def _repeats(self, unit: str, at_ms: int) -> bool:
         """Whether this unit's failure was counted a while ago and somebody else has been answered since."""
         counted = self._failed.get(unit)

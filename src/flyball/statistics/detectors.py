@@ -58,6 +58,24 @@ class RateRise:
             self.alarm = False
         return self.alarm
 
+    def update_zeros(self, count: int) -> bool:
+        """Take so many outcomes of 0 at once: M becomes M·zⁿ + z + z² + … + zⁿ."""
+        if not count:
+            return self.alarm
+        kept = [zero**count for zero in self._zeros]
+        self.parts = [
+            part * rest + zero * (1.0 - rest) / (1.0 - zero)
+            for part, rest, zero in zip(self.parts, kept, self._zeros, strict=True)
+        ]
+        self.value = sum(self.parts) / len(GRID)
+        burst = max(self._burst, 1.0) * kept[2]
+        if burst < 1.0:
+            self.began = None
+        self._burst = burst if burst >= self._zeros[2] else self._zeros[2]
+        if self.value < self.run_length / 100.0:
+            self.alarm = False
+        return self.alarm
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on later, as JSON types."""
         return {

@@ -24,9 +24,10 @@ from typing import Any, Literal, Self
 from flyball.errors import InputError
 
 Arm = Literal["live", "candidate"]
-CLOSE_AT = 0.02
+CLOSE_AT = 0.05
 """A block is closed at this share of the information gathered before it: short blocks waste units, long ones time."""
 HARM_LOGITS = (0.15, 0.3, 0.6, 1.2, 2.4)
+HARM_ODDS = tuple(math.exp(step) for step in HARM_LOGITS)
 EQUAL_STEPS = (0.5, 1.0, 1.5)
 """Alternatives to "worse by the margin", in margins above it; 1 is an equal candidate."""
 EQUAL_WEIGHTS = (0.25, 0.5, 0.25)
@@ -115,7 +116,7 @@ class TwoArm(ABC):
         all_a, all_b = seen[0] + seen[1] + 1.0, seen[2] + seen[3] + 1.0
         a, b = (seen[0] + 0.5) / all_a, (seen[2] + 0.5) / all_b
         for index, (alt_a, alt_b) in enumerate(self.alternatives(a, b, all_a, all_b)):
-            null_a = projection(alt_a, alt_b, n_a, n_b, gap)
+            null_a = projection(alt_a, alt_b, n_a, n_b, gap) if gap else (n_a * alt_a + n_b * alt_b) / (n_a + n_b)
             null_b = null_a + gap
             wealth[index] += (
                 a_good * log(alt_a / null_a)
@@ -183,10 +184,10 @@ class TwoArmHarm(TwoArm):
         pooled = (1.0 - share) * _logit(a) + share * _logit(min(max(b - gap, 1e-4), 1.0 - 1e-4))
         least = 1e-4 - min(gap, 0.0)
         pairs = []
-        for step in HARM_LOGITS:
-            live = min(max(_expit(pooled + share * step), least), 1.0 - 1e-6)
+        for step, odds in zip(HARM_LOGITS, HARM_ODDS, strict=True):
+            live = min(max(1.0 / (1.0 + math.exp(-pooled - share * step)), least), 1.0 - 1e-6)
             allowed = min(max(live + gap, 1e-6), 1.0 - 1e-6)
-            pairs.append((live, 1.0 / (1.0 + math.exp(step) * (1.0 - allowed) / allowed)))
+            pairs.append((live, allowed / (allowed + odds * (1.0 - allowed))))
         return pairs
 
     @classmethod
@@ -228,7 +229,3 @@ def block_is_due(n_a: float, n_b: float, information: float) -> bool:
 
 def _logit(p: float) -> float:
     return math.log(p / (1.0 - p))
-
-
-def _expit(x: float) -> float:
-    return 1.0 / (1.0 + math.exp(-x))

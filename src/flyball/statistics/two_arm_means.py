@@ -38,6 +38,11 @@ class RatioBelow:
             self._close()
         return sum(self.wealth)
 
+    def take_block(self, n_first: float, first: float, n_second: float, second: float) -> None:
+        """Count what a whole block holds (units and sum of both arms) and close it."""
+        self.pending = [n_first, first, n_second, second]
+        self._close()
+
     def _close(self) -> None:
         n_first, first, n_second, second = self.pending
         gain = self.factor * second / n_second - first / n_first

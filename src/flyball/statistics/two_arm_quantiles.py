@@ -13,7 +13,7 @@ is the same claim on what is kept, and the state is one count per cell.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flyball.errors import InputError
@@ -61,6 +61,14 @@ class QuantileHistogram:
         self.counts[cell] += 1
         self.total += 1
         self.below += cell <= self.place
+
+    def add_cells(self, cells: Iterable[int]) -> None:
+        """Count many values at once."""
+        counts, place = self.counts, self.place
+        for cell in cells:
+            counts[cell] += 1
+            self.total += 1
+            self.below += cell <= place
 
     def settle(self) -> None:
         """Move to the first cell with at least a share p at or below it."""
