@@ -57,8 +57,7 @@ def one_by_one(users: object, config: RolloutConfig, deployment: object, history
         )
         evidence.take([record])
         said = {record.id: said_of(users, unit, record)}
-        for _ in ("its scores", "its verdict"):
-            evidence.judge(evidence.due(record.started_ms), said)
+        evidence.judge(evidence.due(record.started_ms + 1_000_000), said)
         candidate, live = evidence.arm("candidate"), evidence.arm("live")
         compared = bool(candidate.units and live.units)
         seen = Observation(

@@ -38,8 +38,7 @@ class Due(NamedTuple):
 class Evidence:
     """What is known of one deployment's traffic against the release that was live when it began.
 
-    `in_sample` says whether a unit's answers are judged: promotion on quality rests on these alone. (None, until all
-    callers know: whoever is silent counts as content.)
+    `in_sample` says whether a unit's answers are judged: promotion on quality rests on these alone.
     """
 
     def __init__(
@@ -48,8 +47,8 @@ class Evidence:
         candidate: str,
         live: str | None,
         config: RolloutConfig,
+        in_sample: Callable[[str], bool],
         failure_rate_before: float = 0.0,
-        in_sample: Callable[[str], bool] | None = None,
     ) -> None:
         self.candidate, self.live, self.config, self.in_sample = candidate, live, config, in_sample
         self.shares: list[tuple[int, float]] = []  # when each ramp step began, and its share
@@ -99,7 +98,7 @@ class Evidence:
             frozen = max(record.started_ms + self._window_ms("unit"), ended)
             unit = Unit(first_ms=record.started_ms, frozen_ms=frozen)
             self._await(frozen, key, unit)
-            if self.in_sample is not None and self.in_sample(record.unit):
+            if self.in_sample(record.unit):
                 heard = max(record.started_ms + self._window_ms("verdict"), frozen)
                 self._await(heard, Due(arm, record.unit, "verdict"), unit)
         if ended <= unit.frozen_ms:
@@ -157,9 +156,7 @@ class Evidence:
         counts["good"] += content
         counts["failed_units"] += unit.failed
         self.measures.update(key.arm, scores)
-        if self.in_sample is None:
-            self.measures.quality.update(key.arm, float(content))
-        elif unit.requests:
+        if unit.requests:
             self.responses["feedback"].update(key.arm, scores.feedback is not None)
 
     def _hear(self, arm: Arm, unit: Unit, said: Said, until_ms: int) -> None:
