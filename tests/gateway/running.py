@@ -18,7 +18,7 @@ from mock_engine import MockEngine
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.segments import DECODER, Entry, RequestEntry, SegmentReader, TornHeader
+from flyball.gateway.segments import Entry, RequestEntry, SegmentReader, TornHeader, decode
 from flyball.gateway.server import Gateway
 from flyball.records import Constraint, EngineSettings, Release
 from flyball.security.keys import ProjectKey
@@ -162,7 +162,7 @@ class RunningGateway:
                 reader = SegmentReader(path, seal_key=KEY.seal_key)
             except TornHeader:
                 continue  # it is just being made
-            found += [DECODER.decode(frame.plain) for frame in reader.frames(0) if frame.plain is not None]
+            found += [decode(frame.plain) for frame in reader.frames(0) if frame.plain is not None]
             reader.close()
         return found
 

@@ -331,3 +331,22 @@ def test_a_verdict_that_gives_the_right_answer_is_scored_against_the_original(
     assert [one.score for one in traffic.feedback_of(ledger, record.id)] == [1.0, 0.0]
     assert [one.score for one in traffic.feedback_of(ledger, other.id)] == [None]
     assert [one.score for one in traffic.feedback_of(ledger, "gone")] == [None]
+
+
+def test_a_segment_of_a_newer_flyball_is_left_alone_and_told_once(
+    context: IngestContext, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyball.gateway.segments.VERSION", 3)
+    writer = make_writer(context)
+    writer.append(asked())
+    writer.close()
+    monkeypatch.undo()
+    for _ in range(2):
+        assert ingest_once(context) == 0
+    (path,) = context.segments_dir.glob("*.seg")
+    (stored,) = ledger.find(Finding)
+    assert isinstance(stored.record, Finding)
+    assert (stored.record.measure, path.name in stored.record.explanation) == ("newer_segment", True)
+    monkeypatch.setattr("flyball.gateway.segments.VERSION", 3)  # the upgrade
+    assert ingest_once(context) == 1
+    assert not list(context.segments_dir.glob("*.newer"))

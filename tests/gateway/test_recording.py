@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 from mock_engine import MockEngine
@@ -18,8 +22,9 @@ from examples import request_record
 from flyball.errors import CorruptionError
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
-from flyball.gateway.segments import DECODER, RequestEntry, SealedWriter, SegmentReader
+from flyball.gateway.segments import RequestEntry, SealedWriter, SegmentHeader, SegmentReader, decode
 from flyball.security.keys import ProjectKey
+from flyball.security.sealing import seal
 
 
 def entry(text: str = "my name is Jane Doe", **changes: object) -> RequestEntry:
@@ -35,7 +40,7 @@ def read(folder: Path) -> list[RequestEntry]:
     out = []
     for path in sorted(folder.glob("*.seg")):
         reader = SegmentReader(path, seal_key=KEY.seal_key)
-        out += [DECODER.decode(frame.plain) for frame in reader.frames(0) if frame.plain]
+        out += [decode(frame.plain) for frame in reader.frames(0) if frame.plain]
         reader.close()
     return out
 
@@ -197,3 +202,38 @@ def test_the_record_is_on_disk_before_the_last_byte_is_sent(tmp_path: Path) -> N
             if number % 2 == 0:
                 list(stream)
             assert len(gateway.requests()) == number
+
+
+def version_1(folder: Path, plains: list[bytes]) -> Path:
+    """A segment as Flyball wrote it before version 2: JSON entries, each with a CRC-32."""
+    context, key = b"old-0.seg", AESGCM.generate_key(256)
+    wrapped = seal(KEY.seal_key, key, context=b"segment:" + context)
+    header = SegmentHeader(version=1, id=context.decode(), project="shop", created_ms=0, key=wrapped)
+    body = msgspec.json.encode(header)
+    data = b"FLYBSEG1" + struct.pack("<II", len(body), zlib.crc32(body)) + body
+    for counter, plain in enumerate(plains, start=1):
+        number = counter.to_bytes(8, "little")
+        sealed = AESGCM(key).encrypt(b"\0\0\0\0" + number, plain, context + number)
+        data += struct.pack("<IIQ", len(sealed), zlib.crc32(sealed, zlib.crc32(number)), counter) + sealed
+    path = folder / context.decode()
+    path.write_bytes(data)
+    return path
+
+
+def test_segments_of_version_1_are_still_read(tmp_path: Path) -> None:
+    written = [entry(f"number {number}") for number in range(3)]
+    path = version_1(tmp_path, [msgspec.json.encode(item) for item in written])
+    assert read(tmp_path) == written
+    damaged = bytearray(path.read_bytes())
+    damaged[-1] ^= 1
+    path.write_bytes(bytes(damaged))
+    assert read(tmp_path) == written[:2]
+
+
+def test_whatever_a_client_may_send_is_recorded_word_for_word(tmp_path: Path) -> None:
+    recorder = writer(tmp_path)
+    odd = [{"role": "user", "content": "ü\u0000\U0001f600", "n": 10**40, "x": -(2**70), "y": 1e300, "z": None}]
+    item = RequestEntry(record=request_record(), messages=odd, answer="\n", choices=[{"tool_calls": []}])
+    recorder.append(item)
+    recorder.close()
+    assert read(tmp_path) == [item]

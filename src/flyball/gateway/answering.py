@@ -197,7 +197,7 @@ class _Answering:
             call.limit("first token", min(time.monotonic() + config.first_token_timeout_s, total))
         else:
             call.limit("total", total)
-        await call.waiter
+        await call
         if call.failure is not None:
             raise call.failure
 
@@ -239,7 +239,7 @@ class _Answering:
             exchange.on_writable = call.pause
             if exchange.blocked:  # by the first events already
                 call.pause(False)
-            call.waiter = asyncio.get_running_loop().create_future()
+            call.sleep()
 
             def on_events(events: list[bytes]) -> None:
                 nonlocal held
@@ -251,7 +251,7 @@ class _Answering:
                     call.deadline = min(now + call.stall_s, total)
 
             call.on_events = on_events
-            await call.waiter
+            await call
         self._end_stream(call, held)
 
     def _event(self, event: bytes) -> bytes | None:
@@ -321,10 +321,10 @@ class _Answering:
 
     def _headers(self, *, recorded: bool = True) -> bytes:
         """Whose answer this is: the release that gave it, and the variant that the unit was assigned to."""
-        return b"x-flyball-request-id: %b\r\nx-flyball-release: %b\r\nx-flyball-variant: %b\r\n%b%b" % (
+        return b"x-flyball-request-id: %b\r\n%b%b%b%b" % (
             self.ask.id.encode(),
-            self.story.arm.arm.release.encode(),
-            self.ask.arm.arm.variant.encode(),
+            self.story.arm.release_header,
+            self.ask.arm.variant_header,
             self.story.headers,
             b"" if recorded else RECORDING_FAILED,
         )

@@ -14,7 +14,7 @@ from flyball.gateway.exchange import Exchange
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.inference.prompt_path import redactor
-from flyball.records.identity import keyed_hash, request_id
+from flyball.records.identity import request_id
 from flyball.security.principals import Principal, may_use
 
 Kind = Literal["chat", "completion", "embedding"]
@@ -60,7 +60,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     body = parsed(exchange.body)
     view = _route(state, principal, body)
     user = _text(body, "user")
-    subject = keyed_hash(state.row_key, "subject", user) if user else None
+    subject = state.hashed("subject", user) if user else None
     conversation = _hashed(state, exchange, b"x-flyball-conversation", "conversation")
     client_id = _hashed(state, exchange, b"x-flyball-client-id", "client_id")
     unit = _chosen_unit(state, exchange, view.route.unit, principal, subject, conversation)
@@ -220,7 +220,7 @@ def _hashed(state: WorkerState, exchange: Exchange, header: bytes, purpose: str)
     value = exchange.text(header)
     if value is not None and len(value) > _MAX_ID:
         raise HttpRefusal(400, f"{header.decode()} is longer than {_MAX_ID} characters", code="invalid_header")
-    return keyed_hash(state.row_key, purpose, value) if value else None
+    return state.hashed(purpose, value) if value else None
 
 
 def _chosen_unit(
@@ -239,10 +239,10 @@ def _chosen_unit(
     if choice == "conversation":
         return conversation
     if choice == "key":
-        return keyed_hash(state.row_key, "unit", principal.id)
+        return state.hashed("unit", principal.id)
     name = choice.removeprefix("header:").lower()
     return _hashed(state, exchange, name.encode(), f"unit:{name}")
 
 
 def _unit_of_caller(state: WorkerState, principal: Principal, client: str) -> str:
-    return keyed_hash(state.row_key, "unit", f"{principal.id}\0{client}")
+    return state.hashed("unit", f"{principal.id}\0{client}")

@@ -132,18 +132,17 @@ class Balancer:
             return client
         if queue.length >= MAX_WAITING:
             raise busy("the queue of this release is full")
-        future: asyncio.Future[EndpointClient] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[EndpointClient] = loop.create_future()
         queue.wait(key, future)
+        late = loop.call_later(max(deadline - now, 0.001), _too_late, future)
         try:
-            async with asyncio.timeout(max(deadline - now, 0.001)):
-                return await future
-        except TimeoutError as error:
-            self._give_back_if_served(future, queue)
-            raise busy("no slot of an engine became free in time (gateway.queue_timeout_s)") from error
+            return await future
         except asyncio.CancelledError:
             self._give_back_if_served(future, queue)
             raise
         finally:
+            late.cancel()
             queue.leave(key, future)
 
     def release(self, view: ArmView, client: EndpointClient) -> None:
@@ -209,6 +208,11 @@ def take(client: EndpointClient) -> None:
 def _usable(client: EndpointClient, now: float) -> bool:
     """Not put aside, or its time is over and nobody tries it yet."""
     return now >= client.ejected_until and not client.trial
+
+
+def _too_late(future: asyncio.Future[EndpointClient]) -> None:
+    if not future.done():
+        future.set_exception(busy("no slot of an engine became free in time (gateway.queue_timeout_s)"))
 
 
 def busy(message: str) -> HttpRefusal:

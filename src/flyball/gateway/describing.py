@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+import msgspec
 
 from flyball.cost.prices import request_usd
 from flyball.gateway.asking import Ask
@@ -11,6 +14,17 @@ from flyball.gateway.routing import ArmView
 from flyball.gateway.state import WorkerState
 from flyball.gateway.streams import Tally
 from flyball.records import RequestRecord
+
+Written: Any = msgspec.defstruct(
+    "Written",
+    [
+        (field.name, object) if field.default is MISSING else (field.name, object, field.default)
+        for field in fields(RequestRecord)
+    ],
+    kw_only=True,
+    gc=False,
+)
+"""A RequestRecord on its way into a segment: the same fields, made and encoded in a fifth of the time."""
 
 
 @dataclass(slots=True)
@@ -31,23 +45,37 @@ class Story:
 
 
 def request_record(
-    state: WorkerState, ask: Ask, story: Story, *, outcome: str, status: int, error: str | None
+    state: WorkerState,
+    ask: Ask,
+    story: Story,
+    *,
+    outcome: str,
+    status: int,
+    error: str | None,
+    mirrors: str | None = None,
 ) -> RequestRecord:
-    """The record of a request as it stands now. Its `error` is a code: an engine's own words may quote the prompt."""
+    """The record of a request as it stands now, as Written.
+
+    Its `error` is a code: an engine's own words may quote the prompt.
+    """
     owner = ask.arm if story.fallback else story.arm
+    arm = owner.arm
     tally, now = story.tally, time.monotonic()
     if story.fallback and error != story.fallback:
         error = f"{story.fallback};{error}"
     if not tally.prompt_tokens and (tally.deltas or (outcome == "aborted" and story.attempts)):
         tally.prompt_tokens = len(ask.raw) // 4  # the engine had read the prompt but has not counted it for us
-    return RequestRecord(
+    first_ms = gap_ms = None
+    if story.first_at:
+        first_ms, gap_ms = _ms(story.first_at - ask.began), _ms(story.longest_gap_s)
+    record: RequestRecord = Written(
         id=ask.id,
         project=state.context.project,
         route=ask.view.route.name,
-        release=owner.arm.release,
+        release=arm.release,
         answered_by=story.arm.arm.release if story.arm is not owner else None,
-        deployment=owner.arm.deployment,
-        variant=owner.arm.variant,
+        deployment=arm.deployment,
+        variant=arm.variant,
         endpoint=story.endpoint,
         key_id=ask.principal.id,
         team=ask.principal.team,
@@ -57,33 +85,37 @@ def request_record(
         unit=ask.unit,
         started_ms=ask.started_ms,
         queue_ms=_ms(story.queue_s),
-        first_token_ms=_ms(story.first_at - ask.began) if story.first_at else None,
+        first_token_ms=first_ms,
         total_ms=_ms(now - ask.began),
-        longest_gap_ms=_ms(story.longest_gap_s) if story.first_at else None,
+        longest_gap_ms=gap_ms,
         attempts=story.attempts,
         status=status,
-        outcome=outcome,  # type: ignore[arg-type]
+        outcome=outcome,
         error=error,
         finish_reason=tally.finish_reason,
         stream=ask.stream,
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
         cost_usd=cost_of(state, story),
+        mirrors=mirrors,
         forced=ask.forced,
     )
+    return record
 
 
 def count(state: WorkerState, record: RequestRecord) -> None:
     """A record in the metrics."""
-    metrics, arm = state.metrics, (record.route, record.release[:12], record.variant)
-    metrics.requests.add(*arm, record.outcome, str(record.status))
-    metrics.seconds.observe(record.total_ms / 1000, *arm)
-    metrics.queue.observe(record.queue_ms / 1000, *arm)
-    if record.first_token_ms is not None:
-        metrics.first_token.observe(record.first_token_ms / 1000, *arm)
-    metrics.tokens.add(*arm, "prompt", by=record.prompt_tokens)
-    metrics.tokens.add(*arm, "completion", by=record.completion_tokens)
-    metrics.cost.add(*arm, by=record.cost_usd)
+    numbers = state.metrics.arm(record.route, record.release, record.variant)
+    numbers.add(
+        outcome=record.outcome,
+        status=record.status,
+        total_s=record.total_ms / 1000,
+        queue_s=record.queue_ms / 1000,
+        first_token_s=None if record.first_token_ms is None else record.first_token_ms / 1000,
+        prompt_tokens=record.prompt_tokens,
+        completion_tokens=record.completion_tokens,
+        cost_usd=record.cost_usd,
+    )
 
 
 def cost_of(state: WorkerState, story: Story) -> float:
@@ -93,4 +125,4 @@ def cost_of(state: WorkerState, story: Story) -> float:
 
 
 def _ms(seconds: float) -> float:
-    return round(max(seconds, 0.0) * 1000, 3)
+    return round(seconds * 1000, 3) if seconds > 0 else 0.0

@@ -26,7 +26,15 @@ from flyball.errors import CorruptionError, FlyballError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.filing import Filing
 from flyball.gateway.lifelines import dead_workers, forget, worker_of
-from flyball.gateway.segments import DECODER, Entry, FeedbackEntry, RequestEntry, SegmentReader, TornHeader
+from flyball.gateway.segments import (
+    Entry,
+    FeedbackEntry,
+    NewerSegment,
+    RequestEntry,
+    SegmentReader,
+    TornHeader,
+    decode,
+)
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage import tables
@@ -187,6 +195,9 @@ def _open_all(context: IngestContext) -> list[Segment]:
             reader = SegmentReader(path, seal_key=context.project_key.seal_key)
         except FileNotFoundError:
             continue
+        except NewerSegment as error:
+            _report_newer(context, path, str(error))
+            continue
         except TornHeader:
             _delete_if_abandoned(path)  # its writer died before the first frame: nothing was acknowledged
             continue
@@ -219,11 +230,10 @@ def _decoded(plain: bytes | None) -> Entry | None:
     if plain is None:
         return None
     try:
-        entry: Entry = DECODER.decode(plain)
+        return decode(plain)
     except msgspec.MsgspecError as error:
         log.error("an entry of a segment is not readable: %s", error)
         return None
-    return entry
 
 
 def _requests_behind(
@@ -273,6 +283,7 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
         if size > segment.offset and not segment.lost:
             log.warning("%s ends in %d bytes of a torn frame", segment.path.name, size - segment.offset)
             progress.torn_bytes += size - segment.offset
+        segment.path.with_suffix(".newer").unlink(missing_ok=True)
         if segment.damaged or segment.marker.exists():
             _keep(segment.path)
         else:
@@ -292,6 +303,17 @@ def _report_damage(context: IngestContext, connection: Connection, segment: Segm
     )
 
 
+def _report_newer(context: IngestContext, path: Path, reason: str) -> None:
+    """Say once that a segment waits for an upgrade; it stays as it is."""
+    marker = path.with_suffix(".newer")
+    if marker.exists():
+        return
+    marker.touch()
+    log.error("%s waits: %s", path.name, reason)
+    text = f"{reason}; upgrade the ingester, which then takes it in"
+    context.ledger.append(_finding(context, path.name, 1, reason, measure="newer_segment", explanation=text))
+
+
 def _set_aside(context: IngestContext, path: Path, reason: str) -> None:
     log.error("%s is set aside: %s", path.name, reason)
     _keep(path)
@@ -305,7 +327,15 @@ def _keep(path: Path) -> None:
     path.with_suffix(".damaged").unlink(missing_ok=True)
 
 
-def _finding(context: IngestContext, name: str, count: int, reason: str) -> Finding:
+def _finding(
+    context: IngestContext,
+    name: str,
+    count: int,
+    reason: str,
+    *,
+    measure: str = "damaged_segment",
+    explanation: str = "",
+) -> Finding:
     return Finding(
         id=uuid7(),
         project=context.project,
@@ -313,14 +343,14 @@ def _finding(context: IngestContext, name: str, count: int, reason: str) -> Find
         severity="critical",
         route="",
         release=None,
-        measure="damaged_segment",
+        measure=measure,
         value=float(count),
         reference=0.0,
         evidence={"segment": name, "reason": reason},
         first_seq=0,
         last_seq=0,
         examples=(),
-        explanation=f"the segment {name} is damaged ({reason}); it is kept in segments/{CORRUPT}",
+        explanation=explanation or f"the segment {name} is damaged ({reason}); it is kept in segments/{CORRUPT}",
     )
 
 

@@ -21,6 +21,10 @@ class Counter:
 
     def add(self, *labels: str, by: float = 1.0) -> None:
         """Add `by` to the number of these labels."""
+        self.add_to(labels, by)
+
+    def add_to(self, labels: Labels, by: float) -> None:
+        """Add `by` to the number of these labels."""
         self.values[labels] = self.values.get(labels, 0.0) + by
 
     def lines(self, fixed: str) -> list[str]:
@@ -55,6 +59,14 @@ class Histogram:
         row = self.values.get(labels)
         if row is None:
             row = self.values[labels] = [0.0] * (len(self.buckets) + 2)
+        self.observe_in(row, seconds)
+
+    def row(self, *labels: str) -> list[float]:
+        """The buckets and the sum of these labels, to be kept by who observes often."""
+        return self.values.setdefault(labels, [0.0] * (len(self.buckets) + 2))
+
+    def observe_in(self, row: list[float], seconds: float) -> None:
+        """Count one time in a row."""
         row[bisect_left(self.buckets, seconds)] += 1
         row[-1] += seconds
 
@@ -70,6 +82,41 @@ class Histogram:
             plain = _labels(self.labels, key, fixed)
             out += [f"{self.name}_sum{plain} {row[-1]:.9g}", f"{self.name}_count{plain} {total:g}"]
         return out
+
+
+class ArmNumbers:
+    """The numbers of one arm, their labels put together once."""
+
+    def __init__(self, metrics: Metrics, *labels: str) -> None:
+        self._metrics, self._labels = metrics, labels
+        self._outcomes: dict[tuple[str, int], Labels] = {}
+        self._seconds, self._queue = metrics.seconds.row(*labels), metrics.queue.row(*labels)
+        self._prompt, self._completion = (*labels, "prompt"), (*labels, "completion")
+
+    def add(
+        self,
+        *,
+        outcome: str,
+        status: int,
+        total_s: float,
+        queue_s: float,
+        first_token_s: float | None,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cost_usd: float,
+    ) -> None:
+        """Count one request."""
+        metrics, labels = self._metrics, self._outcomes.get((outcome, status))
+        if labels is None:
+            labels = self._outcomes[outcome, status] = (*self._labels, outcome, str(status))
+        metrics.requests.add_to(labels, 1.0)
+        metrics.seconds.observe_in(self._seconds, total_s)
+        metrics.queue.observe_in(self._queue, queue_s)
+        if first_token_s is not None:
+            metrics.first_token.observe(first_token_s, *self._labels)
+        metrics.tokens.add_to(self._prompt, prompt_tokens)
+        metrics.tokens.add_to(self._completion, completion_tokens)
+        metrics.cost.add_to(self._labels, cost_usd)
 
 
 class Metrics:
@@ -98,6 +145,14 @@ class Metrics:
         self.errors = Counter("flyball_gateway_internal_errors_total", "Our own bugs.")
         self.reloads = Counter("flyball_gateway_reloads_total", "Re-read files and keys.", ("what", "result"))
         self.gauges: list[Gauge] = []
+        self._arms: dict[Labels, ArmNumbers] = {}
+
+    def arm(self, route: str, release: str, variant: str) -> ArmNumbers:
+        """The numbers of one arm."""
+        found = self._arms.get((route, release, variant))
+        if found is None:
+            found = self._arms[route, release, variant] = ArmNumbers(self, route, release[:12], variant)
+        return found
 
     def text(self) -> bytes:
         """The page that Prometheus reads."""

@@ -18,6 +18,7 @@ import msgspec
 
 from flyball.errors import FlyballError
 from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
+from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.routing import ArmView, position
@@ -32,7 +33,7 @@ MOST_AT_ONCE = 8
 
 
 def mirror(state: WorkerState, ask: Ask) -> None:
-    """Ask the shadows of a route what was just answered, in a task of its own; never raises."""
+    """Ask the shadows of a route what was just answered, in a course of its own; never raises."""
     try:
         for arm in ask.view.shadows:
             if _wanted(state, ask, arm):
@@ -76,9 +77,9 @@ def _begin(state: WorkerState, ask: Ask, arm: ArmView) -> None:
         started_ms=now_ms,
         began=time.monotonic(),
     )
-    task = asyncio.get_running_loop().create_task(_mirrored(state, shadow, of=ask.id))
-    state.mirrors.add(task)
-    task.add_done_callback(state.mirrors.discard)
+    course = Course(_mirrored(state, shadow, of=ask.id), lambda ended, _bug: state.mirrors.discard(ended))
+    state.mirrors.add(course)
+    course.start()
 
 
 async def _mirrored(state: WorkerState, ask: Ask, *, of: str) -> None:
@@ -127,7 +128,7 @@ async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until:
         call = await client.send(path, payload, fresh=fresh)
         try:
             call.limit("total", until)
-            await call.waiter
+            await call
         finally:
             call.cancel()
         if call.failure is None:
@@ -152,8 +153,7 @@ def _record(
     state: WorkerState, ask: Ask, story: Story, *, of: str, outcome: str, status: int, error: str | None
 ) -> None:
     """Keep what the shadow answered, under its own id; it is no traffic, so it has numbers of its own."""
-    described = request_record(state, ask, story, outcome=outcome, status=status, error=error)
-    record = dataclasses.replace(described, mirrors=of)
+    record = request_record(state, ask, story, outcome=outcome, status=status, error=error, mirrors=of)
     spent = state.mirrored_usd
     deployment = record.deployment or ""
     spent[deployment] = spent.get(deployment, 0.0) + record.cost_usd

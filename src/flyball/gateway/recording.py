@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flyball.errors import EnvironmentMissing
-from flyball.gateway.segments import ENCODER, Entry, SealedWriter
+from flyball.gateway.segments import Entry, SealedWriter, encode
 from flyball.records.identity import uuid7
 from flyball.telemetry import log
 
@@ -64,7 +64,7 @@ class SegmentWriter:
 
     def append(self, entry: Entry) -> int:
         """Write one entry; its number, for `durable`. RecordingFailed when that is impossible."""
-        plain = ENCODER.encode(entry)
+        plain = encode(entry)
         try:
             if self._segment is None or self._sync.broken or self._due(len(plain)):
                 self._rotate()

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ class ArmView:
     arm: Arm
     path: PromptPath | None
     upper: float
+    release_header: bytes
+    variant_header: bytes
 
     @property
     def key(self) -> str:
@@ -79,6 +82,7 @@ class RouteView:
         raise HttpRefusal(400, f"no variant {variant!r} on this route; there are: {known}", code="unknown_variant")
 
 
+@lru_cache(maxsize=16_384)
 def position(salt: str, unit: str) -> float:
     """Where a unit stands on the line from 0 to 1 of a route."""
     digest = hashlib.blake2b(unit.encode(), key=salt.encode()[:64], digest_size=8).digest()
@@ -92,9 +96,20 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
     views, upper = [], 0.0
     for arm in ordered:
         upper += arm.weight
-        views.append(ArmView(arm, _path(arm, known), upper))
-    shadows = tuple(ArmView(arm, _path(arm, known), 0.0) for arm in route.arms if arm.variant == "shadow")
+        views.append(_view(arm, known, upper))
+    shadows = tuple(_view(arm, known, 0.0) for arm in route.arms if arm.variant == "shadow")
     return RouteView(route, tuple(views), shadows)
+
+
+def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
+    release, variant = arm.release.encode(), arm.variant.encode()
+    return ArmView(
+        arm,
+        _path(arm, known),
+        upper,
+        release_header=b"x-flyball-release: %b\r\n" % release,
+        variant_header=b"x-flyball-variant: %b\r\n" % variant,
+    )
 
 
 def _path(arm: Arm, known: dict[str, PromptPath]) -> PromptPath | None:

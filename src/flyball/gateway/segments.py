@@ -1,11 +1,13 @@
 """The format of a segment: a header with the wrapped key, then sealed frames. I/O: reads segment files.
 
     header   b"FLYBSEG1" | u32 length | u32 CRC-32 | JSON {version, id, project, created_ms, key}
-    frame    u32 length | u32 CRC-32 | u64 counter | AES-GCM of one entry's JSON
+    frame    u32 length | u64 counter | AES-GCM of one entry
+    entry    MessagePack, or JSON where MessagePack has no form for it (integers of more than 64 bits)
 
 Each segment has a key of its own, wrapped by the project's; a frame's nonce is its counter, its context the segment's
-id and the counter, so that frames can be neither moved nor repeated. Readers ignore unknown fields of an entry, so a
-segment of the next minor version is readable by this one.
+id and the counter, so that frames can be neither moved nor repeated. Version 1 had a CRC-32 of each frame between
+length and counter, and JSON only; it is still read. Readers ignore unknown fields of an entry, and leave a segment of a
+later version alone until they are upgraded.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ from flyball.records import Feedback, RequestRecord
 from flyball.security.sealing import seal, unseal
 
 MAGIC = b"FLYBSEG1"
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 64 * 1024 * 1024
 _HEAD = struct.Struct("<II")
-_FRAME = struct.Struct("<IIQ")
+_FRAME = struct.Struct("<IQ")
+_FRAME_1 = struct.Struct("<IIQ")
 
 
 class RequestEntry(msgspec.Struct, frozen=True, kw_only=True, tag="request", tag_field="kind"):
@@ -82,7 +85,7 @@ class SealedWriter:
         self._counter = counter = self._counter + 1
         number = counter.to_bytes(8, "little")
         sealed = self._cipher.encrypt(b"\0\0\0\0" + number, plain, self._context + number)
-        return _FRAME.pack(len(sealed), zlib.crc32(sealed, zlib.crc32(number)), counter) + sealed
+        return len(sealed).to_bytes(4, "little") + number + sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +110,25 @@ class SegmentReader:
         """Frames from `offset` on; ends before the first one that is not all there."""
         position = max(offset, self.start)
         self._file.seek(position)
-        while len(head := self._file.read(_FRAME.size)) == _FRAME.size:
-            length, checksum, counter = _FRAME.unpack(head)
+        shape = _FRAME_1 if self.header.version == 1 else _FRAME
+        while len(head := self._file.read(shape.size)) == shape.size:
+            length, *checksum, counter = shape.unpack(head)
             if length > MAX_FRAME:
                 yield Frame(None, -1)  # a damaged length: nothing behind it can be found
                 return
             sealed = self._file.read(length)
             if len(sealed) < length:
                 return
-            position += _FRAME.size + length
+            position += shape.size + length
             yield Frame(self._open(sealed, checksum, counter), position)
 
     def close(self) -> None:
         """Give the file back."""
         self._file.close()
 
-    def _open(self, sealed: bytes, checksum: int, counter: int) -> bytes | None:
+    def _open(self, sealed: bytes, checksum: list[int], counter: int) -> bytes | None:
         number = counter.to_bytes(8, "little")
-        if zlib.crc32(sealed, zlib.crc32(number)) != checksum:
+        if checksum and zlib.crc32(sealed, zlib.crc32(number)) != checksum[0]:
             return None
         try:
             return self._cipher.decrypt(b"\0\0\0\0" + number, sealed, self._context + number)
@@ -144,12 +148,34 @@ class SegmentReader:
             raise TornHeader(self.path.name)
         if zlib.crc32(body) != checksum:
             raise CorruptionError(f"the header of {self.path.name} is damaged", cure="it is kept in segments/corrupt")
-        return msgspec.json.decode(body, type=SegmentHeader), size + length
+        header = msgspec.json.decode(body, type=SegmentHeader)
+        if header.version > VERSION:
+            raise NewerSegment(f"{self.path.name} has version {header.version}, this Flyball reads up to {VERSION}")
+        return header, size + length
+
+
+class NewerSegment(Exception):
+    """The segment was written by a newer Flyball; this one must not touch it."""
 
 
 class TornHeader(Exception):
     """The segment's first bytes are not all there: it is being made, or its writer died making it."""
 
 
-ENCODER = msgspec.json.Encoder()
-DECODER = msgspec.json.Decoder(Entry)
+def encode(entry: Entry) -> bytes:
+    """The bytes of an entry before they are sealed."""
+    try:
+        return _PACK.encode(entry)
+    except OverflowError:
+        return msgspec.json.encode(entry)
+
+
+def decode(plain: bytes) -> Entry:
+    """The entry in a frame of any version; msgspec.MsgspecError when it is none."""
+    entry: Entry = _READ_JSON.decode(plain) if plain.startswith(b"{") else _READ_PACK.decode(plain)
+    return entry
+
+
+_PACK = msgspec.msgpack.Encoder()
+_READ_PACK = msgspec.msgpack.Decoder(Entry)
+_READ_JSON = msgspec.json.Decoder(Entry)

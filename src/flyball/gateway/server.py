@@ -25,6 +25,7 @@ from flyball.gateway.answering import answer, refuse
 from flyball.gateway.asking import Kind
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
+from flyball.gateway.course import Course
 from flyball.gateway.descriptors import client_connections
 from flyball.gateway.edge import Connection, Edge
 from flyball.gateway.envelope import HttpRefusal, error_body
@@ -137,14 +138,14 @@ class Gateway:
             self._server.close()
         self.edge.drain()
         end = time.monotonic() + self.state.context.config.drain_s
-        while self.state.tasks and time.monotonic() < end:
+        while self.state.busy and time.monotonic() < end:
             await asyncio.sleep(0.02)
+        for course in (*self.state.courses, *self.state.mirrors):
+            course.cancel()
         for task in list(self.state.tasks):
             task.cancel()
         if self.state.tasks:
             await asyncio.wait(set(self.state.tasks), timeout=1.0)
-        for task in list(self.state.mirrors):
-            task.cancel()
         await asyncio.sleep(0)  # let the last writes leave
         if self._timer is not None:
             self._timer.cancel()
@@ -164,7 +165,10 @@ class Gateway:
         path = exchange.path.partition(b"?")[0]
         kind = _COMPLETIONS.get(path)
         if kind is not None and exchange.method == b"POST":
-            self._begin(exchange, answer(self.state, exchange, kind))
+            started = Course(answer(self.state, exchange, kind), self._answered)
+            self.state.courses.add(started)
+            exchange.on_disconnect = started.cancel
+            started.start()
         elif path == b"/v1/feedback" and exchange.method == b"POST":
             self._begin(exchange, self._guarded(exchange))
         else:
@@ -172,6 +176,11 @@ class Gateway:
                 self._at_once(exchange, path)
             except HttpRefusal as refusal:
                 refuse(exchange, refusal)
+
+    def _answered(self, course: Course, bug: BaseException | None) -> None:
+        self.state.courses.discard(course)
+        if bug is not None:
+            self._report(bug)
 
     def _begin(self, exchange: Exchange, course: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(course)
@@ -182,8 +191,11 @@ class Gateway:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.state.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a request ended in an error of ours", exc_info=error)
-            self.state.metrics.errors.add()
+            self._report(error)
+
+    def _report(self, bug: BaseException) -> None:
+        log.error("a request ended in an error of ours", exc_info=bug)
+        self.state.metrics.errors.add()
 
     async def _guarded(self, exchange: Exchange) -> None:
         try:
@@ -242,13 +254,11 @@ class Gateway:
 
     def _tick(self) -> None:
         """Time-outs, reloads and rotation; a bug here must not stop the clock."""
-        self._timer = asyncio.get_running_loop().call_later(
-            BUSY_TICK_S if self.state.tasks else IDLE_TICK_S, self._tick
-        )
+        self._timer = asyncio.get_running_loop().call_later(BUSY_TICK_S if self.state.busy else IDLE_TICK_S, self._tick)
         try:
             self._ticks += 1
             self.state.balancer.sweep()
-            if self._ticks % 2 == 0 or not self.state.tasks:
+            if self._ticks % 2 == 0 or not self.state.busy:
                 self._reload()
             if self._ticks % 10 == 0:
                 self.edge.sweep()
@@ -304,7 +314,7 @@ class Gateway:
                 "Requests that had to wait for a lease.",
                 lambda: {(): float(keeper.waited)},
             ),
-            Gauge("flyball_gateway_in_flight", "Requests being answered.", lambda: {(): float(len(state.tasks))}),
+            Gauge("flyball_gateway_in_flight", "Requests being answered.", lambda: {(): float(state.busy)}),
             Gauge("flyball_gateway_connections", "Open connections.", lambda: {(): float(len(self.edge.connections))}),
             Gauge("flyball_gateway_waiting", "Requests waiting for a slot.", queues, ("arm",)),
             Gauge("flyball_gateway_bad_http_total", "Connections refused.", lambda: {(): float(self.edge.refused)}),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 
 from flyball.gateway.access import Access
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
+from flyball.gateway.course import Course
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
@@ -16,8 +19,10 @@ from flyball.gateway.metrics import Metrics
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
 from flyball.gateway.segments import Entry
+from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
 
+HASHES_KEPT = 16_384
 RECORDING_FAILED = b"x-flyball-recording: failed\r\n"
 
 
@@ -36,10 +41,16 @@ class WorkerState:
     row_key: bytes
     lifeline: Lifeline | None = None
     losses: Losses | None = None
+    courses: set[Course] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    mirrors: set[asyncio.Task[None]] = field(default_factory=set)
+    mirrors: set[Course] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
+    hashed: Callable[[str, str], str] = field(init=False)
+    """(purpose, value) → the keyed hash under `row_key`; the same people come again and again."""
+
+    def __post_init__(self) -> None:
+        self.hashed = lru_cache(maxsize=HASHES_KEPT)(partial(keyed_hash, self.row_key))
 
     def record(self, entry: Entry, kind: str) -> bool:
         """Write an entry to the segment; False, counted and logged, when that is impossible."""
@@ -62,6 +73,11 @@ class WorkerState:
             self.losses.note(kind, self.writer.failure)
         if kind == "request" and self.lifeline is not None:
             self.lifeline.cut()
+
+    @property
+    def busy(self) -> int:
+        """Requests being answered."""
+        return len(self.courses) + len(self.tasks)
 
     @property
     def refuses_unrecorded(self) -> bool:

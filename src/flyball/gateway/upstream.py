@@ -1,8 +1,8 @@
 """The upstream client: one keep-alive connection pool per endpoint, one call per connection. I/O: sockets.
 
-Written for the hot path: no buffers but the answer itself, one future per plain answer and two per stream. An engine
-may be slow, chunked, truncated, lying or hanging; each of those ends as an UpstreamFailure that says whether any byte
-came.
+Written for the hot path: no buffers but the answer itself, and whoever awaits a call goes on inside the callback that
+finishes it. An engine may be slow, chunked, truncated, lying or hanging; each of those ends as an UpstreamFailure that
+says whether any byte came.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,9 +36,11 @@ class UpstreamFailure(Exception):
 
 
 class Call:
-    """One request to an engine and its answer, as it comes in."""
+    """One request to an engine and its answer, as it comes in; a Course awaits it (see `wake`)."""
 
     __slots__ = (
+        "_on_wake",
+        "awake",
         "body",
         "buffer",
         "client",
@@ -57,10 +59,9 @@ class Call:
         "stream",
         "total_at",
         "touched",
-        "waiter",
     )
 
-    def __init__(self, client: EndpointClient, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: EndpointClient) -> None:
         self.client = client
         self.connection: UpstreamConnection | None = None
         self.status = 0
@@ -79,12 +80,32 @@ class Call:
         self.deadline_kind = ""
         self.stall_s = 15.0
         self.total_at = 0.0  # no stream goes on beyond, whoever is slow
-        self.waiter: asyncio.Future[None] = loop.create_future()
+        self.awake = False
+        self._on_wake: Callable[[Call], None] | None = None
+
+    def __await__(self) -> Generator[Call, None, None]:
+        """Until the whole plain answer, the first events of a stream, or a failure; after `sleep` until the end."""
+        if not self.awake:
+            yield self
+
+    def add_done_callback(self, callback: Callable[[Call], None]) -> None:
+        """Whom to wake; one at most."""
+        self._on_wake = callback
+
+    def remove_done_callback(self, _callback: object) -> None:
+        """Wake nobody."""
+        self._on_wake = None
 
     def wake(self) -> None:
-        """Let whoever waits go on."""
-        if not self.waiter.done():
-            self.waiter.set_result(None)
+        """Let whoever waits go on, now."""
+        self.awake = True
+        callback, self._on_wake = self._on_wake, None
+        if callback is not None:
+            callback(self)
+
+    def sleep(self) -> None:
+        """Wait for the end of a stream next, after its first events."""
+        self.awake = self.ended
 
     def cancel(self) -> None:
         """Stop the engine's work at once: the connection is cut. Nothing happens when the answer is whole."""
@@ -311,6 +332,7 @@ class EndpointClient:
         host = f"{self.host}:{self.port}" if ":" not in self.host else f"[{self.host}]:{self.port}"
         bearer = f"authorization: Bearer {api_key}\r\n" if api_key else ""
         self._tail = f"host: {host}\r\n{bearer}content-type: application/json\r\n".encode()
+        self._heads: dict[bytes, bytes] = {}
         self.idle: list[UpstreamConnection] = []
         self.calls: set[Call] = set()
         self.ending: dict[UpstreamConnection, float] = {}
@@ -322,20 +344,17 @@ class EndpointClient:
 
     async def send(self, path: bytes, body: bytes, *, fresh: bool = False) -> Call:
         """Start a call; UpstreamFailure("connect") when no connection can be made. `fresh`: on a new connection."""
-        loop = asyncio.get_running_loop()
-        call = Call(self, loop)
         connection = None if fresh else self._pooled()
         if connection is None:
-            connection = await self._connect(loop)
-        request = b"POST %b%b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (
-            self._prefix,
-            path,
-            self._tail,
-            len(body),
-            body,
-        )
+            loop = asyncio.get_running_loop()
+            connection = await loop.create_task(self._connect(loop))
+        head = self._heads.get(path)
+        if head is None:
+            head = b"POST %b%b HTTP/1.1\r\n%bcontent-length: " % (self._prefix, path, self._tail)
+            self._heads[path] = head
+        call = Call(self)
         self.calls.add(call)
-        connection.start(call, request)
+        connection.start(call, b"%b%d\r\n\r\n%b" % (head, len(body), body))
         return call
 
     def keep(self, connection: UpstreamConnection) -> None:
@@ -369,7 +388,7 @@ class EndpointClient:
         now = time.monotonic()
         while self.idle:
             connection = self.idle.pop()
-            if not connection.transport.is_closing() and now - connection.idle_since < IDLE_S:
+            if now - connection.idle_since < IDLE_S and not connection.transport.is_closing():
                 return connection
             connection.transport.close()
         return None
