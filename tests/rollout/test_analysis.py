@@ -19,7 +19,12 @@ from flyball.storage.traffic import add_feedback, add_request
 
 CONFIG = RolloutConfig(judge_after_s=10.0)
 T0 = 1_790_000_000_000
-CANARY = deployment_record(strategy="canary", plan={"steps": [0.1, 0.5]}, replaces="old")
+CANARY = deployment_record(
+    id="00000000-0000-7000-8000-000000000001",  # the judged sample is drawn by it
+    strategy="canary",
+    plan={"steps": [0.1, 0.5]},
+    replaces="old",
+)
 
 
 def ramping() -> History:

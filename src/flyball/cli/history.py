@@ -13,7 +13,7 @@ from flyball.records.identity import short
 from flyball.rollout.telling import lines_of
 
 COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
-_INDENT = " " * 36
+_INDENT = " " * 38
 STEPS = {"canary": "canary {:.3g} %", "shadow": "mirrored {:.3g} %", "b": "A/B {:.3g} %"}
 
 
@@ -36,7 +36,7 @@ def _deployment(row: Mapping[str, Any], whole: bool) -> str:
         lines += _transition(row, transition, first=number == 0, whole=whole)
     if row["now"]:
         first, *rest = _figures(row["now"]["figures"], whole) or ["no traffic yet"]
-        lines += [f"  {_clock(row['now']['at_ms'])}  {'so far':<12} {first}", *(_INDENT + line for line in rest)]
+        lines += [f"  {_clock(row['now']['at_ms'])}  {'so far':<14} {first}", *(_INDENT + line for line in rest)]
     return "\n".join(lines)
 
 
@@ -48,7 +48,7 @@ def _transition(row: Mapping[str, Any], transition: Mapping[str, Any], *, first:
     if state == "ramping" and transition["step"] < len(row["steps"]):
         step = row["steps"][transition["step"]]
         label = STEPS[step["variant"]].format(100 * step["share"])
-    lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<12}', fg=COLOURS.get(state))} {reason}{by}"]
+    lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<14}', fg=COLOURS.get(state))} {reason}{by}"]
     return lines if first else [*lines, *(_INDENT + line for line in _figures(evidence, whole))]
 
 
