@@ -19,6 +19,8 @@ from served import Served
 KINDS = ("gateway", "gateway", "engine", "engine", "ingester", "control")
 BACKLOG_S = 1.0
 """A connection that the kernel had accepted for a worker but that the worker had not is nobody's in /proc."""
+HANDSHAKE_S = 0.2
+"""One whose handshake was with the victim's socket is reset before it is a connection at all."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,9 @@ class Killer:
         return dict(Counter(kill.kind for kill in self.kills))
 
     def took_down(self, port: int, connected_s: float, ended_s: float) -> bool:
-        """Whether a connection of this client's port died with a killed worker."""
+        """Whether a connection of this client's port died with a killed worker; `connected_s` 0: it never stood."""
+        if not connected_s:
+            return any(abs(ended_s - kill.at_s) < HANDSHAKE_S for kill in self.kills if kill.kind == "gateway")
         return any(
             -0.05 <= ended_s - kill.at_s < BACKLOG_S
             and (port in kill.ports or abs(connected_s - kill.at_s) < BACKLOG_S)
