@@ -58,10 +58,43 @@ class Chunk(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(Chunk)
 
 
+class Pattern:
+    """What one event with a piece of text looks like around the text, as the engine sends it and as the client gets it.
+
+    The next events of a stream differ in the text alone, so that those need no parsing: what begins and ends like the
+    pattern and has neither quote nor backslash between is the same JSON with another string.
+    """
+
+    __slots__ = ("after", "before", "new_after", "new_before", "shortest")
+
+    def __init__(self, before: bytes, after: bytes, new_before: bytes, new_after: bytes) -> None:
+        self.before, self.after = before, after
+        self.new_before, self.new_after = new_before, new_after
+        self.shortest = len(before) + len(after) + 1
+
+    def text(self, event: bytes) -> bytes | None:
+        """The text of an event of this pattern; None for any other event."""
+        if len(event) < self.shortest or not event.startswith(self.before) or not event.endswith(self.after):
+            return None
+        found = event[len(self.before) : -len(self.after)]
+        return None if b'"' in found or b"\\" in found or b"\n" in found else found
+
+
 class Tally:
     """Gathers an answer, whole or event by event; whatever is not understood is passed on and not counted."""
 
-    __slots__ = ("calls", "deltas", "error", "finish_reason", "model", "prompt_tokens", "reported", "said", "texts")
+    __slots__ = (
+        "calls",
+        "deltas",
+        "error",
+        "finish_reason",
+        "model",
+        "pattern",
+        "prompt_tokens",
+        "reported",
+        "said",
+        "texts",
+    )
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -73,6 +106,7 @@ class Tally:
         self.reported: int | None = None  # completion tokens as the engine counts them
         self.error: str | None = None
         self.said = False  # the engine has said [DONE]
+        self.pattern: Pattern | None = None
 
     @property
     def finished(self) -> bool:
@@ -105,6 +139,14 @@ class Tally:
 
     def event(self, event: bytes, *, wants_usage: bool) -> bytes | None:
         """One event as the client gets it; None when it is the token count that the client did not ask for."""
+        pattern = self.pattern
+        if pattern is not None and (text := pattern.text(event)) is not None:
+            try:
+                self.texts[0].append(text.decode())
+            except UnicodeDecodeError:
+                return event  # no JSON: passed on and not counted
+            self.deltas += 1
+            return b"%b%b%b" % (pattern.new_before, text, pattern.new_after)
         payload = _payload(event)
         if payload is None:
             return event
@@ -119,7 +161,20 @@ class Tally:
         self._count(chunk)
         if chunk.usage is not None and not chunk.choices and not wants_usage:
             return None
+        if _is_plain_text(chunk):
+            self._learn(event, chunk)
         return self.renamed(event, chunk.model)
+
+    def _learn(self, event: bytes, chunk: Chunk) -> None:
+        """Keep what surrounds the text of an event, where its place is beyond doubt."""
+        text = chunk.choices[0].delta.content  # type: ignore[index, union-attr]
+        for mark in (b'"content":', b'"content": '):
+            before, found, after = event.partition(mark + msgspec.json.encode(text))
+            if found and mark not in before and mark not in after:
+                before, after = before + mark + b'"', b'"' + after
+                new = self.renamed(before, chunk.model), self.renamed(after, chunk.model)
+                self.pattern = Pattern(before, after, *new)
+                return
 
     def whole(self, body: bytes) -> Chunk | None:
         """A plain answer; None when it is not one."""
@@ -162,6 +217,23 @@ class Tally:
             if call.function is not None:
                 merged["name"] += call.function.name or ""
                 merged["arguments"] += call.function.arguments or ""
+
+
+def _is_plain_text(chunk: Chunk) -> bool:
+    """Whether an event is nothing but a piece of the first choice's text."""
+    if chunk.choices is None or len(chunk.choices) != 1 or chunk.usage is not None or chunk.error is not None:
+        return False
+    choice = chunk.choices[0]
+    delta = choice.delta
+    return (
+        delta is not None
+        and choice.index == 0
+        and choice.finish_reason is None
+        and isinstance(delta.content, str)
+        and delta.content != ""
+        and not delta.tool_calls
+        and delta.refusal is None
+    )
 
 
 def decoded(payload: bytes) -> Chunk | None:
