@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -350,3 +351,18 @@ def test_a_segment_of_a_newer_flyball_is_left_alone_and_told_once(
     monkeypatch.setattr("flyball.gateway.segments.VERSION", 3)  # the upgrade
     assert ingest_once(context) == 1
     assert not list(context.segments_dir.glob("*.newer"))
+
+
+def test_damaged_segments_are_bounded_on_disk_and_each_that_is_dropped_is_named(
+    context: IngestContext, ledger: Ledger
+) -> None:
+    bounded = dataclasses.replace(context, recording=RecordingConfig(max_disk_mb=1))
+    bounded.segments_dir.mkdir(parents=True)
+    for number in range(5):
+        (bounded.segments_dir / f"junk-{number}.seg").write_bytes(b"not a segment".ljust(100_000))
+        ingest_once(bounded)
+    kept = sorted(path.name for path in (bounded.segments_dir / "corrupt").iterdir())
+    assert kept == ["junk-3.seg", "junk-4.seg"], "256 KiB hold two of them"
+    findings = [stored.record for stored in ledger.find(Finding)]
+    dropped = [found for found in findings if isinstance(found, Finding) and found.measure == "dropped_segment"]
+    assert sorted(found.evidence["segment"] for found in dropped) == ["junk-0.seg", "junk-1.seg", "junk-2.seg"]

@@ -237,3 +237,23 @@ def test_whatever_a_client_may_send_is_recorded_word_for_word(tmp_path: Path) ->
     recorder.append(item)
     recorder.close()
     assert read(tmp_path) == [item]
+
+
+def test_all_workers_share_one_bound_on_disk(tmp_path: Path) -> None:
+    bound = 1_048_576
+    writers = [
+        SegmentWriter(tmp_path, worker=number, project="shop", seal_key=KEY.seal_key, writers=4, max_disk_bytes=bound)
+        for number in range(4)
+    ]
+    alive, appended = set(range(4)), 0
+    while alive:
+        for number in sorted(alive):
+            try:
+                writers[number].append(entry("x" * 4000))
+                appended += 4000
+            except RecordingFailed:
+                alive.discard(number)
+    for recorder in writers:
+        recorder.close()
+    on_disk = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert 0.8 * bound < appended and on_disk <= 1.125 * bound, "all of it is used, and little more"

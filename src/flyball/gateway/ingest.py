@@ -3,7 +3,8 @@
 A batch and the offset it reached are one transaction, and adding a record twice does nothing: kill -9 at any time loses
 and doubles nothing. Requests of a pass go in before its feedback, so that a feedback finds its request. A segment is
 deleted once its writer has let go of it and all of it is in the ledger; one with damaged frames is kept in
-segments/corrupt, what can be read of it is taken in, and a Finding says so.
+segments/corrupt, what can be read of it is taken in, and a Finding says so; when that folder takes more than a quarter
+of recording.max_disk_mb its oldest are deleted, and a Finding names each.
 """
 
 from __future__ import annotations
@@ -285,7 +286,7 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
             progress.torn_bytes += size - segment.offset
         segment.path.with_suffix(".newer").unlink(missing_ok=True)
         if segment.damaged or segment.marker.exists():
-            _keep(segment.path)
+            _keep(context, segment.path)
         else:
             segment.path.unlink()  # before its row: the other way round a crash between would take it in anew
         with context.ledger.begin() as connection:
@@ -316,15 +317,32 @@ def _report_newer(context: IngestContext, path: Path, reason: str) -> None:
 
 def _set_aside(context: IngestContext, path: Path, reason: str) -> None:
     log.error("%s is set aside: %s", path.name, reason)
-    _keep(path)
+    _keep(context, path)
     context.ledger.append(_finding(context, path.name, 1, reason))
 
 
-def _keep(path: Path) -> None:
+def _keep(context: IngestContext, path: Path) -> None:
     aside = path.parent / CORRUPT
     aside.mkdir(exist_ok=True)
     path.replace(aside / path.name)
     path.with_suffix(".damaged").unlink(missing_ok=True)
+    _bound(context, aside)
+
+
+def _bound(context: IngestContext, aside: Path) -> None:
+    """Drop the oldest damaged segments beyond a quarter of recording.max_disk_mb; a Finding names each."""
+    kept = sorted(aside.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    left = context.recording.max_disk_mb * 1_048_576 // 4
+    for path in kept:
+        left -= path.stat().st_size
+        if left < 0:
+            bound = f"segments/{CORRUPT} may take a quarter of recording.max_disk_mb"
+            text = f"the damaged segment {path.name} was deleted: {bound}"
+            log.error(text)
+            context.ledger.append(
+                _finding(context, path.name, 1, "no room for it", measure="dropped_segment", explanation=text)
+            )
+            path.unlink()
 
 
 def _finding(

@@ -33,7 +33,10 @@ class RecordingFailed(EnvironmentMissing):
 
 
 class SegmentWriter:
-    """Appends entries of one worker to segments in `folder`."""
+    """Appends entries of one worker to segments in `folder`, whose bound all `writers` share.
+
+    Together they pass `max_disk_bytes` by at most an eighth of it, because each measures the folder now and then.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class SegmentWriter:
         worker: int | str,
         project: str,
         seal_key: bytes,
+        writers: int = 1,
         max_disk_bytes: int = 512 * 1024 * 1024,
         rotate_bytes: int = 16 * 1024 * 1024,
         rotate_s: float = 10.0,
@@ -49,13 +53,14 @@ class SegmentWriter:
         self.folder, self.worker, self.project = folder, worker, project
         self._seal_key = seal_key
         self._max_disk = max_disk_bytes
-        self._rotate_bytes, self._rotate_s = min(rotate_bytes, max(max_disk_bytes // 4, 4096)), rotate_s
+        self._measure_every = min(MEASURE_EVERY_BYTES, max(max_disk_bytes // (8 * writers), 1))
+        self._rotate_bytes, self._rotate_s = min(rotate_bytes, max(max_disk_bytes // (4 * writers), 4096)), rotate_s
         self._segment: SealedWriter | None = None
         self._fd = -1
         self._size = 0
         self._opened = 0.0
         self._rotations = 0
-        self._unmeasured = MEASURE_EVERY_BYTES
+        self._unmeasured = self._measure_every
         self._on_disk = 0
         self.failed_at = 0.0
         self.failure = ""
@@ -103,7 +108,7 @@ class SegmentWriter:
 
     def _write(self, frame: bytes) -> None:
         self._unmeasured += len(frame)
-        if self._unmeasured >= MEASURE_EVERY_BYTES or self._on_disk + self._unmeasured > self._max_disk:
+        if self._unmeasured >= self._measure_every or self._on_disk + self._unmeasured > self._max_disk:
             self._on_disk, self._unmeasured = _disk_bytes(self.folder), len(frame)
         if self._on_disk + self._unmeasured > self._max_disk:
             raise RecordingFailed(f"{self._on_disk} bytes of segments wait for the ingester (recording.max_disk_mb)")
@@ -241,6 +246,7 @@ class _Syncer:
 
 
 def _disk_bytes(folder: Path) -> int:
+    """Of the segments in a folder; what was set aside as corrupt has a bound of its own."""
     total = 0
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):  # the ingester has just deleted it

@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,17 +45,33 @@ def to_plain(value: object) -> JSON:
                 raise InputError(f"the key {key!r} is not a string", cure="use string keys in records")
         return {key: to_plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: _plain_at_once(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, msgspec.Struct):
         return to_plain(msgspec.to_builtins(value))
     raise InputError(f"{type(value).__name__} has no canonical form", cure="convert it to JSON types first")
 
 
+@lru_cache(maxsize=64)
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def _plain_at_once(value: Any) -> JSON:
+    """As `to_plain`, which most fields of a record do not need: they are texts or nothing."""
+    return value if value is None or type(value) is str else to_plain(value)
+
+
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical_json(value: object) -> bytes:
     """The one byte string for a JSON-like value."""
-    text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _dumped(to_plain(value))
+
+
+def _dumped(plain: JSON) -> bytes:
     try:
-        return text.encode("utf-8")
+        return _ENCODE(plain).encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(f"a text has no canonical form: {error.reason}", cure="replace lone surrogates") from error
 
@@ -78,7 +95,7 @@ def _wrapped(record: object) -> bytes:
     for name in getattr(kind, "ADDED", ()):
         if content[name] == kind.__dataclass_fields__[name].default:  # type: ignore[attr-defined]
             del content[name]  # records from before the field keep their bytes
-    return canonical_json({"type": kind.__name__, "version": kind.VERSION, "content": content})  # type: ignore[attr-defined]
+    return _dumped({"type": kind.__name__, "version": kind.VERSION, "content": content})  # type: ignore[attr-defined]
 
 
 def fingerprint(record: object) -> str:
