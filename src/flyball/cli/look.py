@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, show, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_project
 from flyball.records.identity import short
 from flyball.wiring import Project
 
@@ -118,8 +118,21 @@ def requests_command(project: Project, limit: int, release: str | None, outcome:
 @json_option
 @with_project
 def cost_command(project: Project, as_json: bool) -> None:
-    """What the loop costs: by kind, per request, per good answer, by key and release."""
+    """What the loop costs: by kind, per request, per good answer, by key and release; and this month's budgets."""
     from flyball.cost.metering import summary
+    from flyball.cost.spending import budget_states, declared_budgets
     from flyball.records.canonical import to_plain
 
-    emit(to_plain(summary(project.ledger)), as_json=as_json, text=pairs)
+    budgets = budget_states(project.ledger, declared_budgets(project.ledger))
+    document: Any = to_plain(summary(project.ledger))
+    emit(document | {"budgets": to_plain(budgets)}, as_json=as_json, text=cost_text)
+
+
+def cost_text(document: Mapping[str, Any]) -> str:
+    """The sums, and a table of the budgets of keys and teams where there are any."""
+    sums = pairs({name: value for name, value in document.items() if name != "budgets"})
+    if not document["budgets"]:
+        return sums
+    rows = [{"budget": one["account"].split(":")[0] + " " + one["name"], **one} for one in document["budgets"]]
+    columns = ("budget", "limit_usd", "spent_usd", "granted_usd", "forecast_usd")
+    return f"{sums}\n\n{table(rows, columns)}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from sqlalchemy import case, func, select
 
 from flyball.cost.pools import month_bounds, period_of
@@ -38,6 +40,24 @@ class BudgetState:
     def used(self) -> float:
         """The part of the limit that is spent."""
         return self.spent_usd / self.limit_usd
+
+
+def declared_budgets(ledger: Ledger) -> list[Budget]:
+    """The budgets of all keys that are not revoked, oldest first, then of all teams, by name."""
+    key, team = tables.api_keys.c, tables.teams.c
+    keys = select(key.id, key.name, key.limits, key.created_ms).where(
+        key.project == ledger.project, key.revoked_ms.is_(None)
+    )
+    teams = select(team.name, team.limits, team.created_ms).where(team.project == ledger.project)
+    with ledger.read() as connection:
+        found: list[tuple[str, Any]] = [(f"key:{row.id}", row) for row in connection.execute(keys.order_by(key.id))]
+        found += [(f"team:{row.name}", row) for row in connection.execute(teams.order_by(team.name))]
+    budgets = []
+    for account, row in found:
+        usd = msgspec.json.decode(row.limits).get("budget_usd")
+        if usd is not None:
+            budgets.append(Budget(account=account, name=row.name, limit_usd=usd, since_ms=row.created_ms))
+    return budgets
 
 
 def budget_states(ledger: Ledger, budgets: Iterable[Budget], *, now_s: float | None = None) -> list[BudgetState]:

@@ -15,6 +15,7 @@ from flyball.errors import NotFoundError
 from flyball.improvement.triggers import propose
 from flyball.monitoring.health import evaluated_quality
 from flyball.monitoring.running import run_monitors
+from flyball.monitoring.spending import watch_budgets
 from flyball.monitoring.watches import LiveView
 from flyball.records import Finding, Proposal, Release
 from flyball.telemetry import log
@@ -31,7 +32,8 @@ def control_context(project: Project) -> ControlContext:
         return live_view(project, release)
 
     def watch(route: str, release: str) -> Sequence[Finding]:
-        return run_monitors(ledger, config=settings.monitor, route=route, live=view(release))
+        found = run_monitors(ledger, config=settings.monitor, route=route, live=view(release))
+        return [*found, *watch_budgets(ledger)]
 
     def suggest(route: str, findings: Sequence[Finding]) -> Proposal | None:
         return propose(ledger, config=settings.improve, route=route, findings=findings)
