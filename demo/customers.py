@@ -23,6 +23,7 @@ class Asked:
     right: int = 0
     request_ids: list[str] = field(default_factory=list)
     by_customer: dict[str, str] = field(default_factory=dict)
+    truths: dict[str, str] = field(default_factory=dict)
 
     @property
     def answered(self) -> int:
@@ -53,6 +54,7 @@ class Customers:
                 if outcome == "ok":
                     asked.right += answer == ticket.intent
                     asked.request_ids.append(request_id)
+                    asked.truths[request_id] = ticket.intent
                     asked.by_customer[ticket.customer_id] = request_id
                     if feedback:
                         said = {"score": 1} if answer == ticket.intent else {"score": 0, "correction": ticket.intent}

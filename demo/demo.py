@@ -16,6 +16,7 @@ from typing import Any
 
 from customers import Customers
 from faulty import FaultyServer
+from reviewer import Reviewer
 from screenshot import take
 from shop import Shop, Step, StepFailed, expect, measured
 
@@ -27,7 +28,8 @@ WORK = HERE / "work"
 SETTINGS = {
     "rollout: {strategy: canary, canary_steps: [0.2, 0.5]}": (
         "rollout: {strategy: canary, canary_steps: [0.3, 0.6], min_units: 20, judge_after_s: 2, deadline_s: 120,\n"
-        "  margin_failures: 0.1, margin_blocked: 0.1, margin_latency: 1.0, margin_cost: 0.5}\n"
+        "  margin_failures: 0.1, margin_blocked: 0.1, margin_latency: 1.0, margin_cost: 0.5,\n"
+        "  judge_share: 0.5, judge_within_s: 20}\n"
         "monitor: {every_s: 0.5}\n"
         "improve: {min_corrections: 60, cooldown_s: 0}\n"
         "gateway: {first_token_timeout_s: 2.0, stall_timeout_s: 2.0}"
@@ -112,23 +114,28 @@ def lineage(shop: Shop, step: Step) -> None:
 
 
 def improve(shop: Shop, step: Step) -> None:
-    """6. The world changes: findings → proposal → retraining → gate → canary → promoted."""
+    """6. The world changes: findings → proposal → retraining → gate → canary, judged on a random sample → promoted."""
     customers, world = Customers(shop.gateway, "shop"), tickets(12, "after")
+    reviewer = Reviewer(shop)
     before = customers.ask(world, 700)
     findings = shop.wait_for("a drift and a quality finding", lambda: both_findings(shop), timeout_s=30)
     proposal = shop.wait_for("a proposal", lambda: retraining(shop), timeout_s=30)
     made = shop.flyball("improve", "--accept", proposal["id"])
     expect(made["gate"]["content"]["verdict"] == "pass", "the retrained release passes its gate")
     deployment = made["deployment"]["id"]
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 110
     while shop.deployment(deployment)["state"] not in ("live", "rolled_back", "failed", "paused"):
-        expect(time.monotonic() < deadline, "the canary is decided within 90 s")
-        customers.ask(world, 100)
+        expect(time.monotonic() < deadline, "the canary is decided within 110 s")
+        reviewer.judge(customers.ask(world, 100))
     states = [transition["state"] for transition in shop.deployment(deployment)["transitions"]]
     expect(states[-1] == "live" and "ramping" in states, f"the canary is promoted: {states}")
+    quality = shop.deployment(deployment)["transitions"][-1]["evidence"]["measures"]["quality"]
+    judged = {arm: quality[arm]["units"] for arm in ("candidate", "live")}
+    expect(min(judged.values()) > 0, f"on answers of both releases that were judged: {judged}")
     after = customers.ask(world, 300)
     expect(after.quality > before.quality + 0.05, f"quality {before.quality:.3f} → {after.quality:.3f} rose")
     step.facts = {"findings": len(findings), "before": f"{before.quality:.3f}", "after": f"{after.quality:.3f}"}
+    step.facts |= {"judged_canary": judged["candidate"], "judged_live": judged["live"]}
     notes(shop).update(after=after.quality)
 
 
@@ -263,7 +270,7 @@ def rows(found: Any) -> list[dict[str, Any]]:
 
 
 def newest(shop: Shop) -> dict[str, Any]:
-    return rows(shop.flyball("deployments", "--limit", "1"))[0]
+    return rows(shop.flyball("deploy", "history", "--limit", "1"))[0]
 
 
 def live_release(shop: Shop) -> str | None:

@@ -89,7 +89,7 @@ class Shop:
 
     def deployment(self, identifier: str) -> dict[str, Any]:
         """One deployment with its transitions."""
-        rows = self.flyball("deployments", "--limit", "50")
+        rows = self.flyball("deploy", "history", "--limit", "50")
         rows = rows if isinstance(rows, list) else [rows]
         return next(row for row in rows if row["id"] == identifier)
 
