@@ -14,6 +14,7 @@ from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
 from flyball.serving.load import Load
 from flyball.storage.artifacts import ArtifactStore
+from flyball.storage.hosts import ReleaseState
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable, Stamp
@@ -34,6 +35,10 @@ class Memory:
     looked: dict[str, float] = field(default_factory=dict)  # engine → when its last look was asked for
     stopping: dict[str, float] = field(default_factory=dict)  # engine → since when it is not wanted
     ended: dict[str, float] = field(default_factory=dict)  # engine → when it was asked to end
+    told: Mapping[str, ReleaseState] | None = None  # what this host said of its engines last
+    told_at: float = -1e9
+    world_read: float = 0.0
+    world: object = None  # what the ledger said last: engines are kept by it while the ledger is away
     elsewhere_ready: set[str] = field(default_factory=set)  # releases of kind openai that answered
     problems: dict[str, str] = field(default_factory=dict)  # release → what its engines said last
     answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready

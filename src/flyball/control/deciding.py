@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flyball.control.context import ControlContext
-from flyball.control.fleet import ReleaseEngines
+from flyball.control.hosts import Readiness
 from flyball.control.room import ended_for_room, no_room
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, ModelVersion, Record, Release, Transition
@@ -110,7 +110,7 @@ def _record(context: ControlContext, name: str) -> Record | None:
 
 
 def decide(
-    context: ControlContext, lease: Lease, world: World, engines: Mapping[str, ReleaseEngines]
+    context: ControlContext, lease: Lease, world: World, engines: Mapping[str, Readiness]
 ) -> Sequence[Transition]:
     """Ask the machine about every deployment and store what it says; the steps that were stored."""
     stored = []
@@ -134,7 +134,7 @@ def decide(
 
 
 def step_of(
-    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, ReleaseEngines]
+    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, Readiness]
 ) -> Transition | None:
     """What the machine says of one deployment now."""
     now = now_ms()
@@ -143,13 +143,13 @@ def step_of(
 
 
 def observation_of(
-    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, ReleaseEngines], now: int
+    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, Readiness], now: int
 ) -> Observation:
     """What is known of one deployment: admission, engines, its place on the route, its traffic."""
     deployment, live = standing.deployment, world.is_live(standing)
     if standing.state == "requested":
         return Observation(refusal=_refusal(context, world, standing))
-    mine = engines.get(deployment.release, ReleaseEngines())
+    mine = engines.get(deployment.release, Readiness())
     if standing.state != "live" and _moved_on(world, standing):
         return Observation(moved_on=True)
     if standing.state == "starting":
@@ -193,15 +193,14 @@ def _moved_on(world: World, standing: Standing) -> bool:
     return standing.deployment.replaces != (found.live_deployment if found else None)
 
 
-def _engine(mine: ReleaseEngines) -> Observation:
-    whole = len(mine.ready) >= mine.wanted
+def _engine(mine: Readiness) -> Observation:
     return Observation(
-        engine="failed" if mine.failed else "ready" if whole else "starting", engine_problem=mine.problem
+        engine="failed" if mine.failed else "ready" if mine.whole else "starting", engine_problem=mine.problem
     )
 
 
-def _ready(engines: Mapping[str, ReleaseEngines], standing: Standing) -> bool:
-    return bool(engines.get(standing.deployment.release, ReleaseEngines()).ready)
+def _ready(engines: Mapping[str, Readiness], standing: Standing) -> bool:
+    return engines.get(standing.deployment.release, Readiness()).hot
 
 
 def _refusal(context: ControlContext, world: World, standing: Standing) -> str | None:

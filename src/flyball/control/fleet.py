@@ -197,7 +197,7 @@ class Fleet:
         starting = f"start:{name}"
         outcome = self.context.background.take(starting)
         if outcome is not None and outcome.error is not None:
-            self._died(name, getattr(outcome.error, "message", str(outcome.error)))
+            self._died(name, str(outcome.error))
             if isinstance(outcome.error, CorruptionError | NotFoundError):
                 self.memory.hopeless.add(name)
         elif outcome is not None:

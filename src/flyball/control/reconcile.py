@@ -1,21 +1,23 @@
 """One pass of the control plane: idempotent, and resumed by any later pass after a crash at any point. I/O: everything.
 
 The order matters. Steps are stored before they take effect; engines and routes follow from what is stored; and a
-release leaves the routes before its engines are asked to end.
+release leaves the routes before its engines are asked to end. Every host keeps its own engines and routes; steps are
+decided under the lease, by one of them for all.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyball.control.context import ControlContext
 from flyball.control.deciding import World, decide, models_of, read_world
-from flyball.control.fleet import Fleet
+from flyball.control.fleet import Fleet, ReleaseEngines
+from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.publishing import on_disk, publish_routes
 from flyball.control.room import making_room
-from flyball.errors import LockedError
+from flyball.errors import FlyballError, LockedError
 from flyball.records import Finding
 from flyball.storage import leases
 from flyball.storage.ledger import now_ms
@@ -25,17 +27,72 @@ RETENTION_EVERY_S = 60.0
 
 
 def step(context: ControlContext) -> bool:
-    """One pass; False when another process holds the lease and this one stands by."""
-    lease = _lease(context)
-    if lease is None:
-        return False
+    """One pass; False when another process holds the lease: then this one keeps its host's engines and routes only."""
     try:
-        act(context, lease)
+        return _pass(context)
     except LockedError as error:
         log.warning("%s", error.message)
         context.memory.lease = None
         return False
-    return True
+
+
+def _pass(context: ControlContext) -> bool:
+    world, away = _world(context)
+    if context.memory.table is None:
+        _adopt(context)
+    fleet = Fleet(context)
+    engines = fleet.look(world.wanted())
+    _check_time(context)
+    if publish_routes(context, world, engines):
+        log.info("routes published, version %d", context.memory.table.version if context.memory.table else 0)
+    lease = None
+    try:
+        if away is None:
+            tell_of_engines(context, engines)
+            lease = _lease(context)
+            world = _lead(context, lease, world, engines) if lease else world
+    except LockedError as error:
+        log.warning("%s", error.message)
+        context.memory.lease = lease = None
+    except FlyballError as error:
+        away = error
+    wanted = world.wanted()
+    _check_time(context)
+    fleet.keep(wanted, models_of(context, wanted), making_room(world))
+    if away is not None:
+        raise away  # engines were kept; the loop says it and tries again
+    return lease is not None
+
+
+def _world(context: ControlContext) -> tuple[World, FlyballError | None]:
+    """What the ledger says now; while it does not answer, what it said last, with the error."""
+    memory, memory_world = context.memory, context.memory.world
+    memory.world_read = time.monotonic()
+    try:
+        memory.world = world = read_world(context)
+    except FlyballError as error:
+        if not isinstance(memory_world, World):
+            raise
+        return memory_world, error
+    return world, None
+
+
+def _check_time(context: ControlContext) -> None:
+    """Routes and engines know no epochs: whoever was stopped in mid-pass reads the ledger anew before it acts."""
+    slept = time.monotonic() - context.memory.world_read
+    if slept > context.lease_ttl_s:
+        raise LockedError(f"a pass stood still for {slept:.0f} s", cure="nothing more was changed; the next one reads")
+
+
+def _lead(context: ControlContext, lease: leases.Lease, world: World, engines: Mapping[str, ReleaseEngines]) -> World:
+    """What the holder of the lease does for all hosts; the world after its decisions."""
+    if decide(context, lease, world, everywhere(context, engines, others(context))):
+        world, _ = _world(context)
+        publish_routes(context, world, engines)
+    _watch(context, world)
+    _judge(context)
+    _sweep(context)
+    return world
 
 
 def _lease(context: ControlContext) -> leases.Lease | None:
@@ -54,38 +111,6 @@ def _lease(context: ControlContext) -> leases.Lease | None:
     if memory.lease:
         log.info("holding the lease %s, epoch %d", context.lease_name, memory.lease.epoch)
     return memory.lease
-
-
-def act(context: ControlContext, lease: leases.Lease) -> None:
-    """A pass under a lease; LockedError before anything takes effect once another holds it."""
-    world = read_world(context)
-    if context.memory.table is None:
-        _adopt(context)
-    fleet = Fleet(context)
-    engines = fleet.look(world.wanted())
-    _check_time(context, lease)
-    if publish_routes(context, world, engines):
-        log.info("routes published, version %d", context.memory.table.version if context.memory.table else 0)
-    if decide(context, lease, world, engines):
-        world = read_world(context)
-        _check_time(context, lease)
-        publish_routes(context, world, engines)
-    wanted = world.wanted()
-    _check_time(context, lease)
-    fleet.keep(wanted, models_of(context, wanted), making_room(world))
-    _watch(context, world)
-    _judge(context)
-    _sweep(context)
-
-
-def _check_time(context: ControlContext, lease: leases.Lease) -> None:
-    """Routes and engines know no epochs: whoever was stopped in mid-pass asks first whether another acts by now."""
-    now = time.monotonic()
-    if now - context.memory.lease_renewed <= context.lease_ttl_s:
-        return
-    if not leases.renew(context.ledger, lease, ttl_s=context.lease_ttl_s):
-        raise LockedError(f"the lease {lease.name} was taken over in mid-pass", cure="nothing more was changed")
-    context.memory.lease_renewed = now
 
 
 def _adopt(context: ControlContext) -> None:
@@ -150,4 +175,5 @@ def hand_over(context: ControlContext) -> None:
     if context.memory.lease:
         with suppress(Exception):
             leases.release(context.ledger, context.memory.lease)
+    take_leave(context)
     context.memory.lease = None

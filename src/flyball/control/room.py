@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from flyball.control.context import ControlContext
+from flyball.control.hosts import others
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
 from flyball.records import Release
 from flyball.rollout.plans import takes_downtime
@@ -55,7 +56,7 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
     if any(one.deployment.release == standing.deployment.release for one in running):
         return None
     try:
-        free = int(psutil.virtual_memory().available)
+        free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
         if takes_downtime(standing.deployment):
             free += sum(_held(context, one.release) for one in _beside(world, standing))
         require_memory(
