@@ -244,7 +244,8 @@ class _Answering:
             def on_events(events: list[bytes]) -> None:
                 nonlocal held
                 now = time.monotonic()
-                story.longest_gap_s = max(story.longest_gap_s, now - story.last_at)
+                if now - story.last_at > story.longest_gap_s:
+                    story.longest_gap_s = now - story.last_at
                 story.last_at = now
                 held += self._send([event for event in map(self._event, events) if event is not None])
                 if not exchange.blocked:  # else the engine waits for the client

@@ -51,17 +51,10 @@ class RouteView:
     route: Route
     arms: tuple[ArmView, ...]
     shadows: tuple[ArmView, ...]
-
-    @property
-    def live(self) -> ArmView | None:
-        """The arm that others fall back on."""
-        return next((view for view in self.arms if view.arm.variant == "live"), None)
-
-    @property
-    def previous(self) -> ArmView | None:
-        """The release before the live one, while its engines are hot: what live itself falls back on."""
-        found = next((view for view in self.arms if view.arm.variant == "previous"), None)
-        return found if found is not None and found.arm.endpoints else None
+    live: ArmView | None
+    """The arm that others fall back on."""
+    previous: ArmView | None
+    """The release before the live one, while its engines are hot: what live itself falls back on."""
 
     def assign(self, unit: str) -> ArmView | None:
         """The arm of a sticky unit; None when no arm answers."""
@@ -98,7 +91,9 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
         upper += arm.weight
         views.append(_view(arm, known, upper))
     shadows = tuple(_view(arm, known, 0.0) for arm in route.arms if arm.variant == "shadow")
-    return RouteView(route, tuple(views), shadows)
+    live = next((view for view in views if view.arm.variant == "live"), None)
+    hot = next((view for view in views if view.arm.variant == "previous" and view.arm.endpoints), None)
+    return RouteView(route, tuple(views), shadows, live, hot)
 
 
 def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:

@@ -164,10 +164,15 @@ class Call:
         self.size += len(data)
         if self.size > MAX_ANSWER_BYTES:
             self.fail("lying", "the engine's answer is larger than 64 MiB")
-        elif self.stream:
-            self._split(data)
         else:
             self.parts.append(data)
+
+    def flush(self) -> None:
+        """Hand on what has come of a stream: all chunks of one read together, so that they leave in one write."""
+        if self.stream and self.parts:
+            data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+            self.parts = []
+            self._split(data)
 
     def _split(self, data: bytes) -> None:
         buffer = self.buffer + data if self.buffer else data
@@ -242,9 +247,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if call is not None:
+                call.flush()
                 call.fail("lying", f"the engine's answer is not HTTP: {error}")
             self.transport.abort()
             return
+        if call is not None and call.parts:
+            call.flush()
         if self.whole:
             self._settle()
         elif call is not None and not call.status:
@@ -311,7 +319,10 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.parser.get_status_code() < 200:
             return  # 100 Continue, 103 Early Hints: the answer is still to come
-        call, self.call = self.call, None
+        call = self.call
+        if call is not None:
+            call.flush()
+        self.call = None
         self.client.ending.pop(self, None)
         self.whole = True
         if call is not None:
