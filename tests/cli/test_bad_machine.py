@@ -182,8 +182,8 @@ def test_a_damaged_model_is_found_by_name_before_an_engine_serves_it(shop: Path)
     assert (shop / "loop/evaluation/record.json").is_file(), "what was measured before stays"
 
     with serving(shop):
-        eventually(lambda: ok_lines("deployments", cwd=shop)[0]["state"] == "failed")
-        assert "model.gguf" in str(ok_lines("deployments", cwd=shop)[0]["transitions"][-1]["evidence"])
+        eventually(lambda: ok_lines("deploy", "history", cwd=shop)[0]["state"] == "failed")
+        assert "model.gguf" in str(ok_lines("deploy", "history", cwd=shop)[0]["transitions"][-1]["evidence"])
 
     shutil.rmtree(artifact)
     assert ok("run", cwd=shop)["release"]

@@ -41,7 +41,7 @@ LIGHT = (
     "up --help",
     "models",
     "requests",
-    "deployments",
+    "deploy history",
     "watch",
     "cost",
     "key list",

@@ -69,7 +69,7 @@ def test_a_newer_release_takes_the_place_of_one_that_nobody_has_begun_to_deploy(
     (shop / "flyball.yaml").write_text(settings.replace("slots: 4", "slots: 3"))
     made = ok("run", cwd=shop)
     assert made["ran"] == ["release", "evaluation"] and made["deployment"]["state"] == "requested"
-    states = {row["release"]: row["state"] for row in ok_lines("deployments", cwd=shop)}
+    states = {row["release"]: row["state"] for row in ok_lines("deploy", "history", cwd=shop)}
     assert sorted(states.values()) == ["requested", "rolled_back"] and states[made["release"]["id"]] == "requested"
 
 
