@@ -42,14 +42,15 @@ def _deployment(row: Mapping[str, Any], whole: bool) -> str:
 
 def _transition(row: Mapping[str, Any], transition: Mapping[str, Any], *, first: bool, whole: bool) -> list[str]:
     evidence, state = transition["evidence"], transition["state"]
-    reason = str(evidence.get("reason", "")) if not first else f"gate decision {short(row['decision'])} passed"
-    by = f" (by {evidence['by']})" if evidence.get("by") and not first else ""
+    asked = first and state == "requested"
+    reason = f"on gate decision {short(row['decision'])}" if asked else str(evidence.get("reason", ""))
+    by = f" (by {evidence['by']})" if evidence.get("by") and not asked else ""
     label = state.replace("_", " ")
     if state == "ramping" and transition["step"] < len(row["steps"]):
         step = row["steps"][transition["step"]]
         label = STEPS[step["variant"]].format(100 * step["share"])
     lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<14}', fg=COLOURS.get(state))} {reason}{by}"]
-    return lines if first else [*lines, *(_INDENT + line for line in _figures(evidence, whole))]
+    return lines if asked else [*lines, *(_INDENT + line for line in _figures(evidence, whole))]
 
 
 def _figures(evidence: Mapping[str, Any], whole: bool) -> list[str]:
