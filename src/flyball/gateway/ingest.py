@@ -47,6 +47,8 @@ BATCH = 256
 RETRY_S = 1.0
 SETTLE_EVERY_S = 0.5
 CORRUPT = "corrupt"
+YIELD = 5
+"""Niceness of an ingester's process: where there are too few cores, answers come first and records a moment later."""
 
 
 @dataclass(slots=True)
