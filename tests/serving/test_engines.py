@@ -87,6 +87,14 @@ def test_an_engine_outlives_the_process_that_started_it_and_is_found_again(model
     assert engines.running_engines(tmp_path) == []
 
 
+def test_slots_and_context_of_the_release_reach_the_engine(start: Start) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    with urllib.request.urlopen(f"{handle.url}/slots", timeout=5) as answer:
+        slots = json.loads(answer.read())
+    assert len(slots) == RELEASE.engine.slots
+    assert {slot["n_ctx"] for slot in slots} == {256}  # 128, in steps of 256
+
+
 def test_an_engine_is_in_a_session_of_its_own(start: Start) -> None:
     handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
     assert os.getsid(handle.pid) != os.getsid(0)

@@ -35,15 +35,23 @@ def init_text(document: dict[str, Any]) -> str:
     return f"{document['project']}\n{created}{notes}\nNext: cd {document['project']} && flyball run && flyball up"
 
 
-@click.command("import", epilog="\b\nExample:\n  flyball import models/my-llama")
+@click.command("import", epilog="\b\nExamples:\n  flyball import models/my-llama\n  flyball import adapter.gguf")
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 @with_project
 def import__command(project: Project, folder: Path, as_json: bool) -> None:
-    """Take in a Hugging Face model folder (safetensors) as a model version that can be released."""
-    from flyball.cli.wording import record_document
-    from flyball.workflows.importing import take_model
+    """Take in a Hugging Face model folder as a model version that can be released, or a LoRA adapter.
 
+    An adapter is a GGUF file (llama.cpp) or a PEFT folder (vLLM); name it as release.adapter.
+    """
+    from flyball.cli.wording import record_document
+    from flyball.registry.adapters import is_adapter
+    from flyball.workflows.importing import take_adapter, take_model
+
+    if is_adapter(folder):
+        taken = {"adapter": record_document(take_adapter(project, folder))}
+        emit(taken, as_json=as_json, text=lambda d: pairs({"adapter": d["adapter"]["id"]}))
+        return
     model, release = take_model(project, folder)
     document = {"model": record_document(model), "release": record_document(release)}
     emit(document, as_json=as_json, text=lambda d: pairs({"model": d["model"]["id"], "release": d["release"]["id"]}))

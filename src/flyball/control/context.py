@@ -82,6 +82,7 @@ class ControlContext:
     propose: Callable[[str, Sequence[Finding]], Proposal | None] | None = None
     retention: Callable[[int], object] | None = None
     judge: Callable[[], object] | None = None
+    secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
     drain_s: float = 300.0  # longest wait for requests in work before an unwanted engine is killed

@@ -31,7 +31,7 @@ def compose(
         project=project,
         task=task,
         model=name,
-        adapter=None,
+        adapter=config.adapter,
         artifact=name,
         chat_template=model.chat_template,
         system_prompt=config.system_prompt,
@@ -51,9 +51,18 @@ def compose(
 
 
 def _flags(config: EngineConfig) -> dict[str, Any]:
-    """Where a server of kind openai is; a release without that could not be started."""
-    if config.kind != "openai":
-        return {}
+    """What an engine of this kind is told besides; ConfigError for what belongs to another kind."""
+    if config.flags and config.kind != "vllm":
+        raise ConfigError(f"release.engine.flags are vLLM's, kind is {config.kind}", cure="leave them out")
+    if config.batch and config.kind != "llama.cpp":
+        raise ConfigError(
+            f"release.engine.batch is llama.cpp's, kind is {config.kind}",
+            cure="leave it out; vLLM's is release.engine.flags: {max-num-batched-tokens: …}",
+        )
+    if config.kind == "vllm":
+        return dict(config.flags)
+    if config.kind == "llama.cpp":
+        return {"batch": config.batch} if config.batch else {}
     if not config.url:
         raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
     key = {"api_key": config.api_key} if config.api_key else {}

@@ -25,13 +25,21 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How the engine is started."""
 
     kind: Annotated[
-        Literal["llama.cpp", "openai"], Meta(description="llama.cpp: started here; openai: any compatible server.")
+        Literal["llama.cpp", "vllm", "openai"],
+        Meta(description="llama.cpp and vllm: started here; openai: any compatible server."),
     ] = "llama.cpp"
     url: Annotated[str | None, Meta(description="For kind openai: its base URL.")] = None
     api_key: Annotated[str | None, Meta(description="For kind openai: a reference such as env:NAME.")] = None
     context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
     slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
     threads: Annotated[int, Meta(ge=1)] = 1
+    batch: (
+        Annotated[int, Meta(ge=32, description="For llama.cpp: tokens of one step over all slots; null: 512.")] | None
+    ) = None
+    flags: Annotated[
+        dict[str, str | int | float | bool],
+        Meta(description="For vllm: further flags of its server, such as {quantization: fp8}."),
+    ] = msgspec.field(default_factory=dict)
 
 
 class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +53,9 @@ class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The release stage."""
 
+    adapter: Annotated[str | None, Meta(description="A LoRA adapter on the model: its name from `flyball import`.")] = (
+        None
+    )
     system_prompt: str | None = None
     examples: tuple[ExampleConfig, ...] = ()
     constraint: Annotated[

@@ -19,6 +19,7 @@ from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotF
 from flyball.inference.completers import HttpCompleter
 from flyball.records import Release
 from flyball.records.identity import short, uuid7
+from flyball.registry.adapters import ADAPTER
 from flyball.serving import engine_files
 from flyball.serving.config import ServingConfig
 from flyball.serving.engine_files import EngineFile
@@ -35,7 +36,6 @@ from flyball.serving.processes import (
 )
 from flyball.serving.vllm import vllm_command
 
-ADAPTER = "adapter.gguf"
 DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the file bounds")
 """What llama.cpp says of a model file that no restart can mend."""
 _LAUNCH_S = 30.0
@@ -186,13 +186,13 @@ def is_alive(handle: EngineHandle) -> bool:
     return handle.pid == 0 or is_running(handle.pid, handle.started)
 
 
-def probe(handle: EngineHandle, release: Release, *, timeout_s: float) -> None:
+def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: str | None = None) -> None:
     """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
 
     Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
     request of a client takes no longer than the later ones. That takes a few seconds at most; then it serves anyhow.
     """
-    completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s)
+    completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, api_key=api_key)
     slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
     began = time.monotonic()
     try:
@@ -204,7 +204,7 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float) -> None:
         completer.close()
 
 
-def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float) -> EngineHandle:
+def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: str | None = None) -> EngineHandle:
     """Wait until a real inference has answered (healthy is not ready); UpstreamError with the engine's last lines."""
     deadline = time.monotonic() + timeout_s
     problem = "it did not listen"
@@ -214,7 +214,7 @@ def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float) -> E
             raise dead(handle)
         if handle.url:
             try:
-                probe(handle, release, timeout_s=max(0.1, deadline - time.monotonic()))
+                probe(handle, release, timeout_s=max(0.1, deadline - time.monotonic()), api_key=api_key)
                 return mark_ready(handle)
             except UpstreamError as error:
                 problem = error.message
@@ -295,6 +295,7 @@ def engine_process(
     log_dir: Path | None = None,
     adapter: Path | None = None,
     config: ServingConfig | None = None,
+    api_key: str | None = None,
 ) -> Iterator[str]:
     """For evaluation: an engine that is ready, as its URL; it ends with the block, and with this process."""
     with TemporaryDirectory(prefix="flyball-engine-") as folder:
@@ -310,7 +311,7 @@ def engine_process(
             owned=True,
         )
         try:
-            yield wait_ready(handle, release, timeout_s=timeout_s).url
+            yield wait_ready(handle, release, timeout_s=timeout_s, api_key=api_key).url
         finally:
             stop_engine(handle, grace_s=1.0)
 

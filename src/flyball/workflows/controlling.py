@@ -18,6 +18,7 @@ from flyball.monitoring.running import run_monitors
 from flyball.monitoring.spending import watch_budgets
 from flyball.monitoring.watches import LiveView
 from flyball.records import Finding, Proposal, Release
+from flyball.settings import secret
 from flyball.telemetry import log
 from flyball.wiring import Project
 from flyball.workflows.judge_program import JudgeProgram
@@ -52,6 +53,7 @@ def control_context(project: Project) -> ControlContext:
         log_dir=places.logs,
         routes_path=places.routes,
         holder=f"{socket.gethostname()}:{project.root}",
+        secrets=lambda reference: secret(reference, project.root, project.environment),
         watch=watch,
         propose=suggest,
         retention=retain,

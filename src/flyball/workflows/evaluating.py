@@ -9,6 +9,7 @@ from flyball.evaluation.running import evaluate
 from flyball.inference.completers import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, Release, name_of
 from flyball.serving.engines import engine_process
+from flyball.settings import secret
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 
@@ -25,8 +26,13 @@ def evaluate_release(
     """Start the release's engine, run the project's suites against it, stop it; the report (files are in `out`)."""
     out.mkdir(parents=True, exist_ok=True)
     progress("starting the engine", 0, 0)
-    with engine_process(release, artifact) as url:
-        completer = HttpCompleter(url, release=release, model=project.name, api_key=None, timeout_s=60.0)
+    adapter = project.artifacts.path(release.adapter) if release.adapter else None
+    key = release.engine.flags.get("api_key")
+    api_key = secret(key, project.root, project.environment) if isinstance(key, str) else None
+    config = project.settings.serving
+    timeout = project.settings.rollout.ready_timeout_s
+    with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, api_key=api_key) as url:
+        completer = HttpCompleter(url, release=release, model=project.name, api_key=api_key, timeout_s=60.0)
         return evaluate(
             project.settings.evaluate,
             project=project.name,

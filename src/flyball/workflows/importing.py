@@ -5,11 +5,25 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from flyball.errors import InputError
+from flyball.errors import InputError, NotFoundError
 from flyball.records import ModelVersion, Release, name_of
+from flyball.registry.adapters import import_adapter
 from flyball.registry.composing import compose
 from flyball.registry.importing import import_model
 from flyball.wiring import Project
+
+
+def take_adapter(project: Project, path: Path) -> ModelVersion:
+    """A LoRA adapter, in the ledger and the artefact store; a release names it as `release.adapter`."""
+    out = project.places.state / "partial" / f"import-{path.name}"
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        adapter = import_adapter(path, project=project.name, out=out)
+        project.artifacts.put(name_of(adapter), out, adapter.files)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    project.ledger.append(adapter, recorded={"imported_from": str(path)})
+    return adapter
 
 
 def take_model(project: Project, folder: Path) -> tuple[ModelVersion, Release]:
@@ -25,6 +39,7 @@ def take_model(project: Project, folder: Path) -> tuple[ModelVersion, Release]:
         project.artifacts.put(name_of(model), out, model.files)
     finally:
         shutil.rmtree(out, ignore_errors=True)
+    check_adapter(project)
     release = compose(
         settings.release,
         project=project.name,
@@ -36,3 +51,14 @@ def take_model(project: Project, folder: Path) -> tuple[ModelVersion, Release]:
     project.ledger.append(model, recorded={"imported_from": str(folder)})
     project.ledger.append(release)
     return model, release
+
+
+def check_adapter(project: Project) -> None:
+    """NotFoundError for a release.adapter that is not in the artefact store."""
+    if adapter := project.settings.release.adapter:
+        try:
+            project.artifacts.path(adapter)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"release.adapter {adapter} is no adapter here", cure="take it in: flyball import ADAPTER"
+            ) from error

@@ -105,10 +105,12 @@ def model(project: Project, progress: Progress) -> ModelVersion:
 def release(project: Project, _progress: Progress) -> Release:
     """All that decides an answer, under one fingerprint."""
     from flyball.registry.composing import compose  # keeps the CLI light
+    from flyball.workflows.importing import check_adapter
 
     settings = project.settings
     packaged, _ = read_document(project.places.model / "record.json")
     version, _ = read_document(project.places.dataset / "record.json")
+    check_adapter(project)
     fresh(project.places.release).mkdir(parents=True)
     return compose(
         settings.release,

@@ -1,0 +1,58 @@
+"""Takes a LoRA adapter in as an artefact: a GGUF file for llama.cpp, or a PEFT folder for vLLM. I/O: reads, copies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from flyball.errors import InputError
+from flyball.inference.model_folders import read_json, refuse_code
+from flyball.records import ModelVersion
+from flyball.registry.gguf_header import read_header
+from flyball.storage.artifacts import file_refs
+
+ADAPTER = "adapter.gguf"
+_PEFT = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def is_adapter(path: Path) -> bool:
+    """Whether a path is an adapter by its form: a GGUF file, or a folder with PEFT's configuration."""
+    return path.suffix == ".gguf" if path.is_file() else (path / _PEFT[0]).is_file()
+
+
+def import_adapter(path: Path, *, project: str, out: Path) -> ModelVersion:
+    """The adapter copied into `out`; InputError for a file or folder that holds none, RefusedError for code."""
+    out.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        architecture, form = _of_gguf(path), "gguf-lora"
+        shutil.copyfile(path, out / ADAPTER)
+    else:
+        architecture, form = _of_peft(path), "peft-lora"
+        for name in _PEFT:
+            shutil.copyfile(path / name, out / name)
+    return ModelVersion(
+        project=project,
+        training_run=None,
+        dataset=None,
+        architecture=architecture,
+        parameters=0,
+        context_length=0,
+        formats=(form,),
+        files=file_refs(out),
+        chat_template="",
+    )
+
+
+def _of_gguf(path: Path) -> str:
+    header = read_header(path)
+    if header.get("general.type") != "adapter" or header.get("adapter.type") != "lora":
+        raise InputError(f"{path} is a GGUF file, but no LoRA adapter", cure="give a model as its Hugging Face folder")
+    return str(header.get("general.architecture", ""))
+
+
+def _of_peft(folder: Path) -> str:
+    refuse_code(folder)
+    config = read_json(folder / _PEFT[0])
+    if config.get("peft_type") != "LORA" or not (folder / _PEFT[1]).is_file():
+        raise InputError(f"{folder} holds no LoRA adapter as safetensors", cure=f"it needs {' and '.join(_PEFT)}")
+    return str(config.get("base_model_name_or_path") or "")
