@@ -72,6 +72,11 @@ def frozen_main_loop(pid: int) -> Iterator[None]:
         libc.ptrace(PTRACE_DETACH, thread, None, None)
 
 
+def states(pid: int) -> list[str]:
+    stats = [(path / "stat").read_text() for path in Path(f"/proc/{pid}/task").iterdir()]
+    return [text.rpartition(")")[2].split()[0] for text in stats]
+
+
 def work_of_thread(pid: int, thread: int) -> int:
     return int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
 
@@ -83,6 +88,8 @@ def test_an_idle_engine_answers_its_look_and_says_its_load(engine: EngineHandle)
 
 def test_a_stopped_engine_gives_no_sign_and_does_no_work(engine: EngineHandle) -> None:
     os.kill(engine.pid, signal.SIGSTOP)
+    while any(state != "T" for state in states(engine.pid)):  # each thread stops when it is next let run
+        time.sleep(0.01)
     try:
         with pytest.raises(TimeoutError):
             look_at(engine)
