@@ -130,7 +130,7 @@ def test_the_history_says_who_did_what_when_why_and_on_which_figures(typed: Type
     said = typed.type("deploy", "history")
     assert said.index(two) < said.index(one)
     assert "ramping  " in said and "(mirrored 30 %, canary 10 %, canary 40 %)" in said
-    assert "by local: new intents" in said and "passed" in said
+    assert "by local: new intents" in said and "on gate decision" in said
     assert "its copies show no harm" in said and "40 copies, 1 failed (live 0), 0.5 USD" in said
     assert "so far" in said and "it: 7 requests, 0 failed; live: 63 requests, 2 failed" in said
     whole = typed.type("deploy", "history", two)
