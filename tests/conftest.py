@@ -29,6 +29,7 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("flyball")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and children inherit that
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
