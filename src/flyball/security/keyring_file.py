@@ -74,7 +74,7 @@ def _replace(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # ctrl-c too: no half-written file stays behind
         Path(temporary).unlink(missing_ok=True)
         raise
 
