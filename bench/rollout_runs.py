@@ -231,14 +231,16 @@ class Run:
         candidate, live = latency.times["candidate"], latency.times["live"]
         steps = np.log(self.users.latency_ms / SMALLEST) / candidate.width
         cells = np.clip(np.ceil(steps - 1e-9), 0, len(candidate.counts) - 2).astype(np.int64)
+        eased = np.maximum(cells - latency.not_worse.steps, 0)  # the margin is a whole number of cells
         start = 0
         for unit, end, mine, other in zip(blocks.at, blocks.ends.tolist(), blocks.candidate, blocks.live, strict=True):
             yield unit
             block, whose = cells[start:end], canary[start:end]
             candidate.add_cells(block[whose].tolist())
+            latency.eased.add_cells(eased[start:end][whose].tolist())
             live.add_cells(block[~whose].tolist())
             start = end
-            latency.harm.take_block(candidate, live, mine, other)
+            latency.harm.take_block(latency.eased, live, mine, other)
             if not latency.not_worse.rejects(ALPHA):
                 latency.not_worse.take_block(live, candidate, other, mine)
 

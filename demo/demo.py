@@ -127,9 +127,10 @@ def improve(shop: Shop, step: Step) -> None:
     while shop.deployment(deployment)["state"] not in ("live", "rolled_back", "failed", "paused"):
         expect(time.monotonic() < deadline, "the canary is decided within 110 s")
         reviewer.judge(customers.ask(world, 100))
-    states = [transition["state"] for transition in shop.deployment(deployment)["transitions"]]
-    expect(states[-1] == "live" and "ramping" in states, f"the canary is promoted: {states}")
-    quality = shop.deployment(deployment)["transitions"][-1]["evidence"]["measures"]["quality"]
+    transitions = shop.deployment(deployment)["transitions"]
+    states, evidence = [one["state"] for one in transitions], transitions[-1]["evidence"]
+    expect(states[-1] == "live" and "ramping" in states, f"the canary is promoted: {states}, {json.dumps(evidence)}")
+    quality = evidence["measures"]["quality"]
     judged = {arm: quality[arm]["units"] for arm in ("candidate", "live")}
     expect(min(judged.values()) > 0, f"on answers of both releases that were judged: {judged}")
     after = customers.ask(world, 300)

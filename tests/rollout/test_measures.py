@@ -201,3 +201,14 @@ def test_feedback_is_no_harm_while_one_arm_gives_it_more_often() -> None:
     assert made.measures.feedback.harm.p_value < 0.001
     assert "feedback" not in made.harm and "feedback came from" in made.doubts[0]
     assert set(made.figures) == {"measures", "sample_ratio", "responses"}
+
+
+@pytest.mark.parametrize(("slower", "harmful"), [(1.12, False), (1.6, True)])
+def test_slower_is_harm_only_beyond_the_margin(slower: float, harmful: bool) -> None:
+    measures, dice = Measures(RolloutConfig(margin_latency=0.25)), random.Random(3)
+    for _ in range(6000):
+        mine = dice.random() < 0.4
+        time_ms = 100.0 * dice.lognormvariate(0, 0.3) * (slower if mine else 1.0)
+        measures.latency.update("candidate" if mine else "live", time_ms)
+    assert (measures.latency.harm.p_value <= 0.05 / 6) == harmful
+    assert (measures.latency.not_worse.p_value <= 0.05) != harmful

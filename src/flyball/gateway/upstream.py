@@ -140,7 +140,7 @@ class Call:
 
     def pause(self, writable: bool) -> None:
         """Let the engine wait while the client is slow; that is no stall of the engine."""
-        if self.connection is None:
+        if self.connection is None or self.connection.transport.is_closing():
             return
         if writable:
             self.deadline = min(time.monotonic() + self.stall_s, self.total_at)
@@ -359,6 +359,8 @@ class EndpointClient:
         if connection is None:
             loop = asyncio.get_running_loop()
             connection = await loop.create_task(self._connect(loop))
+            if connection.transport.is_closing():
+                raise UpstreamFailure("connect", "the engine closed the connection before anything was sent")
         head = self._heads.get(path)
         if head is None:
             head = b"POST %b%b HTTP/1.1\r\n%bcontent-length: " % (self._prefix, path, self._tail)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the f
 """What llama.cpp says of a model file that no restart can mend."""
 _LAUNCH_S = 30.0
 _WARM_UP_S = 5.0
+_BATCH_TOKENS = 4
 _QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}], "max_tokens": 1}
 
 
@@ -190,16 +192,23 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: 
     """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
 
     Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
-    request of a client takes no longer than the later ones. That takes a few seconds at most; then it serves anyhow.
+    request of a client takes no longer than the later ones. Then all slots at once: their first common batch is slow
+    too. That takes a few seconds at most; then it serves anyhow.
     """
     completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, api_key=api_key)
     slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
-    began = time.monotonic()
+    questions = [{**_QUESTION, "id_slot": slot} if slots > 1 else _QUESTION for slot in range(slots)]
+    deadline = time.monotonic() + _WARM_UP_S
     try:
-        for slot in range(slots):
-            completer.complete({**_QUESTION, "id_slot": slot} if slots > 1 else _QUESTION)
-            if time.monotonic() - began > _WARM_UP_S:
+        for question in questions:
+            completer.complete(question)
+            if time.monotonic() > deadline:
                 return
+        if slots > 1:
+            with ThreadPoolExecutor(slots) as pool:
+                list(
+                    pool.map(lambda question: completer.complete({**question, "max_tokens": _BATCH_TOKENS}), questions)
+                )
     finally:
         completer.close()
 
