@@ -160,6 +160,8 @@ def counted(project: Project, journal: Journal, killer: Killer) -> dict[str, Any
     seconds = Counter(f"{one.sent_s:.0f} {one.failure} {one.status} {one.body[:120]!r}" for one in others)
     for line, count in sorted(seconds.items()):
         print(f"failed: {count} × {line}", file=sys.stderr)
+    if others:  # the project's folder is gone afterwards
+        print((project.root / "up.log").read_text()[-20_000:], file=sys.stderr)
     return {
         "killed": killer.counts() | {"all": len(killer.kills)},
         "requests": journal.sent,
