@@ -89,6 +89,7 @@ class RunningGateway:
             ledger=ledger,
             static_routes=None,
             keyring_file=keyring_file,
+            metrics_dir=folder / "metrics",
         )
         self.port = 0
         self.worker = worker

@@ -20,7 +20,8 @@ class GatewayContext:
 
     Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
     such as env:NAME into the secret (an endpoint's API key). `settings` is re-read when its file changes.
-    `keyring_file` keeps the last keyring for a start without the ledger.
+    `keyring_file` keeps the last keyring for a start without the ledger; in `metrics_dir` the workers of a port leave
+    their numbers for each other.
     """
 
     config: GatewayConfig
@@ -34,6 +35,7 @@ class GatewayContext:
     secrets: Callable[[str], str] | None = None
     settings: Source | None = None
     keyring_file: Path | None = None
+    metrics_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

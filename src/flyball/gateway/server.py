@@ -36,6 +36,7 @@ from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Gauge, Metrics
+from flyball.gateway.metrics_pages import MetricsPages
 from flyball.gateway.recording import SegmentWriter
 from flyball.gateway.reloading import SettingsFile
 from flyball.gateway.routing import Routes
@@ -117,6 +118,7 @@ class Gateway:
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
+        self._pages = MetricsPages(context.metrics_dir if config.workers > 1 else None, worker)
         self._ticks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._add_gauges()
@@ -163,6 +165,7 @@ class Gateway:
             self.state.losses.close()
         if self.state.lifeline is not None:
             self.state.lifeline.let_go()
+        self._pages.forget()
 
     # requests ----------------------------------------------------------------------------------------------------
 
@@ -225,7 +228,8 @@ class Gateway:
         elif path == b"/readyz":
             self._ready(exchange)
         elif path == b"/metrics":
-            exchange.answer(200, self.state.metrics.text(), kind=b"text/plain; version=0.0.4; charset=utf-8")
+            page = self._pages.with_others(self.state.metrics.text())
+            exchange.answer(200, page, kind=b"text/plain; version=0.0.4; charset=utf-8")
         else:
             self._models(exchange, path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1"))
 
@@ -269,6 +273,7 @@ class Gateway:
                 self.edge.sweep()
                 self.state.writer.tick()
                 self._reload_settings()
+                self._pages.keep(self.state.metrics.text)
         except Exception:  # noqa: BLE001 - the edge of a timer: the next tick must come
             log.exception("the gateway's clock stumbled")
             self.state.metrics.errors.add()

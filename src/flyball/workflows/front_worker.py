@@ -53,6 +53,7 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         secrets=secret_of,
         settings=source_of(Path(spec.settings)) if spec.settings else None,
         keyring_file=state / KEYRING,
+        metrics_dir=state / "metrics",
     )
 
 

@@ -80,6 +80,7 @@ def gateway(project: Project, *, worker: int, host: str | None, port: int | None
         secrets=lambda reference: secret(reference, project.root, project.environment),
         settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
         keyring_file=project.places.run / KEYRING,
+        metrics_dir=project.places.run / "metrics",
     )
     run_gateway(context, worker=worker)
 
