@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
+from flyball.gateway.calls import Call, UpstreamFailure
+from flyball.gateway.upstream import EndpointClient
 from flyball.storage.routing import Endpoint
 
 TRIES = 400

@@ -13,6 +13,7 @@ import time
 
 from flyball.cost.prices import request_usd
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.describing import Story, cost_of, count, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
@@ -21,7 +22,7 @@ from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
 from flyball.gateway.streams import NO_DATA, Tally, decoded
-from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
+from flyball.gateway.upstream import EndpointClient
 from flyball.telemetry import log
 
 BACKOFF_S = 0.025

@@ -13,9 +13,10 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.routing import ArmView
-from flyball.gateway.upstream import EndpointClient, UpstreamFailure
+from flyball.gateway.upstream import EndpointClient
 from flyball.storage.routing import Endpoint, RoutingTable
 
 FAILURES_TO_EJECT = 3

@@ -18,6 +18,7 @@ import msgspec
 
 from flyball.errors import FlyballError
 from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
+from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
 from flyball.gateway.envelope import HttpRefusal
@@ -25,7 +26,7 @@ from flyball.gateway.routing import ArmView, position
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import WorkerState
 from flyball.gateway.streams import NO_DATA, Tally
-from flyball.gateway.upstream import Call, EndpointClient, UpstreamFailure
+from flyball.gateway.upstream import EndpointClient
 from flyball.records.identity import request_id
 from flyball.telemetry import log
 

@@ -1,211 +1,20 @@
-"""The upstream client: one keep-alive connection pool per endpoint, one call per connection. I/O: sockets.
-
-Written for the hot path: no buffers but the answer itself, and whoever awaits a call goes on inside the callback that
-finishes it. An engine may be slow, chunked, truncated, lying or hanging; each of those ends as an UpstreamFailure that
-says whether any byte came.
-"""
+"""The upstream client: a pool of kept-alive connections per endpoint, one call (calls.py) on each. I/O: sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlsplit
 
 import httptools
 
+from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.storage.routing import Endpoint
 
 IDLE_S = 3.0  # engines close idle connections after 5 s; a little earlier is safe
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 65_536
-DRAIN_S = 1.0
-_DONE = b"data: [DONE]"
-
-
-class UpstreamFailure(Exception):
-    """An endpoint failed. `stale`: a pooled connection was closed before any byte; `kind` names the failure."""
-
-    def __init__(self, kind: str, message: str, *, stale: bool = False) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.stale = stale
-
-
-class Call:
-    """One request to an engine and its answer, as it comes in; a Course awaits it (see `wake`)."""
-
-    __slots__ = (
-        "_on_wake",
-        "awake",
-        "body",
-        "buffer",
-        "client",
-        "connection",
-        "content_type",
-        "deadline",
-        "deadline_kind",
-        "ended",
-        "events",
-        "failure",
-        "on_events",
-        "parts",
-        "size",
-        "stall_s",
-        "status",
-        "stream",
-        "total_at",
-        "touched",
-    )
-
-    def __init__(self, client: EndpointClient) -> None:
-        self.client = client
-        self.connection: UpstreamConnection | None = None
-        self.status = 0
-        self.content_type = b""
-        self.stream = False  # a 200 with server-sent events
-        self.parts: list[bytes] = []
-        self.size = 0
-        self.body = b""
-        self.buffer = b""
-        self.events: list[bytes] = []
-        self.on_events: Callable[[list[bytes]], None] | None = None
-        self.ended = False
-        self.failure: UpstreamFailure | None = None
-        self.touched = False  # a byte of the answer came
-        self.deadline = 0.0
-        self.deadline_kind = ""
-        self.stall_s = 15.0
-        self.total_at = 0.0  # no stream goes on beyond, whoever is slow
-        self.awake = False
-        self._on_wake: Callable[[Call], None] | None = None
-
-    def __await__(self) -> Generator[Call, None, None]:
-        """Until the whole plain answer, the first events of a stream, or a failure; after `sleep` until the end."""
-        if not self.awake:
-            yield self
-
-    def add_done_callback(self, callback: Callable[[Call], None]) -> None:
-        """Whom to wake; one at most."""
-        self._on_wake = callback
-
-    def remove_done_callback(self, _callback: object) -> None:
-        """Wake nobody."""
-        self._on_wake = None
-
-    def wake(self) -> None:
-        """Let whoever waits go on, now."""
-        self.awake = True
-        callback, self._on_wake = self._on_wake, None
-        if callback is not None:
-            callback(self)
-
-    def sleep(self) -> None:
-        """Wait for the end of a stream next, after its first events."""
-        self.awake = self.ended
-
-    def cancel(self) -> None:
-        """Stop the engine's work at once: the connection is cut. Nothing happens when the answer is whole."""
-        if not self.ended:
-            self.ended = True
-            self._cut()
-
-    def fail(self, kind: str, message: str, *, stale: bool = False) -> None:
-        """End with a failure; the connection is cut."""
-        if not self.ended:
-            self.ended = True
-            self.failure = UpstreamFailure(kind, message, stale=stale)
-            self._cut()
-            self.wake()
-
-    def complete(self) -> None:
-        """The answer is whole. A connection that has not said so itself gets a moment to."""
-        if self.ended:
-            return
-        self.ended = True
-        self.client.calls.discard(self)
-        if not self.stream:
-            self.body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-            self.parts = []
-        if self.connection is not None:
-            self.client.ending[self.connection] = time.monotonic() + DRAIN_S
-        self.wake()
-
-    def limit(self, kind: str, deadline: float) -> None:
-        """Fail with `kind` when the call has neither ended nor been extended by `deadline`."""
-        self.deadline, self.deadline_kind = deadline, kind
-
-    def pause(self, writable: bool) -> None:
-        """Let the engine wait while the client is slow; that is no stall of the engine."""
-        if self.connection is None or self.connection.transport.is_closing():
-            return
-        if writable:
-            self.deadline = min(time.monotonic() + self.stall_s, self.total_at)
-            self.connection.transport.resume_reading()
-        else:
-            self.deadline = self.total_at
-            self.connection.transport.pause_reading()
-
-    def _cut(self) -> None:
-        self.client.calls.discard(self)
-        self.parts, self.buffer = [], b""  # not when the garbage is collected: it may be megabytes
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.call = None
-            connection.transport.abort()
-
-    def feed(self, data: bytes) -> None:
-        """Bytes of the answer's body."""
-        if self.ended:
-            return  # what follows [DONE]
-        self.size += len(data)
-        if self.size > MAX_ANSWER_BYTES:
-            self.fail("lying", "the engine's answer is larger than 64 MiB")
-        else:
-            self.parts.append(data)
-
-    def flush(self) -> None:
-        """Hand on what has come of a stream: all chunks of one read together, so that they leave in one write."""
-        if self.stream and self.parts:
-            data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-            self.parts = []
-            self._split(data)
-
-    def _split(self, data: bytes) -> None:
-        buffer = self.buffer + data if self.buffer else data
-        if b"\r" in buffer:
-            buffer = _with_line_feeds(buffer)
-        if buffer.endswith(b"\n\n"):
-            events = buffer[:-2].split(b"\n\n")
-            self.buffer = b""
-        else:
-            *events, self.buffer = buffer.split(b"\n\n")
-            if len(self.buffer) > MAX_EVENT_BYTES:
-                self.fail("lying", "one event of the engine is larger than 8 MiB")
-                return
-        if not self.events and self.on_events is None:
-            events = [event for event in events if not event.startswith(b":")]  # "I am alive" is not a first token
-        if not events:
-            return
-        done = _DONE in buffer and self._ends_in(events)
-        if self.on_events is not None:
-            self.on_events(events)
-        else:
-            self.events += events
-            self.wake()
-        if done:
-            self.complete()
-
-    def _ends_in(self, events: list[bytes]) -> bool:
-        """Whether one of the events says [DONE]; those behind it are dropped."""
-        for index, event in enumerate(events):
-            if event.startswith(_DONE):
-                del events[index + 1 :]
-                return True
-        return False
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -421,12 +230,3 @@ class EndpointClient:
         except OSError as error:
             raise UpstreamFailure("connect", f"no connection: {error}") from error
         return protocol
-
-
-def _with_line_feeds(data: bytes) -> bytes:
-    """Every line end as one LF. A CR at the very end stays, for its LF may still come, unless it ends an event."""
-    half = data.endswith(b"\r")
-    data = (data[:-1] if half else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if half:
-        data += b"\n" if data.endswith(b"\n") else b"\r"
-    return data.lstrip(b"\n")  # the LF of a CR that ended an event
