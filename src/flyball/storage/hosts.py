@@ -13,6 +13,8 @@ from flyball.storage import tables
 from flyball.storage.leases import clock_ms
 from flyball.storage.ledger import Ledger, insert_new
 
+FORGOTTEN_MS = 86_400_000
+"""A host that said nothing for a day is not coming back under that name."""
 _PREFIX = "host:"
 
 
@@ -42,14 +44,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def report(ledger: Ledger, name: str, state: HostState) -> None:
-    """Say that a host is there and how its engines stand."""
+    """Say that a host is there and how its engines stand; a new one clears away those that are long gone."""
     key = {"project": ledger.project, "name": f"{_PREFIX}{name}"}
     column = tables.monitors.c
     with ledger.begin() as connection:
-        values = {"through_seq": clock_ms(connection), "state": msgspec.json.encode(state).decode()}
+        now = clock_ms(connection)
+        values = {"through_seq": now, "state": msgspec.json.encode(state).decode()}
         if not insert_new(connection, tables.monitors, key | values):
             same = (column.project == key["project"], column.name == key["name"])
             connection.execute(update(tables.monitors).where(*same).values(**values))
+        else:
+            gone = (column.name.startswith(_PREFIX), column.through_seq < now - FORGOTTEN_MS)
+            connection.execute(delete(tables.monitors).where(column.project == ledger.project, *gone))
 
 
 def known_hosts(ledger: Ledger) -> list[Host]:
