@@ -11,14 +11,42 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+DIGIT, LETTER = ord("0"), ord("a")
+KINDS = bytes(
+    LETTER if byte >= 0x80 or chr(byte).isalpha() else DIGIT if chr(byte).isdigit() else byte for byte in range(256)
+)
+
+
+class Outline:
+    """A text with `0` for each digit and `a` for each letter: tells in microseconds what a pattern cannot be in.
+
+    Whatever is not ASCII counts as letters, for where case does not matter [A-Z] also matches İ, ı, ſ and the Kelvin
+    sign. So an outline may hold more than the text does, never less.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.kinds = text.encode("utf-8", "surrogatepass").translate(KINDS)
+
+    def holds(self, *wanted: bytes, without: bytes = b"") -> bool:
+        """Whether one of the runs is in it, once the characters of `without` are left out."""
+        kinds = self.kinds.translate(None, without) if without else self.kinds
+        return any(run in kinds for run in wanted)
+
+
+Possible = Callable[[Outline], bool]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recogniser:
-    """One type: it may occur when the lower-cased text holds one of `hints` (none: a digit); group `found` of `pattern`
-    is replaced when `check` holds."""
+    """One type: group `found` of `pattern` is replaced when `check` holds.
+
+    It cannot occur, and is not looked for, unless the case-folded text holds one of `hints`, or its outline is
+    `possible`: conditions that every text with a finding meets.
+    """
 
     type: str
-    hints: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+    possible: Possible | None = None
     pattern: re.Pattern[str]
     check: Callable[[str], bool]
 
@@ -45,7 +73,7 @@ def is_card(found: str) -> bool:
 def is_iban(found: str) -> bool:
     """Country, two check digits, up to 30 characters; mod 97 is one."""
     compact = found.replace(" ", "").upper()
-    if not 15 <= len(compact) <= 34:
+    if not 15 <= len(compact) <= 34 or not compact.isascii():  # [A-Z] also matches the Kelvin sign
         return False
     return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
 
@@ -75,7 +103,36 @@ def pattern(expression: str) -> re.Pattern[str]:
     return re.compile(expression, re.IGNORECASE)
 
 
-NEEDS_DIGIT: tuple[str, ...] = ()
+def may_be_iban(outline: Outline) -> bool:
+    """Two letters and two digits."""
+    return outline.holds(b"aa00")
+
+
+def may_be_ip(outline: Outline) -> bool:
+    """Digits around a point, or two colons with nothing but letters and digits between them, and a digit."""
+    return outline.holds(b"0.0") or (outline.holds(b"::", without=b"0a") and outline.holds(b"0"))
+
+
+def may_be_card(outline: Outline) -> bool:
+    """Thirteen digits with nothing but blanks and hyphens between them."""
+    return outline.holds(b"0" * 13, without=b" -")
+
+
+def may_be_reference(outline: Outline) -> bool:
+    """Four digits, or three and a letter before a hyphen or an underscore."""
+    return outline.holds(b"0000") or (outline.holds(b"000") and outline.holds(b"a-", b"a_"))
+
+
+def may_be_number(outline: Outline) -> bool:
+    """Four digits."""
+    return outline.holds(b"0000")
+
+
+def may_be_phone(outline: Outline) -> bool:
+    """Seven digits with nothing but what phone numbers are written with between them."""
+    return outline.holds(b"0" * 7, without=b"-. ()/")
+
+
 TOKEN_HINTS = (
     "sk-",
     "sk_",
@@ -126,13 +183,13 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         type="IBAN",
-        hints=NEEDS_DIGIT,
+        possible=may_be_iban,
         pattern=pattern(r"(?<![^\W_])(?P<found>[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?![^\W_])"),
         check=is_iban,
     ),
     Recogniser(
         type="IP",
-        hints=NEEDS_DIGIT,
+        possible=may_be_ip,
         pattern=pattern(
             r"(?<![\w.:])(?P<found>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?![\w:]|\.[0-9])"
         ),
@@ -140,13 +197,13 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         type="CARD",
-        hints=NEEDS_DIGIT,
+        possible=may_be_card,
         pattern=pattern(r"(?<![\w+])(?P<found>[0-9](?:[ -]?[0-9]){12,18})(?!\w)"),
         check=is_card,
     ),
     Recogniser(
         type="ORDER",
-        hints=NEEDS_DIGIT,
+        possible=may_be_reference,
         pattern=pattern(
             r"(?P<found>(?<![\w&#])#\s?[A-Z]{0,4}-?[0-9]{4,14}\b|\b(?:ORD|ORDER|INV|RMA|PO|TRK|CASE|TCK)[-_][A-Z0-9-]*[0-9]{3,}[A-Z0-9]*\b)"
         ),
@@ -154,7 +211,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         type="ORDER",
-        hints=NEEDS_DIGIT,
+        possible=may_be_number,
         pattern=pattern(
             r"\b(?:order|parcel|invoice|ticket|tracking|reference|ref|booking)(?:\s+(?:number|no|nr|id|code))?\.?"
             r"(?:\s+is)?\s*[:#]?\s*(?P<found>[A-Z]{0,4}-?[0-9]{4,14})\b"
@@ -163,7 +220,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         type="PHONE",
-        hints=NEEDS_DIGIT,
+        possible=may_be_phone,
         pattern=pattern(
             r"(?<![\w.,:#/-])(?P<found>(?:\+|\(\+?)?[0-9](?:[-. ()/]{0,3}[0-9]){6,18})(?![\w:%]|[.,-]?[0-9])"
         ),

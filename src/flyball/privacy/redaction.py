@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from flyball.errors import InputError
 from flyball.privacy.names import NAME_RECOGNISERS
-from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Recogniser
+from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Outline, Recogniser
 from flyball.records.canonical import fingerprint_of
 
 PROFILES: dict[str, tuple[Recogniser, ...]] = {"none": (), "default": (*PATTERN_RECOGNISERS, *NAME_RECOGNISERS)}
 PROFILE_VERSION = 1
 """Raised whenever a profile begins to find something else: releases and dataset versions are told apart by it."""
-
-
-HAS_DIGIT = re.compile(r"[0-9]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +49,15 @@ def redact(text: str, profile: str) -> Redacted:
 
 
 def _possible(recognisers: tuple[Recogniser, ...], text: str) -> list[Recogniser]:
-    """The recognisers whose hints occur in `text`: of most texts none, which is what makes redaction cheap."""
-    lowered = text.casefold()
-    has_digit = HAS_DIGIT.search(text) is not None
+    """The recognisers that may find something in `text`: of most texts none, which is what makes redaction cheap.
+
+    No finding of one makes another possible: what takes its place is a placeholder, which no pattern reaches across.
+    """
+    lowered, outline = text.casefold(), Outline(text)
     possible = []
     for recogniser in recognisers:
-        if not recogniser.hints:
-            if has_digit:
+        if recogniser.possible is not None:
+            if recogniser.possible(outline):
                 possible.append(recogniser)
             continue
         for hint in recogniser.hints:
