@@ -18,6 +18,7 @@ from running import KEY, RunningGateway, arm, chat, release, table
 from sqlalchemy import func, select, text
 
 from examples import request_record
+from flyball.gateway import filing
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.ingest import ingest_once, run_ingester
@@ -95,6 +96,29 @@ def test_a_request_arrives_with_its_original_sealed_and_its_text_redacted(
     assert key is not None
     original = json.loads(unseal(key, payload.sealed, context=record.id.encode()))
     assert original == {"messages": [{"role": "user", "content": PERSONAL}], "answer": f"Dear {PERSONAL}"}
+
+
+def test_a_text_that_redaction_fails_on_is_hidden_and_stops_nothing(
+    context: IngestContext, writer: SegmentWriter, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redact = filing.redact
+
+    def failing(text: str, profile: str) -> Any:
+        if "poison" in text:
+            raise ValueError("a bug in a check")
+        return redact(text, profile)
+
+    monkeypatch.setattr(filing, "redact", failing)
+    poison, good = request_record(), request_record()
+    writer.append(asked(poison, text=f"poison {PERSONAL}"))
+    writer.append(asked(good))
+    writer.close()
+    assert ingest_once(context) == 2
+    hidden, readable = (traffic.payload_of(ledger, record.id) for record in (poison, good))
+    assert hidden is not None and readable is not None and hidden.redacted is not None and hidden.sealed is not None
+    assert json.loads(hidden.redacted)["messages"][0]["content"] == filing.HIDDEN
+    assert "poison" not in hidden.redacted and "jane" not in hidden.redacted
+    assert readable.redacted is not None and "<EMAIL>" in readable.redacted
 
 
 def test_a_release_without_redaction_is_still_redacted_where_people_read(

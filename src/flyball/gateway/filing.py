@@ -21,7 +21,10 @@ from flyball.records import Release, RequestRecord
 from flyball.security.sealing import SubjectKeys, seal, unseal
 from flyball.storage import tables, traffic
 from flyball.storage.texts import answer_text, payload_document, same_answer
+from flyball.telemetry import log
 
+HIDDEN = "<HIDDEN>"
+"""Stands for a text that redaction failed on; the sealed original is whole."""
 MS_PER_DAY = 86_400_000
 DEFAULT = "default"
 
@@ -183,9 +186,17 @@ def redacted(texts: Any, profile: str) -> str:
 
 def _redacted(value: Any, profile: str) -> Any:
     if isinstance(value, str):
-        return redact(value, profile).text
+        return _redacted_text(value, profile)
     if isinstance(value, dict):
         return {key: _redacted(item, profile) for key, item in value.items()}
     if isinstance(value, list):
         return [_redacted(item, profile) for item in value]
     return value
+
+
+def _redacted_text(text: str, profile: str) -> str:
+    try:
+        return redact(text, profile).text
+    except Exception as error:  # noqa: BLE001 - one text must not stop all records, nor be readable as it is
+        log.error("a text of %d characters could not be redacted and is hidden: %s", len(text), type(error).__name__)
+        return HIDDEN
