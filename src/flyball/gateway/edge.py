@@ -86,10 +86,23 @@ class Edge:
             max(reading, key=lambda one: one.held, default=connection).give_way()
 
     def drain(self) -> None:
-        """Close idle connections; the others close after their answer."""
+        """From now on every answer says that its connection closes, and then it does."""
         self.draining = True
-        for connection in list(self.connections):
-            connection.close_if_idle()
+
+    @property
+    def expecting(self) -> bool:
+        """Whether a request may be on its way on one of the connections."""
+        return any(connection.is_idle for connection in self.connections)
+
+    @property
+    def unsent(self) -> bool:
+        """Whether a client has yet to take what was answered."""
+        return any(connection.transport.get_write_buffer_size() for connection in self.connections)
+
+    def close_idle(self) -> None:
+        """Close connections without a request; the others close after their answer."""
+        for connection in [one for one in self.connections if one.is_idle]:
+            connection.transport.close()
 
     def abort(self) -> None:
         """Cut every connection that is left."""
@@ -311,10 +324,11 @@ class Connection(asyncio.Protocol):
                 self.refusal = (408, "the request did not arrive in time", "request_timeout")
                 self._send_refusal()
 
-    def close_if_idle(self) -> None:
-        """Close when no request is being read or answered."""
-        if self.current is None and self.reading is None and not self.queue:
-            self.transport.close()
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being read or answered, and one may come."""
+        taken = self.current or self.reading or self.queue or self.lingering
+        return not taken and not self.transport.is_closing()
 
     def abort(self) -> None:
         """Cut at once."""

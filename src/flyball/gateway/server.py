@@ -49,6 +49,8 @@ THREADS_YIELD_S = 0.0005
 """How long keys, leases and the disk's thread may keep requests waiting; Python's 5 ms would be seen in the p99."""
 BUSY_TICK_S = 0.05
 IDLE_TICK_S = 0.1
+LAST_REQUESTS_S = 0.5
+"""A worker that ends still answers what comes so much later: a client cannot know before it is told."""
 SEND_BUFFER_BYTES = 262_144
 """Of the kernel, per client: left to itself it takes megabytes for each client that does not read."""
 _COMPLETIONS: dict[bytes, Kind] = {
@@ -117,6 +119,7 @@ class Gateway:
         )
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
         self._pages = MetricsPages(context.metrics_dir if config.workers > 1 else None, worker)
         self._ticks = 0
@@ -130,7 +133,7 @@ class Gateway:
         self.state.routes.reload()
         if self.state.routes.table is not None:
             self.state.balancer.install(self.state.routes.table)
-        listener = _listener(config.host, config.port)
+        self._listener = listener = _listener(config.host, config.port)
         self._server = await loop.create_server(lambda: Connection(self.edge), sock=listener, backlog=2048)
         self.state.access.start(lambda good: self.state.metrics.reloads.add("keys", "ok" if good else "failed"))
         self._tick()
@@ -141,12 +144,9 @@ class Gateway:
     async def stop(self) -> None:
         """Accept no more, finish what is in flight within drain_s, cut the rest, make everything durable."""
         self.state.draining = True
-        if self._server is not None:
-            self._server.close()
         self.edge.drain()
-        end = time.monotonic() + self.state.context.config.drain_s
-        while self.state.busy and time.monotonic() < end:
-            await asyncio.sleep(0.02)
+        await self._close_listener()
+        await self._finish(time.monotonic() + self.state.context.config.drain_s)
         for course in (*self.state.courses, *self.state.mirrors):
             course.cancel()
         for task in list(self.state.tasks):
@@ -166,6 +166,30 @@ class Gateway:
         if self.state.lifeline is not None:
             self.state.lifeline.let_go()
         self._pages.forget()
+
+    async def _close_listener(self) -> None:
+        """Stop listening; connections that the kernel has made already are taken first, or it would reset them."""
+        if self._server is None or self._listener is None:
+            return
+        made, loop = [], asyncio.get_running_loop()
+        with contextlib.suppress(OSError):  # none is left
+            while True:
+                made.append(self._listener.accept()[0])
+        self._server.close()
+        for client in made:
+            client.setblocking(False)
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                await loop.connect_accepted_socket(lambda: Connection(self.edge), client)
+
+    async def _finish(self, end: float) -> None:
+        """Answer what is in flight and, for a moment, what is on its way; until `end` at most."""
+        patience = min(time.monotonic() + LAST_REQUESTS_S, end)
+        while (now := time.monotonic()) < end:
+            if now >= patience:
+                self.edge.close_idle()
+            if not (self.state.busy or self.edge.unsent or self.edge.expecting):
+                return
+            await asyncio.sleep(0.01)
 
     # requests ----------------------------------------------------------------------------------------------------
 
