@@ -118,6 +118,8 @@ class MockEngine:
             case "400":
                 error = {"error": {"message": "too long", "type": "invalid_request_error", "code": 400}}
                 writer.write(_plain(json.dumps(error).encode(), status="400 Bad Request"))
+            case "429":
+                writer.write(_plain(b"{}", status="429 Too Many Requests\r\nretry-after: 17"))
             case "500" | "503":
                 writer.write(_plain(b"{}", status=f"{mode} Error"))
             case "huge_headers":

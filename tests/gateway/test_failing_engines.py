@@ -301,6 +301,17 @@ def test_a_broken_routing_table_leaves_the_last_good_one_in_place(tmp_path: Path
     assert gateway.post("/v1/chat/completions", chat())[0] == 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_that_limits_its_callers_says_so_itself(tmp_path: Path, stack: ExitStack, stream: bool) -> None:
+    engine = stack.enter_context(MockEngine("429"))
+    gateway = stack.enter_context(RunningGateway(tmp_path, table(arm(engine)), config=QUICK))
+    with pytest.raises(openai.RateLimitError) as limited:
+        gateway.client().chat.completions.create(**chat(stream=stream))
+    assert limited.value.response.headers["retry-after"] == "17"
+    record = gateway.requests()[-1].record
+    assert (record.status, record.outcome, record.error) == (429, "error", "status 429")
+
+
 def test_draining_finishes_what_is_in_flight_and_takes_nothing_new(tmp_path: Path, stack: ExitStack) -> None:
     engine = stack.enter_context(MockEngine("slow", delay_s=0.05))
     gateway = stack.enter_context(RunningGateway(tmp_path, table(arm(engine))))

@@ -178,7 +178,9 @@ class _Answering:
                 await self._head(call)
             if call.status >= 500 or call.status in RETRIED or 300 <= call.status < 400:
                 raise UpstreamFailure(
-                    f"status {call.status}", f"the engine answered {call.status}: {_excerpt(call.body)}"
+                    f"status {call.status}",
+                    f"the engine answered {call.status}: {_excerpt(call.body)}",
+                    retry_after=call.retry_after,
                 )
             if call.status >= 400:
                 self.state.balancer.succeeded(client)
@@ -317,8 +319,11 @@ class _Answering:
     def _end_failed(self, failure: UpstreamFailure) -> None:
         timed_out = failure.kind in ("first token", "total", "stall")
         status = 504 if timed_out else 503 if failure.kind in ("unavailable", "withdrawn") else 502
+        if failure.kind == "status 429":
+            status = 429  # the engine's own limit: clients know what to do then
         self._record("error", status, error=failure.kind)
-        refusal = HttpRefusal(status, str(failure), code="engine_error", headers=(("retry-after", "1"),))
+        retry = (("retry-after", failure.retry_after or "1"),)
+        refusal = HttpRefusal(status, str(failure), code="engine_error", headers=retry)
         refuse(self.exchange, refusal, headers=self._headers())
 
     def _headers(self, *, recorded: bool = True) -> bytes:

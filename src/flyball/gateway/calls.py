@@ -20,12 +20,16 @@ _DONE = b"data: [DONE]"
 
 
 class UpstreamFailure(Exception):
-    """An endpoint failed. `stale`: a pooled connection was closed before any byte; `kind` names the failure."""
+    """An endpoint failed; `kind` names the failure. `stale`: a pooled connection was closed before any byte.
 
-    def __init__(self, kind: str, message: str, *, stale: bool = False) -> None:
+    `retry_after`: what an endpoint that has too much to do (429) said of when to come back.
+    """
+
+    def __init__(self, kind: str, message: str, *, stale: bool = False, retry_after: str = "") -> None:
         super().__init__(message)
         self.kind = kind
         self.stale = stale
+        self.retry_after = retry_after
 
 
 class Call:
@@ -46,6 +50,7 @@ class Call:
         "failure",
         "on_events",
         "parts",
+        "retry_after",
         "size",
         "stall_s",
         "status",
@@ -59,6 +64,7 @@ class Call:
         self.connection: UpstreamConnection | None = None
         self.status = 0
         self.content_type = b""
+        self.retry_after = ""
         self.stream = False  # a 200 with server-sent events
         self.parts: list[bytes] = []
         self.size = 0

@@ -106,6 +106,8 @@ class UpstreamConnection(asyncio.Protocol):
         key = name.lower()
         if key == b"content-type":
             self.call.content_type = value
+        elif key == b"retry-after":
+            self.call.retry_after = value.decode("latin-1") if value.isdigit() else ""
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
         elif key == b"content-encoding" and value.lower() not in (b"identity", b""):
