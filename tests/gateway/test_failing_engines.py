@@ -16,6 +16,7 @@ from mock_engine import WORDS, MockEngine
 from running import CANARY, LIVE, RunningGateway, arm, chat, table
 
 from flyball.gateway.config import GatewayConfig
+from flyball.gateway.routing import standalone_routes
 from flyball.storage.routing import publish
 
 TEXT = "".join(WORDS)
@@ -310,6 +311,35 @@ def test_an_engine_that_limits_its_callers_says_so_itself(tmp_path: Path, stack:
     assert limited.value.response.headers["retry-after"] == "17"
     record = gateway.requests()[-1].record
     assert (record.status, record.outcome, record.error) == (429, "error", "status 429")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_servers_answer_in_order_what_those_before_them_could_not(
+    tmp_path: Path, stack: ExitStack, stream: bool
+) -> None:
+    engines = [stack.enter_context(MockEngine(mode)) for mode in ("500", "drop", "ok")]
+    routes = standalone_routes([engine.url for engine in engines], ["shop"])
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=QUICK))
+    answer = gateway.client().chat.completions.create(**chat(stream=stream))
+    text = "".join(c.choices[0].delta.content or "" for c in answer) if stream else answer.choices[0].message.content
+    assert text == TEXT
+    first, _, third = (arm.release for arm in routes.routes[0].arms)
+    record = gateway.requests()[-1].record
+    assert (record.release, record.answered_by, record.outcome) == (first, third, "error")
+    assert record.error == f"fallback:{third}:status 500"
+    engines[0].behaviour = "ok"
+    time.sleep(1.2)  # the first is tried again
+    gateway.client().chat.completions.create(**chat())
+    assert gateway.requests()[-1].record.answered_by is None
+
+
+def test_when_no_server_answers_the_client_hears_of_the_last(tmp_path: Path, stack: ExitStack) -> None:
+    engines = [stack.enter_context(MockEngine(mode)) for mode in ("500", "503")]
+    routes = standalone_routes([engine.url for engine in engines], ["shop"])
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=QUICK))
+    with pytest.raises(openai.InternalServerError) as failed:
+        gateway.client().chat.completions.create(**chat())
+    assert failed.value.status_code == 502 and "503" in str(failed.value)
 
 
 def test_draining_finishes_what_is_in_flight_and_takes_nothing_new(tmp_path: Path, stack: ExitStack) -> None:

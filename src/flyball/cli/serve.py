@@ -36,18 +36,31 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
 @click.command(
     "gateway",
     epilog="\b\nExamples:\n  flyball gateway --upstream http://127.0.0.1:8000\n"
-    "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml",
+    "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml\n"
+    "  flyball gateway --upstream http://one:8000 --upstream http://two:8000",
 )
-@click.option("--upstream", required=True, help="Base URL of an OpenAI-compatible server.")
-@click.option("--upstream-key", help="A reference to its key, such as env:OPENAI_API_KEY.")
+@click.option(
+    "--upstream",
+    "upstreams",
+    required=True,
+    multiple=True,
+    help="Base URL of an OpenAI-compatible server; more of them, with the same models, answer in this order what those "
+    "before could not.",
+)
+@click.option(
+    "--upstream-key",
+    "upstream_keys",
+    multiple=True,
+    help="A reference to the key of the upstream at the same place, such as env:OPENAI_API_KEY.",
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML with the keys of `gateway:`.")
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
 @click.option("--host", default=None, help="Default: 127.0.0.1.")
 @click.option("--port", type=PORT, default=None, help="Default: 8080; 0: any free one.")
 @json_option
 def gateway_command(
-    upstream: str,
-    upstream_key: str | None,
+    upstreams: tuple[str, ...],
+    upstream_keys: tuple[str, ...],
     config_file: Path | None,
     state: Path,
     host: str | None,
@@ -60,9 +73,17 @@ def gateway_command(
     def ready(url: str) -> None:
         if as_json:
             click.echo(msgspec.json.encode({"gateway": url}).decode())
-        say(f"gateway  {url}/v1 → {upstream}\nctrl-c drains and stops")
+        say(f"gateway  {url}/v1 → {', then '.join(upstreams)}\nctrl-c drains and stops")
 
-    front(upstream, upstream_key=upstream_key, config_file=config_file, state=state, host=host, port=port, ready=ready)
+    front(
+        upstreams,
+        upstream_keys=upstream_keys,
+        config_file=config_file,
+        state=state,
+        host=host,
+        port=port,
+        ready=ready,
+    )
 
 
 @click.command("process", hidden=True)

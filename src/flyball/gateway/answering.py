@@ -73,10 +73,11 @@ def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") ->
 class _Answering:
     """The course of one request."""
 
-    __slots__ = ("ask", "exchange", "state", "story")
+    __slots__ = ("ask", "exchange", "failed", "state", "story")
 
     def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
         self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
+        self.failed: set[str] = set()  # keys of the arms that could not answer
 
     async def run(self) -> None:
         """To the end, whatever it is."""
@@ -99,42 +100,44 @@ class _Answering:
     # attempts ----------------------------------------------------------------------------------------------------
 
     async def _with_fallback(self) -> None:
-        """By the assigned arm; if that fails before the first byte, by the release that is trusted most now."""
+        """By the assigned arm; if that fails before the first byte, by those that are trusted most now, in turn."""
         arm = self.ask.arm
-        try:
-            await self._by_arm(arm)
-        except (UpstreamFailure, EngineRefused, HttpRefusal) as failure:
-            other = self._trusted_now(arm)
-            if self.exchange.state != "waiting" or other is None:
-                raise
-            if isinstance(failure, HttpRefusal) and (failure.status < 500 or arm.arm.variant == "live"):
-                raise  # the request is wrong, or live has more to do than it can: no failure of the arm
-            await self._fall_back(arm, other, failure)
+        while True:
+            try:
+                await self._by_arm(arm)
+                return
+            except (UpstreamFailure, EngineRefused, HttpRefusal) as failure:
+                if isinstance(failure, EngineRefused) and self.story.fallback:
+                    self.story.fallback = None  # the other says so too: the request is wrong, not the arm
+                    raise
+                other = self._trusted_beside(arm)
+                if self.exchange.state != "waiting" or other is None:
+                    raise
+                if isinstance(failure, HttpRefusal) and (failure.status < 500 or arm.arm.variant == "live"):
+                    raise  # the request is wrong, or live has more to do than it can: no failure of the arm
+                self._fall_back(arm, other, failure)
+                self.failed.add(arm.key)
+                arm = other
 
-    async def _fall_back(self, arm: ArmView, other: ArmView, failure: Exception) -> None:
+    def _fall_back(self, arm: ArmView, other: ArmView, failure: Exception) -> None:
         replaced = arm.arm.variant == "live" and other.arm.variant == "live"
         if not replaced:  # else the live release changed while this request waited: no failure of either
-            self.story.fallback = f"fallback:{other.arm.release}:{_kind(failure)}"
+            before = self.story.fallback  # the reason is why the assigned arm failed
+            reason = before.split(":", 2)[2] if before else _kind(failure)
+            self.story.fallback = f"fallback:{other.arm.release}:{reason}"
             self.state.metrics.fallbacks.add(self.ask.view.route.name, arm.arm.release[:12], arm.arm.variant)
         self.story.arm = other
-        try:
-            await self._by_arm(other)
-        except EngineRefused:
-            self.story.fallback = None  # the other says so too: the request is wrong, not the arm
-            raise
 
-    def _trusted_now(self, failed: ArmView) -> ArmView | None:
-        """What answers instead of a failing arm: the live release; for that one the release before, while it is hot."""
+    def _trusted_beside(self, arm: ArmView) -> ArmView | None:
+        """What answers instead of this arm and those that failed: the live release, then what that falls back on."""
         view = self.state.routes.views.get(self.ask.view.route.name)
-        if view is None:
-            return None
-        return view.live if view.live is not None and view.live.key != failed.key else view.previous
+        return None if view is None else view.after({arm.key, *self.failed})
 
     async def _by_arm(self, arm: ArmView) -> None:
         """Attempts on one arm's endpoints until one answers."""
         config, ask, story = self.state.context.config, self.ask, self.story
         payload = engine_payload(ask, arm)
-        patient = arm.arm.variant == "live" and self._trusted_now(arm) is None  # worth waiting for
+        patient = arm.arm.variant == "live" and self._trusted_beside(arm) is None  # worth waiting for
         give_up = time.monotonic() + config.queue_timeout_s
         tried: set[str] = set()
         failures = 0

@@ -10,9 +10,10 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -53,8 +54,13 @@ class RouteView:
     shadows: tuple[ArmView, ...]
     live: ArmView | None
     """The arm that others fall back on."""
-    previous: ArmView | None
-    """The release before the live one, while its engines are hot: what live itself falls back on."""
+    fallbacks: tuple[ArmView, ...]
+    """What live itself falls back on, in this order: the release before it while its engines are hot, other servers."""
+
+    def after(self, failed: Collection[str]) -> ArmView | None:
+        """The arm that is trusted most of those that have not failed a request (by their keys)."""
+        trusted = self.fallbacks if self.live is None else (self.live, *self.fallbacks)
+        return next((view for view in trusted if view.key not in failed), None)
 
     def assign(self, unit: str) -> ArmView | None:
         """The arm of a sticky unit; None when no arm answers."""
@@ -92,8 +98,8 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
         views.append(_view(arm, known, upper))
     shadows = tuple(_view(arm, known, 0.0) for arm in route.arms if arm.variant == "shadow")
     live = next((view for view in views if view.arm.variant == "live"), None)
-    hot = next((view for view in views if view.arm.variant == "previous" and view.arm.endpoints), None)
-    return RouteView(route, tuple(views), shadows, live, hot)
+    fallbacks = tuple(view for view in views if view.arm.variant == "previous" and view.arm.endpoints)
+    return RouteView(route, tuple(views), shadows, live, fallbacks)
 
 
 def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
@@ -168,26 +174,43 @@ class Routes:
 
 
 def standalone_routes(
-    upstream_url: str,
+    upstreams: Sequence[str],
     models: list[str] | None,
     *,
-    api_key: str | None = None,
+    api_keys: Sequence[str] = (),
     secrets: Callable[[str], str] | None = None,
     slots: int = 64,
 ) -> RoutingTable:
-    """Routes straight to one OpenAI-compatible server, for `flyball gateway --upstream URL`; the first is the default.
+    """Routes straight to OpenAI-compatible servers, for `flyball gateway --upstream URL`; the first is the default.
 
-    `models` None: the server is asked for its models. `api_key` is a reference that `secrets` turns into the key.
+    A server answers what those before it could not. `models` None: the first is asked for its models. Each of
+    `api_keys` is a reference that `secrets` turns into the key of the server at its place, and of no other.
     """
-    parts = urlsplit(upstream_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{upstream_url!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
-    base = upstream_url.rstrip("/").removesuffix("/v1")
-    endpoint = Endpoint(id="upstream", url=base, slots=slots, api_key=api_key)
-    arm = Arm(release=content_hash(base.encode()), variant="live", weight=1.0, endpoints=(endpoint,))
-    names = models or served_models(base, secrets(api_key) if api_key and secrets else None)
-    routes = tuple(Route(name=name, arms=(arm,), default=index == 0) for index, name in enumerate(names))
+    if len(api_keys) > len(upstreams):
+        raise InputError(
+            f"{len(api_keys)} keys for {len(upstreams)} upstreams", cure="give one --upstream-key for each --upstream"
+        )
+    arms, bases = [], []
+    for place, (url, key) in enumerate(zip_longest(upstreams, api_keys, fillvalue=None)):
+        base = base_url(url or "")
+        endpoint = Endpoint(id=f"upstream-{place + 1}" if place else "upstream", url=base, slots=slots, api_key=key)
+        variant, weight = ("previous", 0.0) if place else ("live", 1.0)
+        arms.append(Arm(release=content_hash(base.encode()), variant=variant, weight=weight, endpoints=(endpoint,)))
+        bases.append(base)
+    if len(set(bases)) < len(bases):
+        raise InputError(f"an upstream is named twice: {', '.join(bases)}", cure="name each server once")
+    first = arms[0].endpoints[0]
+    names = models or served_models(first.url, secrets(first.api_key) if first.api_key and secrets else None)
+    routes = tuple(Route(name=name, arms=tuple(arms), default=index == 0) for index, name in enumerate(names))
     return RoutingTable(version=1, project="standalone", routes=routes)
+
+
+def base_url(upstream: str) -> str:
+    """An upstream's URL without /v1; InputError for what is none."""
+    parts = urlsplit(upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"{upstream!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
+    return upstream.rstrip("/").removesuffix("/v1")
 
 
 class _Model(msgspec.Struct):

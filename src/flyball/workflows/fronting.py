@@ -13,14 +13,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from flyball.errors import InputError, RefusedError
+from flyball.errors import RefusedError
 from flyball.gateway.ingest import ingest_once
-from flyball.gateway.routing import standalone_routes
+from flyball.gateway.routing import base_url, standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
 from flyball.workflows.front_config import read_config
@@ -31,18 +31,18 @@ from flyball.workflows.supervising import LOOPBACK, free_port
 
 
 def front(
-    upstream: str,
+    upstreams: Sequence[str],
     *,
-    upstream_key: str | None,
+    upstream_keys: Sequence[str],
     config_file: Path | None,
     state: Path,
     host: str | None,
     port: int | None,
     ready: Callable[[str], None],
 ) -> None:
-    """Serve in front of `upstream` until SIGTERM or ctrl-c."""
-    if not upstream.startswith(("http://", "https://")):
-        raise InputError(f"{upstream!r} is not a URL", cure="give one such as http://127.0.0.1:8000")
+    """Serve in front of servers until SIGTERM or ctrl-c; each answers what those before it could not."""
+    for upstream in upstreams:
+        base_url(upstream)
     config = read_config(config_file)
     gateway = msgspec.structs.replace(
         config.gateway,
@@ -51,7 +51,7 @@ def front(
     )
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
-    routes = standalone_routes(upstream, list(config.models) or None, api_key=upstream_key, secrets=secret_of)
+    routes = standalone_routes(upstreams, list(config.models) or None, api_keys=upstream_keys, secrets=secret_of)
     spec = FrontSpec(
         state=str(state.resolve()),
         gateway=gateway,
