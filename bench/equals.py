@@ -28,7 +28,7 @@ from flyball.security.principals import create_key
 from flyball.storage.deployments import history
 
 ROLLOUT: dict[str, Any] = {
-    "canary_steps": [0.3, 0.6],
+    "canary_steps": [0.3, 0.5],
     "judge_share": 1.0,
     "judge_after_s": 1.0,
     "judge_within_s": 2.0,
