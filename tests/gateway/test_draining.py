@@ -62,6 +62,16 @@ def test_a_request_on_its_way_is_answered_and_told_that_the_connection_closes(
     assert (status, headers["connection"]) == (200, "close")
 
 
+def test_a_request_that_is_there_in_part_is_read_to_its_end(gateway: RunningGateway, stack: ExitStack) -> None:
+    client = connected(gateway, stack)
+    client.sendall(REQUEST[:-20])
+    time.sleep(0.1)
+    gateway.stop_later()
+    time.sleep(0.8)
+    client.sendall(REQUEST[-20:])
+    assert split(receive(client))[0] == 200
+
+
 def test_connections_that_wait_to_be_accepted_are_taken_before_the_door_closes(
     gateway: RunningGateway, stack: ExitStack
 ) -> None:

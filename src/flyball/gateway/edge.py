@@ -91,8 +91,8 @@ class Edge:
 
     @property
     def expecting(self) -> bool:
-        """Whether a request may be on its way on one of the connections."""
-        return any(connection.is_idle for connection in self.connections)
+        """Whether a request may be on its way on one of the connections, or is there in part."""
+        return any(connection.is_idle or connection.reading is not None for connection in self.connections)
 
     @property
     def unsent(self) -> bool:
