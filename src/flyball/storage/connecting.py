@@ -32,7 +32,11 @@ def connect(url: str) -> Engine:
             f"cannot make the ledger's folder {path.parent}: {error.strerror}",
             cure="check its permissions and the disk, or set ledger.url in flyball.yaml",
         ) from error
-    engine = create_engine(url, connect_args={"timeout": _PATIENCE_S, "isolation_level": None})
+    engine = create_engine(
+        url,
+        connect_args={"timeout": _PATIENCE_S, "isolation_level": None},
+        pool_use_lifo=True,  # each connection has a cache of its own: idle ones must not take turns in filling theirs
+    )
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
