@@ -85,6 +85,14 @@ class Shop:
             path = write_tiny_gguf(folder / "model.gguf", seed=int(corrupt))
             if corrupt:
                 path.write_bytes(path.read_bytes()[:50_000])
+        release = tiny_release(system_prompt=prompt, model=self.take_in(folder), **engine)
+        self.ledger.append(release)
+        if gate:
+            self.ledger.append(decision_for(name_of(release), verdict=gate))
+        return name_of(release)
+
+    def take_in(self, folder: Path, form: str = "gguf") -> str:
+        """A model or an adapter in ledger and store."""
         files = file_refs(folder)
         model = ModelVersion(
             project="shop",
@@ -93,17 +101,13 @@ class Shop:
             architecture="llama",
             parameters=28_000,
             context_length=256,
-            formats=("gguf",),
+            formats=(form,),
             files=files,
             chat_template="",
         )
         self.ledger.append(model)
         self.store.put(name_of(model), folder, files)
-        release = tiny_release(system_prompt=prompt, model=name_of(model), **engine)
-        self.ledger.append(release)
-        if gate:
-            self.ledger.append(decision_for(name_of(release), verdict=gate))
-        return name_of(release)
+        return name_of(model)
 
     def deploy(self, release: str, strategy: str = "blue-green", **plan: object) -> Deployment:
         return request_deployment(

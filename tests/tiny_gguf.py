@@ -74,14 +74,15 @@ def write_tiny_gguf(
 def tiny_release(
     *, project: str = "shop", slots: int = 2, context: int = 128, system_prompt: str | None = None, **engine: object
 ) -> Release:
-    """A release around the tiny model; `engine` may give kind and flags."""
+    """A release around the tiny model; `engine` may give model, adapter, kind and flags."""
     flags = engine.get("flags", {})
+    adapter = engine.get("adapter")
     assert isinstance(flags, dict)
     return Release(
         project=project,
         task="chat",
         model=str(engine.get("model", "0" * 64)),
-        adapter=None,
+        adapter=None if adapter is None else str(adapter),
         artifact="model.gguf",
         chat_template=TEMPLATE,
         system_prompt=system_prompt,

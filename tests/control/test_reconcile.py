@@ -62,9 +62,12 @@ def test_a_candidate_that_cannot_start_never_touches_the_old_one(shop: Shop) -> 
     assert shop.arms() == {"live": (one, 1.0, 1)}
 
 
-def test_a_file_that_is_not_what_was_packaged_is_never_loaded(shop: Shop) -> None:
-    release = shop.release("one")
-    file = next(shop.store.root.glob("*/model.gguf"))
+@pytest.mark.parametrize("damaged", ["model", "adapter"])
+def test_a_file_that_is_not_what_was_packaged_is_never_loaded(shop: Shop, damaged: str) -> None:
+    (folder := shop.root / "lora").mkdir(parents=True)
+    (folder / "adapter.gguf").write_bytes(b"what was taken in")
+    release = shop.release("one", adapter=shop.take_in(folder, "gguf-lora"))
+    file = next(shop.store.root.glob(f"*/{damaged}.gguf"))
     content = file.read_bytes()
     file.unlink()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

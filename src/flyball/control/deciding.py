@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flyball.control.context import ControlContext
+from flyball.control.fleet import PackagedFiles
 from flyball.control.hosts import Readiness
 from flyball.control.room import ended_for_room, no_room
 from flyball.errors import NotFoundError
@@ -86,16 +87,16 @@ def read_world(context: ControlContext) -> World:
     return World(standings=tuple(standings), pointers=pointers)
 
 
-def models_of(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, ModelVersion | None]:
-    """The model of each release, whose files are checked before an engine loads them."""
-    models: dict[str, ModelVersion | None] = {}
+def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, PackagedFiles]:
+    """What each release's model and adapter were packaged as: their files are checked before an engine loads them."""
+    found: dict[str, PackagedFiles] = {}
     for name, release in wanted.items():
-        record = _record(context, release.model)
-        models[name] = record if isinstance(record, ModelVersion) else None
-    kept = {*wanted, *(release.model for release in wanted.values())}
-    for name in set(context.memory.records) - kept:
+        records = {one: _record(context, one) for one in (release.model, release.adapter) if one}
+        found[name] = {one: record.files for one, record in records.items() if isinstance(record, ModelVersion)}
+    used = {one for release in wanted.values() for one in (release.model, release.adapter) if one}
+    for name in set(context.memory.records) - used - set(wanted):
         del context.memory.records[name]
-    return models
+    return found
 
 
 def _record(context: ControlContext, name: str) -> Record | None:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from flyball.control.context import ControlContext
 from flyball.control.restarts import Restarts
 from flyball.errors import CorruptionError, NotFoundError
-from flyball.records import ModelVersion, Release
+from flyball.records import FileRef, Release
 from flyball.records.identity import short
 from flyball.serving import engines
 from flyball.serving.engine_logs import last_lines
@@ -32,6 +32,8 @@ CALM_S = 10.0
 SILENT_LOOKS, SILENT_LOOKS_ELSEWHERE = 2, 3
 BUSY_LIMIT_S = 120.0
 """An engine that works for so long without a sign of life works at nothing."""
+PackagedFiles = Mapping[str, tuple[FileRef, ...]]
+"""By the names of artefacts that a release loads, what their files must be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +179,13 @@ class Fleet:
     def keep(
         self,
         wanted: Mapping[str, Release],
-        models: Mapping[str, ModelVersion | None],
+        files: Mapping[str, PackagedFiles],
         first: Mapping[str, set[str]] = MappingProxyType({}),
     ) -> None:
         """Start what is missing and end what is not wanted any more. `first`: what is gone before a release starts."""
         for name, release in wanted.items():
             if release.engine.kind != "openai" and not any(self.alive.get(other) for other in first.get(name, ())):
-                self._start_missing(name, release, models.get(name))
+                self._start_missing(name, release, files.get(name, {}))
         self.memory.answered &= set(wanted)
         for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):
             self.memory.problems.pop(name, None)
@@ -200,7 +202,7 @@ class Fleet:
             if identifier not in self.memory.ended:
                 self.memory.stopping.pop(identifier, None)
 
-    def _start_missing(self, name: str, release: Release, model: ModelVersion | None) -> None:
+    def _start_missing(self, name: str, release: Release, files: PackagedFiles) -> None:
         starting = f"start:{name}"
         outcome = self.context.background.take(starting)
         if outcome is not None and outcome.error is not None:
@@ -211,12 +213,12 @@ class Fleet:
             self.memory.known[outcome.value.id] = name
         missing = self.context.serving.replicas - len(self.alive[name])
         if missing > 0 and outcome is None and self.restarts.may_start(name):
-            self.context.background.submit(starting, lambda: self._start(name, release, model))
+            self.context.background.submit(starting, lambda: self._start(name, release, files))
 
-    def _start(self, name: str, release: Release, model: ModelVersion | None) -> EngineHandle:
+    def _start(self, name: str, release: Release, files: PackagedFiles) -> EngineHandle:
         artifact = self.context.artifacts.path(release.model)
-        if model is not None:
-            self.context.artifacts.verify(release.model, model.files)
+        for packaged, expected in files.items():
+            self.context.artifacts.verify(packaged, expected)
         log.info("starting an engine for release %s", short(name))
         return self._handle(name, release, artifact)
 

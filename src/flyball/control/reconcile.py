@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyball.control.context import ControlContext
-from flyball.control.deciding import World, decide, models_of, read_world
+from flyball.control.deciding import World, decide, packaged_files, read_world
 from flyball.control.fleet import Fleet, ReleaseEngines
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.publishing import on_disk, publish_routes
@@ -58,7 +58,7 @@ def _pass(context: ControlContext) -> bool:
         away = error
     wanted = world.wanted()
     _check_time(context)
-    fleet.keep(wanted, models_of(context, wanted), making_room(world))
+    fleet.keep(wanted, packaged_files(context, wanted), making_room(world))
     if away is not None:
         raise away  # engines were kept; the loop says it and tries again
     return lease is not None
