@@ -67,3 +67,5 @@ def test_one_that_cannot_start_after_the_live_one_ended_brings_the_live_one_back
     broken = shop.deploy(bad, downtime=True)
     passes(context, lambda: shop.states(broken)[-1] == "failed")
     passes(context, lambda: shop.arms()["live"][::2] == (one, 1))
+    assert shop.live() == one
+    assert [engine.release for engine in running_engines(context.run_dir)] == [one]

@@ -90,11 +90,12 @@ def read_world(context: ControlContext) -> World:
 def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, PackagedFiles]:
     """What each release's model and adapter were packaged as: their files are checked before an engine loads them."""
     found: dict[str, PackagedFiles] = {}
+    used = set(wanted)
     for name, release in wanted.items():
         records = {one: _record(context, one) for one in (release.model, release.adapter) if one}
         found[name] = {one: record.files for one, record in records.items() if isinstance(record, ModelVersion)}
-    used = {one for release in wanted.values() for one in (release.model, release.adapter) if one}
-    for name in set(context.memory.records) - used - set(wanted):
+        used |= set(records)
+    for name in set(context.memory.records) - used:
         del context.memory.records[name]
     return found
 
