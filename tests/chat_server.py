@@ -25,6 +25,7 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(self, behave: Behaviour) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave, self.asked, self.lock = behave, list[str](), threading.Lock()
+        self.models, self.keys = list[str](), list[str | None]()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, *where: Any) -> None:
@@ -43,6 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         text = body["messages"][-1]["content"]
         with self.server.lock:
             self.server.asked.append(text)
+            self.server.models.append(body["model"])
+            self.server.keys.append(self.headers["authorization"])
             number = len(self.server.asked)
         self.answer(self.server.behave(text, number))
 

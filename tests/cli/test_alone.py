@@ -24,11 +24,11 @@ GATE = "alpha: 0.05\nrules:\n  - {suite: cases, measure: exact_match, at_least: 
 
 
 @contextmanager
-def gateway(folder: Path, upstream: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def gateway(folder: Path, upstream: str | None, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`flyball gateway` on a free port; its URL and process. Ended by ctrl-c, as a terminal does it."""
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(
-            [*FLYBALL, "gateway", "--upstream", upstream, "--port", "0", "--json", *arguments],
+            [*FLYBALL, "gateway", *(["--upstream", upstream] if upstream else []), "--port", "0", "--json", *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -133,6 +133,46 @@ def test_the_gateway_alone_reads_its_settings_and_names_a_wrong_one(tmp_path: Pa
     with yes as server, gateway(tmp_path, server.url, "--config", "gateway.yaml") as (url, _):
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
         assert [model.id for model in client.models.list()] == ["one", "two"]
+
+
+def test_the_file_of_the_page_serves_and_new_upstreams_take_effect_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/gateway.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-first")
+    config = tmp_path / "gateway.yaml"
+    with chat_server(lambda text, number: ERROR) as away, chat_server(lambda text, number: "yes") as near:
+        text = text.replace("https://api.openai.com", away.url).replace("http://127.0.0.1:8000", near.url)
+        config.write_text(text)
+        with gateway(tmp_path, None, "--config", "gateway.yaml") as (url, process):
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            assert [model.id for model in client.models.list()] == ["gpt-4o-mini", "text-embedding-3-small"]
+            hello = [{"role": "user", "content": "hello"}]
+            answer = client.chat.completions.create(model="gpt-4o-mini", messages=hello)
+            assert answer.choices[0].message.content == "yes"
+            assert (away.models[-1], near.models[-1]) == ("gpt-4o-mini", "qwen3-4b")
+            assert (away.keys[-1], near.keys[-1]) == ("Bearer sk-of-the-first", None), "its own key and no other's"
+            config.write_text(text.replace("{gpt-4o-mini: qwen3-4b}", "{tiny: tiny-q4}"))
+            eventually(lambda: [model.id for model in client.models.list()][-1] == "tiny")
+            assert client.chat.completions.create(model="tiny", messages=hello).choices
+            assert near.models[-1] == "tiny-q4"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+    log = (tmp_path / "gateway.log").read_text()
+    assert f"gpt-4o-mini → {away.url.removesuffix('/v1')}, then {near.url.removesuffix('/v1')} (qwen3-4b)" in log
+    assert "sk-of-the-first" not in "".join(map(str, contents(tmp_path / ".flyball-gateway").values())) + log
+
+
+def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("upstreams: [{url: 'http://127.0.0.1:9', models: [one]}]\n")
+    both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml"]
+    assert "`upstreams:` in gateway.yaml" in refused("gateway", *both, cwd=tmp_path, code=2)
+    assert "give --upstream URL" in refused("gateway", cwd=tmp_path, code=2)
+    (tmp_path / "gateway.yaml").write_text(
+        "upstreams: [{url: 'http://127.0.0.1:9', models: [one], key: env:NOT_SET_AT_ALL}]\n"
+    )
+    assert "NOT_SET_AT_ALL" in refused("gateway", "--config", "gateway.yaml", cwd=tmp_path, code=2)
 
 
 def test_another_address_than_loopback_needs_a_key_first(tmp_path: Path) -> None:

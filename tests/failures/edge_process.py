@@ -43,7 +43,6 @@ def main(folder: Path, config: GatewayConfig, constants: dict[str, Any], files: 
         segments_dir=folder / "segments",
         project_key=ProjectKey(bytes(range(32))),
         ledger=None,
-        static_routes=None,
     )
     run_gateway(context, worker=0, on_ready=lambda port: print(port, flush=True))
 

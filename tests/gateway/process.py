@@ -37,7 +37,6 @@ def main(role: str, folder: Path, url: str, port: int) -> None:
         segments_dir=folder / "segments",
         project_key=KEY,
         ledger=ledger,
-        static_routes=None,
     )
     run_gateway(context, worker=int(role), on_ready=lambda bound: print(bound, flush=True))
 

@@ -24,6 +24,8 @@ from flyball.records import Constraint, EngineSettings, Release
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
+from flyball.workflows.front_config import FrontConfig
+from flyball.workflows.front_routes import front_routes, given
 
 KEY = ProjectKey(bytes(range(32)))
 LIVE, CANARY = "1" * 64, "2" * 64
@@ -41,6 +43,12 @@ def arm(*engines: MockEngine, release: str = LIVE, variant: str = "live", weight
 def table(*arms: Arm, name: str = "shop", version: int = 1) -> RoutingTable:
     route = Route(name=name, arms=arms, default=True, salt="salt")
     return RoutingTable(version=version, project="shop", routes=(route,))
+
+
+def in_front_of(*engines: MockEngine) -> RoutingTable:
+    """What `flyball gateway --upstream ONE --upstream OTHER` serves."""
+    config = FrontConfig(upstreams=given([engine.url for engine in engines], []), models=("shop",))
+    return front_routes(config, secrets={}.__getitem__)
 
 
 def release(**changes: Any) -> Release:
@@ -87,7 +95,6 @@ class RunningGateway:
             segments_dir=folder / "segments",
             project_key=KEY,
             ledger=ledger,
-            static_routes=None,
             keyring_file=keyring_file,
             metrics_dir=folder / "metrics",
         )

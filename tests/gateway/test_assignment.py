@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from mock_engine import MockEngine
 from running import CANARY, LIVE, RunningGateway, arm, chat, release, table
 
-from flyball.errors import EnvironmentMissing, InputError
-from flyball.gateway.routing import RouteView, position, standalone_routes, view_of
+from flyball.gateway.routing import RouteView, position, view_of
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
-from flyball.storage.routing import Arm, Endpoint, Route
+from flyball.storage.routing import Arm, Route
 
 shares = st.floats(0.0, 1.0)
 units = st.text(min_size=1, max_size=20)
@@ -138,44 +137,3 @@ def test_a_release_is_asked_through_its_prompt_path(engines: tuple[MockEngine, M
         assert gateway.post("/v1/chat/completions", {"model": "shop", "messages": "nonsense"})[0] == 400
         assert gateway.requests()[-1].record.outcome == "refused"
         assert gateway.post("/v1/completions", {"model": "shop", "prompt": "x"})[0] == 400
-
-
-def test_routes_in_front_of_any_server_are_named_or_asked_for(engines: tuple[MockEngine, MockEngine]) -> None:
-    named = standalone_routes(["http://127.0.0.1:1/v1/"], ["one", "two"], api_keys=["env:KEY"])
-    assert [route.name for route in named.routes] == ["one", "two"] and named.routes[0].default
-    assert named.routes[0].arms[0].endpoints[0] == Endpoint(
-        id="upstream", url="http://127.0.0.1:1", slots=64, api_key="env:KEY"
-    )
-    with pytest.raises(InputError):
-        standalone_routes(["ftp://somewhere"], None)
-    with pytest.raises(EnvironmentMissing):
-        standalone_routes(["http://127.0.0.1:1"], None)
-
-
-def test_each_server_has_its_own_key_and_answers_after_those_before_it() -> None:
-    urls = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
-    view = view_of(standalone_routes(urls, ["one"], api_keys=["env:FIRST"]).routes[0], {})
-    points = [arm.endpoints[0] for arm in view.route.arms]
-    assert [(point.url, point.api_key) for point in points] == [
-        (urls[0], "env:FIRST"),
-        (urls[1], None),
-        (urls[2], None),
-    ]
-    keys = [arm.release for arm in view.route.arms]
-    assert view.assign("anybody") is view.live and view.live is not None and view.live.key == keys[0]
-    following = [view.after(keys[:place]) for place in range(4)]
-    assert [found and found.key for found in following] == [*keys, None]
-    with pytest.raises(InputError, match="named twice"):
-        standalone_routes([urls[0], f"{urls[0]}/v1"], ["one"])
-    with pytest.raises(InputError, match="2 keys for 1 upstreams"):
-        standalone_routes(urls[:1], ["one"], api_keys=["env:A", "env:B"])
-
-
-def test_a_gateway_behind_a_gateway_takes_over_its_models(
-    engines: tuple[MockEngine, MockEngine], tmp_path: Path
-) -> None:
-    with RunningGateway(tmp_path / "inner", table(arm(engines[0]))) as inner:
-        outer_routes = standalone_routes([f"http://127.0.0.1:{inner.port}"], None)
-        with RunningGateway(tmp_path / "outer", outer_routes) as outer:
-            answer = outer.client().chat.completions.create(**chat())
-            assert answer.model == "shop"

@@ -13,10 +13,9 @@ from typing import Any
 import openai
 import pytest
 from mock_engine import WORDS, MockEngine
-from running import CANARY, LIVE, RunningGateway, arm, chat, table
+from running import CANARY, LIVE, RunningGateway, arm, chat, in_front_of, table
 
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.routing import standalone_routes
 from flyball.storage.routing import publish
 
 TEXT = "".join(WORDS)
@@ -318,7 +317,7 @@ def test_servers_answer_in_order_what_those_before_them_could_not(
     tmp_path: Path, stack: ExitStack, stream: bool
 ) -> None:
     engines = [stack.enter_context(MockEngine(mode)) for mode in ("500", "drop", "ok")]
-    routes = standalone_routes([engine.url for engine in engines], ["shop"])
+    routes = in_front_of(*engines)
     gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=QUICK))
     answer = gateway.client().chat.completions.create(**chat(stream=stream))
     text = "".join(c.choices[0].delta.content or "" for c in answer) if stream else answer.choices[0].message.content
@@ -335,7 +334,7 @@ def test_servers_answer_in_order_what_those_before_them_could_not(
 
 def test_when_no_server_answers_the_client_hears_of_the_last(tmp_path: Path, stack: ExitStack) -> None:
     engines = [stack.enter_context(MockEngine(mode)) for mode in ("500", "503")]
-    routes = standalone_routes([engine.url for engine in engines], ["shop"])
+    routes = in_front_of(*engines)
     gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=QUICK))
     with pytest.raises(openai.InternalServerError) as failed:
         gateway.client().chat.completions.create(**chat())

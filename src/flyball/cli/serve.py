@@ -36,13 +36,12 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
 @click.command(
     "gateway",
     epilog="\b\nExamples:\n  flyball gateway --upstream http://127.0.0.1:8000\n"
-    "  flyball gateway --upstream http://127.0.0.1:8000 --config gateway.yaml\n"
-    "  flyball gateway --upstream http://one:8000 --upstream http://two:8000",
+    "  flyball gateway --upstream http://one:8000 --upstream http://two:8000\n"
+    "  flyball gateway --config gateway.yaml",
 )
 @click.option(
     "--upstream",
     "upstreams",
-    required=True,
     multiple=True,
     help="Base URL of an OpenAI-compatible server; more of them, with the same models, answer in this order what those "
     "before could not.",
@@ -53,7 +52,12 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
     multiple=True,
     help="A reference to the key of the upstream at the same place, such as env:OPENAI_API_KEY.",
 )
-@click.option("--config", "config_file", type=click.Path(path_type=Path), help="YAML with the keys of `gateway:`.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="YAML with `upstreams:` (url, key, models, slots), `gateway:` and `cost:`; see docs/gateway.md.",
+)
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
 @click.option("--host", default=None, help="Default: 127.0.0.1.")
 @click.option("--port", type=PORT, default=None, help="Default: 8080; 0: any free one.")
@@ -70,10 +74,10 @@ def gateway_command(
     """The gateway alone, in front of any OpenAI-compatible server: keys, limits, recording, feedback, metrics."""
     from flyball.workflows.fronting import front
 
-    def ready(url: str) -> None:
+    def ready(url: str, routes: list[str]) -> None:
         if as_json:
             click.echo(msgspec.json.encode({"gateway": url}).decode())
-        say(f"gateway  {url}/v1 → {', then '.join(upstreams)}\nctrl-c drains and stops")
+        say("\n".join([f"gateway  {url}/v1", *(f"route    {line}" for line in routes), "ctrl-c drains and stops"]))
 
     front(
         upstreams,

@@ -91,7 +91,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
 
 def engine_payload(ask: Ask, arm: ArmView) -> bytes:
     """What the engine gets: the prompt path of the release applied, the token count asked for in streams."""
-    if arm.path is None and not ask.stream and "model" in ask.body:
+    if arm.path is None and arm.arm.model is None and not ask.stream and "model" in ask.body:
         return ask.raw  # nothing to change: the client's own bytes
     body = _prompted(ask, arm)
     if ask.stream:
@@ -181,7 +181,7 @@ def _arm(view: RouteView, principal: Principal, unit: str, forced: str | None) -
 
 def _prompted(ask: Ask, arm: ArmView) -> dict[str, Any]:
     if arm.path is None:
-        return {**ask.body, "model": ask.view.route.name}
+        return {**ask.body, "model": arm.arm.model or ask.view.route.name}
     if ask.kind == "completion":
         raise HttpRefusal(
             400, f"{ask.view.route.name!r} answers /v1/chat/completions only", code="unsupported_endpoint"

@@ -13,11 +13,13 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
+from flyball.errors import FlyballError
 from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.routing import ArmView
 from flyball.gateway.upstream import EndpointClient
 from flyball.storage.routing import Endpoint, RoutingTable
+from flyball.telemetry import log
 
 FAILURES_TO_EJECT = 3
 EJECT_S = 1.0
@@ -112,12 +114,12 @@ class Balancer:
             client.close()
             self._old.append(client)
         for endpoint in wanted - self._clients.keys():
-            self._clients[endpoint] = self._client(endpoint)
+            self._add(endpoint)
         for key in [key for key in self.queues if key not in arms]:
             self.queues.pop(key).fail_all(UpstreamFailure("withdrawn", "the release was taken off its route"))
         for key, arm in arms.items():
             queue = self.queues.setdefault(key, ArmQueue())
-            queue.clients = tuple(self._clients[endpoint] for endpoint in arm.endpoints)
+            queue.clients = tuple(self._clients[point] for point in arm.endpoints if point in self._clients)
             queue.serve()
 
     async def acquire(
@@ -190,9 +192,14 @@ class Balancer:
         for client in (*self._clients.values(), *self._old):
             client.close()
 
-    def _client(self, endpoint: Endpoint) -> EndpointClient:
-        secret = self._secrets(endpoint.api_key) if endpoint.api_key and self._secrets else None
-        return EndpointClient(endpoint, api_key=secret, connect_timeout_s=self._connect_timeout_s)
+    def _add(self, endpoint: Endpoint) -> None:
+        """An endpoint whose key cannot be had is left out: the others of the table are served all the same."""
+        try:
+            secret = self._secrets(endpoint.api_key) if endpoint.api_key and self._secrets else None
+        except FlyballError as error:
+            log.error("%s gets no requests: %s", endpoint.url, error)
+            return
+        self._clients[endpoint] = EndpointClient(endpoint, api_key=secret, connect_timeout_s=self._connect_timeout_s)
 
     def _give_back_if_served(self, future: asyncio.Future[EndpointClient], queue: ArmQueue) -> None:
         if future.done() and not future.cancelled() and future.exception() is None:

@@ -11,12 +11,11 @@ from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.reloading import Source
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import Ledger
-from flyball.storage.routing import RoutingTable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayContext:
-    """One worker's world. Either `routes_path` (re-read when it changes) or `static_routes` says what answers.
+    """One worker's world. The table at `routes_path`, re-read when it changes, says what answers.
 
     Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
     such as env:NAME into the secret (an endpoint's API key). `settings` is re-read when its file changes.
@@ -27,11 +26,10 @@ class GatewayContext:
     config: GatewayConfig
     cost: CostConfig
     project: str
-    routes_path: Path | None
+    routes_path: Path
     segments_dir: Path
     project_key: ProjectKey
     ledger: Ledger | None
-    static_routes: RoutingTable | None
     secrets: Callable[[str], str] | None = None
     settings: Source | None = None
     keyring_file: Path | None = None

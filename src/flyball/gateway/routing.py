@@ -7,23 +7,15 @@ the live arm the rest, so that a growing canary only ever takes units from live:
 from __future__ import annotations
 
 import hashlib
-import http.client
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import msgspec
-
-from flyball.errors import EnvironmentMissing, FlyballError, InputError
+from flyball.errors import FlyballError
 from flyball.gateway.envelope import HttpRefusal
 from flyball.inference.prompt_path import PromptPath
-from flyball.records.identity import content_hash
-from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load
+from flyball.storage.routing import Arm, Route, RoutingTable, Stamp, load, stamp_of
 from flyball.telemetry import log
 
 _LAST = ("live",)
@@ -124,26 +116,18 @@ def _path(arm: Arm, known: dict[str, PromptPath]) -> PromptPath | None:
 class Routes:
     """The routes as they stand; `reload` replaces them whole or, on any error, keeps the last good ones."""
 
-    def __init__(self, *, path: Path | None = None, table: RoutingTable | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._paths: dict[str, PromptPath] = {}
         self.table: RoutingTable | None = None
         self.views: dict[str, RouteView] = {}
-        if table is not None:
-            self._install(table)
 
     def reload(self) -> bool:
         """Re-read the file if it changed; True when there is a new table."""
-        if self._path is None:
-            return False
-        try:
-            status = self._path.stat()
-        except OSError:
+        stamp = stamp_of(self._path)
+        if stamp is None or stamp == self._stamp:
             return False  # nothing published yet, or its folder is gone: the last table goes on
-        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if stamp == self._stamp:
-            return False
         self._stamp = stamp
         try:
             self._install(load(self._path))
@@ -171,68 +155,3 @@ class Routes:
                 404, f"the model {model!r} does not exist; known: {known}", code="model_not_found", param="model"
             )
         return view
-
-
-def standalone_routes(
-    upstreams: Sequence[str],
-    models: list[str] | None,
-    *,
-    api_keys: Sequence[str] = (),
-    secrets: Callable[[str], str] | None = None,
-    slots: int = 64,
-) -> RoutingTable:
-    """Routes straight to OpenAI-compatible servers, for `flyball gateway --upstream URL`; the first is the default.
-
-    A server answers what those before it could not. `models` None: the first is asked for its models. Each of
-    `api_keys` is a reference that `secrets` turns into the key of the server at its place, and of no other.
-    """
-    if len(api_keys) > len(upstreams):
-        raise InputError(
-            f"{len(api_keys)} keys for {len(upstreams)} upstreams", cure="give one --upstream-key for each --upstream"
-        )
-    arms, bases = [], []
-    for place, (url, key) in enumerate(zip_longest(upstreams, api_keys, fillvalue=None)):
-        base = base_url(url or "")
-        endpoint = Endpoint(id=f"upstream-{place + 1}" if place else "upstream", url=base, slots=slots, api_key=key)
-        variant, weight = ("previous", 0.0) if place else ("live", 1.0)
-        arms.append(Arm(release=content_hash(base.encode()), variant=variant, weight=weight, endpoints=(endpoint,)))
-        bases.append(base)
-    if len(set(bases)) < len(bases):
-        raise InputError(f"an upstream is named twice: {', '.join(bases)}", cure="name each server once")
-    first = arms[0].endpoints[0]
-    names = models or served_models(first.url, secrets(first.api_key) if first.api_key and secrets else None)
-    routes = tuple(Route(name=name, arms=tuple(arms), default=index == 0) for index, name in enumerate(names))
-    return RoutingTable(version=1, project="standalone", routes=routes)
-
-
-def base_url(upstream: str) -> str:
-    """An upstream's URL without /v1; InputError for what is none."""
-    parts = urlsplit(upstream)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{upstream!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
-    return upstream.rstrip("/").removesuffix("/v1")
-
-
-class _Model(msgspec.Struct):
-    id: str
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model]
-
-
-def served_models(base: str, api_key: str | None) -> list[str]:
-    """The models that an OpenAI-compatible server offers; EnvironmentMissing when it does not say."""
-    request = urllib.request.Request(
-        f"{base}/v1/models", headers={"authorization": f"Bearer {api_key}"} if api_key else {}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5.0) as answer:
-            names = [model.id for model in msgspec.json.decode(answer.read(), type=_Models).data]
-    except (OSError, http.client.HTTPException, urllib.error.URLError, msgspec.MsgspecError) as error:
-        raise EnvironmentMissing(
-            f"{base} does not list its models: {error}", cure="start it first, check its key, or name the models"
-        ) from error
-    if not names:
-        raise EnvironmentMissing(f"{base} serves no model", cure="load one there, or name the models")
-    return names

@@ -97,7 +97,7 @@ class Gateway:
         name = uuid7()  # never used again, so that what this process holds and writes is told from all others
         self.state = WorkerState(
             context=context,
-            routes=Routes(path=context.routes_path, table=context.static_routes),
+            routes=Routes(context.routes_path),
             balancer=Balancer(
                 connect_timeout_s=config.connect_timeout_s, secrets=context.secrets, on_eject=metrics.ejections.add
             ),

@@ -34,6 +34,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str | None = None
     max_usd: float | None = None  # of a shadow: what its mirrored requests may cost a worker at most
     prompt_path: Release | None = None  # None: a bare upstream, requests pass unchanged
+    model: str | None = None  # what a bare upstream calls the model; None: as clients do
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

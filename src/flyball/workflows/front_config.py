@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError
@@ -13,12 +15,25 @@ from flyball.gateway.reloading import Source
 from flyball.settings import parse, read_yaml
 
 
-class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The same keys as in flyball.yaml."""
+class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An OpenAI-compatible server."""
 
+    url: str
+    key: Annotated[str | None, Meta(description="A reference to its key, such as env:OPENAI_API_KEY.")] = None
+    models: Annotated[
+        tuple[str, ...] | dict[str, str],
+        Meta(description="Those that it has, by clients' name; as a mapping, to the names that it calls them by."),
+    ] = ()
+    slots: Annotated[int, Meta(ge=1, description="Requests at once, per worker.")] = 64
+
+
+class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`gateway` and `cost` are the same as in flyball.yaml."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    models: Annotated[tuple[str, ...], Meta(description="Those of every upstream that names none itself.")] = ()
     gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
-    models: tuple[str, ...] = ()
 
 
 def read_config(path: Path | None) -> FrontConfig:
@@ -26,7 +41,7 @@ def read_config(path: Path | None) -> FrontConfig:
     if path is None:
         return FrontConfig()
     if not path.is_file():
-        raise InputError(f"{path} is not a file", cure="give a YAML file with the keys of `gateway:`")
+        raise InputError(f"{path} is not a file", cure="give a YAML file with upstreams: and gateway:")
     return parse(read_yaml(path), FrontConfig, source=str(path))
 
 

@@ -21,9 +21,9 @@ from flyball.gateway.server import run_gateway
 from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import secret
 from flyball.storage.ledger import Ledger
-from flyball.storage.routing import RoutingTable
 from flyball.telemetry import configure_logging
 from flyball.workflows.front_config import source_of
+from flyball.workflows.front_routes import ROUTES
 from flyball.workflows.front_state import PROJECT, open_state, state_key
 from flyball.workflows.processes import PR_SET_PDEATHSIG
 
@@ -34,7 +34,6 @@ class FrontSpec(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     gateway: GatewayConfig
     cost: CostConfig
-    routes: RoutingTable
     settings: str | None = None  # the configuration file, re-read when it changes
 
 
@@ -45,11 +44,10 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         config=spec.gateway,
         cost=spec.cost,
         project=PROJECT,
-        routes_path=None,
+        routes_path=state / ROUTES,
         segments_dir=state / "segments",
         project_key=state_key(state),
         ledger=ledger,
-        static_routes=spec.routes,
         secrets=secret_of,
         settings=source_of(Path(spec.settings)) if spec.settings else None,
         keyring_file=state / KEYRING,

@@ -1,4 +1,4 @@
-"""`flyball gateway --upstream URL`: the gateway alone, without a project. I/O: a state folder, processes.
+"""`flyball gateway`: the gateway alone, without a project. I/O: a state folder, processes.
 
 The state folder holds a key, a SQLite ledger and the sealed segments; an ingester beside the gateway moves records into
 the ledger, so that requests, feedback and cost can be read there. It and further workers (`gateway.workers`) are
@@ -14,16 +14,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from flyball.errors import RefusedError
+from flyball.errors import InputError, RefusedError
 from flyball.gateway.ingest import ingest_once
-from flyball.gateway.routing import base_url, standalone_routes
 from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
-from flyball.workflows.front_config import read_config
+from flyball.workflows.front_config import FrontConfig, read_config
+from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
 from flyball.workflows.front_state import ingest_context, open_state
 from flyball.workflows.front_worker import FrontSpec, secret_of, worker_context
 from flyball.workflows.keeping import Keeper
@@ -38,12 +39,10 @@ def front(
     state: Path,
     host: str | None,
     port: int | None,
-    ready: Callable[[str], None],
+    ready: Callable[[str, list[str]], None],
 ) -> None:
-    """Serve in front of servers until SIGTERM or ctrl-c; each answers what those before it could not."""
-    for upstream in upstreams:
-        base_url(upstream)
-    config = read_config(config_file)
+    """Serve in front of servers until SIGTERM or ctrl-c; `ready` is told the URL and a line on each route."""
+    config = configured(upstreams, upstream_keys, config_file)
     gateway = msgspec.structs.replace(
         config.gateway,
         host=host or config.gateway.host,
@@ -51,25 +50,43 @@ def front(
     )
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
-    routes = standalone_routes(upstreams, list(config.models) or None, api_keys=upstream_keys, secrets=secret_of)
+    table = front_routes(config, secret_of)  # whatever is wrong is said before anything is written
     spec = FrontSpec(
         state=str(state.resolve()),
         gateway=gateway,
         cost=config.cost,
-        routes=routes,
         settings=str(config_file.resolve()) if config_file else None,
     )
     ledger = open_state(state)
     context = worker_context(spec, ledger)
+    routes = RoutesFile(
+        context.routes_path,
+        table,
+        config_file=config_file,
+        again=lambda: front_routes(configured(upstreams, upstream_keys, config_file), secret_of),
+    )
     children = Keeper(commands(spec))
     url = f"http://{gateway.host}:{gateway.port}"
-    threading.Thread(target=tell_when_ready, args=(url, ready), daemon=True).start()
+    threading.Thread(target=tell_when_ready, args=(url, partial(ready, url, described(table))), daemon=True).start()
     try:
         run_gateway(context, worker=0)
     finally:
+        routes.stop()
         children.stop()
         ingest_once(ingest_context(state, gateway.recording, context.project_key, ledger))  # after its last pass
         ledger.close()
+
+
+def configured(upstreams: Sequence[str], keys: Sequence[str], config_file: Path | None) -> FrontConfig:
+    """The configuration file with the servers of the command line; InputError where both name some."""
+    config = read_config(config_file)
+    if not upstreams:
+        return config
+    if config.upstreams:
+        raise InputError(
+            f"--upstream and `upstreams:` in {config_file}", cure="name the servers in one of these places"
+        )
+    return msgspec.structs.replace(config, upstreams=given(upstreams, keys))
 
 
 def commands(spec: FrontSpec) -> dict[str, list[str]]:
@@ -99,11 +116,11 @@ def check_address(state: Path, host: str) -> None:
     )
 
 
-def tell_when_ready(url: str, ready: Callable[[str], None]) -> None:
+def tell_when_ready(url: str, ready: Callable[[], None]) -> None:
     while True:
         try:
             with urllib.request.urlopen(f"{url}/healthz", timeout=1.0):
-                ready(url)
+                ready()
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)

@@ -76,7 +76,6 @@ def gateway(project: Project, *, worker: int, host: str | None, port: int | None
         segments_dir=project.places.segments,
         project_key=project.key,
         ledger=reach_ledger(project.ledger_url, project=project.name),
-        static_routes=None,
         secrets=lambda reference: secret(reference, project.root, project.environment),
         settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
         keyring_file=project.places.run / KEYRING,

@@ -1,0 +1,165 @@
+"""A gateway without a project: which server answers which model, in which order, under which name and key."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import openai
+import pytest
+from mock_engine import MockEngine
+from running import RunningGateway, arm, chat, table
+
+from flyball.errors import EnvironmentMissing, InputError
+from flyball.gateway.routing import view_of
+from flyball.storage.routing import Endpoint, RoutingTable, load
+from flyball.workflows.front_config import FrontConfig, Upstream, read_config
+from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
+
+URLS = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
+SECRETS = {"env:FIRST": "one", "env:KEY": "key"}
+
+
+def routes(*upstreams: Upstream, models: tuple[str, ...] = ()) -> RoutingTable:
+    return front_routes(FrontConfig(upstreams=upstreams, models=models), SECRETS.__getitem__)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+def test_models_are_named_or_asked_for() -> None:
+    named = routes(Upstream(url="http://127.0.0.1:1/v1/", key="env:KEY"), models=("one", "two"))
+    assert [(route.name, route.default) for route in named.routes] == [("one", True), ("two", False)]
+    assert named.routes[0].arms[0].endpoints[0] == Endpoint(
+        id="upstream", url="http://127.0.0.1:1", slots=64, api_key="env:KEY"
+    )
+    with pytest.raises(InputError, match="ftp://somewhere"):
+        routes(Upstream(url="ftp://somewhere"))
+    with pytest.raises(EnvironmentMissing, match="does not list its models"):
+        routes(Upstream(url=URLS[0]))
+    with pytest.raises(InputError, match="no upstream"):
+        routes(models=("one",))
+
+
+def test_each_server_has_its_own_key_and_answers_after_those_before_it() -> None:
+    view = view_of(routes(*given(URLS, ["env:FIRST"]), models=("one",)).routes[0], {})
+    points = [one.endpoints[0] for one in view.route.arms]
+    assert [(point.url, point.api_key) for point in points] == list(zip(URLS, ["env:FIRST", None, None], strict=True))
+    keys = [one.release for one in view.route.arms]
+    assert view.assign("anybody") is view.live and view.live is not None and view.live.key == keys[0]
+    following = [view.after(keys[:place]) for place in range(4)]
+    assert [found and found.key for found in following] == [*keys, None]
+    with pytest.raises(InputError, match="named twice"):
+        routes(*given([URLS[0], f"{URLS[0]}/v1"], []), models=("one",))
+    with pytest.raises(InputError, match="2 keys for 1 upstreams"):
+        given(URLS[:1], ["env:A", "env:B"])
+
+
+def test_each_server_answers_the_models_that_it_has_under_the_names_that_it_uses() -> None:
+    found = routes(
+        Upstream(url=URLS[0], models=("large", "small")),
+        Upstream(url=URLS[1], models={"small": "tiny-q4", "embed": "bge"}, slots=8),
+        Upstream(url=URLS[2]),
+        models=("large",),
+    )
+    assert described(found) == [
+        f"large → {URLS[0]}, then {URLS[2]}",
+        f"small → {URLS[0]}, then {URLS[1]} (tiny-q4)",
+        f"embed → {URLS[1]} (bge)",
+    ]
+    large, small, embed = found.routes
+    assert [one.variant for one in small.arms] == ["live", "previous"] and embed.arms[0].variant == "live"
+    assert small.arms[0].release == large.arms[0].release, "the same server, asked for what the client names"
+    assert small.arms[1].release != embed.arms[0].release, "another model is another answerer, and records say so"
+    assert small.arms[1].endpoints == embed.arms[0].endpoints, "slots are the server's, whatever it is asked for"
+
+
+def test_a_model_goes_by_the_server_s_name_for_it_and_a_fallback_by_its_own(tmp_path: Path, stack: ExitStack) -> None:
+    first, second = stack.enter_context(MockEngine("ok")), stack.enter_context(MockEngine("ok", model="tiny-q4"))
+    found = routes(
+        Upstream(url=first.url, models=("small",)),
+        Upstream(url=second.url, models={"small": "tiny-q4", "embed": "bge"}),
+    )
+    gateway = stack.enter_context(RunningGateway(tmp_path, found))
+    client = gateway.client()
+    assert client.chat.completions.create(**chat(model="small")).choices
+    assert list(client.chat.completions.create(**chat(model="small", stream=True)))
+    assert [body["model"] for body in first.bodies] == ["small", "small"]
+    client.embeddings.create(model="embed", input="a parcel", encoding_format="float")
+    assert second.bodies[-1]["model"] == "bge"
+    first.behaviour = "500"
+    answer = client.chat.completions.create(**chat(model="small"))
+    assert (answer.model, second.bodies[-1]["model"]) == ("small", "tiny-q4"), "clients see their own name for it"
+    last = gateway.requests()[-1].record
+    assert (last.route, last.release, last.answered_by) == ("small", *(one.release for one in found.routes[0].arms))
+    with pytest.raises(openai.NotFoundError, match="known: small, embed"):
+        client.chat.completions.create(**chat(model="large"))
+
+
+def test_a_server_without_its_key_harms_no_other(
+    tmp_path: Path, stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = stack.enter_context(MockEngine("ok"))
+    found = routes(
+        Upstream(url=URLS[0], key="env:KEY", models=("one",)), Upstream(url=engine.url, models=("one", "two"))
+    )
+
+    def gone(reference: str) -> str:
+        raise InputError(f"{reference} is not set", cure="export it")
+
+    gateway = RunningGateway(tmp_path, found)
+    gateway.context = replace(gateway.context, secrets=gone)
+    with caplog.at_level(logging.ERROR), gateway:
+        for model in ("one", "two"):
+            assert gateway.client().chat.completions.create(**chat(model=model)).choices
+    assert f"{URLS[0]} gets no requests: env:KEY is not set" in caplog.text
+
+
+def test_a_gateway_behind_a_gateway_takes_over_its_models(tmp_path: Path, stack: ExitStack) -> None:
+    engine = stack.enter_context(MockEngine("ok"))
+    inner = stack.enter_context(RunningGateway(tmp_path / "inner", table(arm(engine))))
+    outer = stack.enter_context(
+        RunningGateway(tmp_path / "outer", routes(Upstream(url=f"http://127.0.0.1:{inner.port}")))
+    )
+    assert [model.id for model in outer.client().models.list()] == ["shop"]
+    assert outer.client().chat.completions.create(**chat()).choices
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5.0
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_table_follows_the_file_and_survives_a_wrong_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config, published = tmp_path / "gateway.yaml", tmp_path / "routes.json"
+
+    def write(text: str) -> None:
+        new = config.with_suffix(".new")
+        new.write_text(text)
+        new.replace(config)
+
+    def again() -> RoutingTable:
+        return front_routes(read_config(config), SECRETS.__getitem__)
+
+    write(f"upstreams: [{{url: '{URLS[0]}', models: [one]}}]\n")
+    file = RoutesFile(published, again(), config_file=config, again=again)
+    try:
+        write(f"upstreams: [{{url: '{URLS[0]}', models: {{one: uno, two: due}}}}]\n")
+        eventually(lambda: [route.name for route in load(published).routes] == ["one", "two"])
+        assert load(published).version == 2 and load(published).routes[1].arms[0].model == "due"
+        stamp = published.stat()
+        write(f"upstreams: [{{url: '{URLS[0]}', modles: [one]}}]\n")
+        eventually(lambda: "upstreams[0].modles" in caplog.text)
+        assert "did you mean upstreams[0].models?" in caplog.text
+        assert published.stat() == stamp, "the last table goes on"
+    finally:
+        file.stop()
