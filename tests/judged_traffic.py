@@ -52,6 +52,17 @@ class Canary:
         for state in ("requested", "starting", "ramping"):
             self.move(state)
 
+    @classmethod
+    def mirrored(cls, ledger: Ledger) -> Canary:
+        """A shadow, which a canary follows."""
+        steps = [{"variant": "shadow", "share": 1.0}, {"variant": "canary", "share": 0.5}]
+        return cls(ledger, deployment=deployment_record(strategy="shadow", plan={"steps": steps}, replaces="old"))
+
+    def copied(self, unit: str, *, answer: str = "orders", **copy: Any) -> tuple[RequestRecord, RequestRecord]:
+        """An answered request of a unit, and the shadow's copy of it."""
+        original = self.ask(unit)
+        return original, self.ask(unit, answer=answer, canary=True, variant="shadow", mirrors=original.id, **copy)
+
     def move(self, state: str, step: int = 0) -> None:
         transition = Transition(deployment=self.deployment.id, state=state, step=step, evidence={})  # type: ignore[arg-type]
         with self.ledger.begin() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import subprocess
@@ -13,14 +14,18 @@ import pytest
 from msgspec.structs import replace
 
 from control_shop import ROLLOUT, Shop, passes
+from examples import feedback_record
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.ingest import ingest_once
 from flyball.records import Deployment, Transition
+from flyball.rollout.config import JudgeConfig
+from flyball.rollout.judging import Desk
 from flyball.rollout.plans import plan_of
 from flyball.security.keys import ProjectKey
 from flyball.storage.deployments import history
-from flyball.storage.traffic import search_requests
+from flyball.storage.ledger import now_ms
+from flyball.storage.traffic import add_feedback, search_requests
 
 GATEWAY = Path(__file__).parents[1] / "gateway" / "process.py"
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -116,6 +121,49 @@ def test_a_shadow_answers_nobody_and_leads_to_a_canary_when_its_copies_show_no_h
     assert shop.arms() == {"canary": (two, 0.3, 1), "live": (one, 0.7, 1)}
     analysis = context.memory.analyses[deployment.id]
     assert analysis.evidence.counts["candidate"]["requests"] == 0  # copies are no evidence about the canary
+
+
+@SQLITE
+def test_a_shadow_whose_answers_are_judged_worse_ends_before_anybody_met_it(shop: Shop, customers: Customers) -> None:
+    one, two = shop.release("one"), shop.release("two")
+    judged = {
+        "judge_share": 1.0,
+        "judge_after_s": 0.5,
+        "judge_within_s": 3.0,
+        "judge": JudgeConfig(command=("judge",), every_s=0.1),
+    }
+    config = replace(ROLLOUT, margin_latency=9.0, margin_cost=9.0, min_units=20, **judged)
+    desk = Desk(shop.ledger, config)
+
+    def judge() -> int:
+        """A judge who likes what live says and nothing else, and is not told which is which."""
+        waiting = desk.waiting(now_ms())
+        by_release = {seen.record.id: seen.record.release for seen in search_requests(shop.ledger, limit=1000)}
+        with shop.ledger.begin() as connection:
+            for name in waiting:
+                score = float(by_release[name] == one)
+                add_feedback(connection, feedback_record(request=name, score=score, judge="key", at_ms=now_ms()))
+        return len(waiting)
+
+    context = dataclasses.replace(shop.control(rollout=config), judge=judge)
+    shop.made.append(context)
+    shop.deploy(one)
+    passes(context, lambda: shop.live() == one and bool(shop.arms()["live"][2]))
+    plan = plan_of("shadow", config, mirrored=1.0, then="canary", shares=(0.3,))
+    deployment = shop.deploy(two, "shadow", **plan)
+    passes(context, lambda: "shadow" in shop.arms())
+    answered: set[tuple[int, str | None]] = set()
+
+    def ended() -> bool:
+        if shop.states(deployment)[-1] == "ramping":
+            answered.update(customers.ask(2))
+        return shop.states(deployment)[-1] == "rolled_back"
+
+    passes(context, ended, seconds=90)
+    evidence = last(shop, deployment).evidence
+    assert evidence["reason"] == "worse than live in quality" and evidence["mirrored_judged"] > 0
+    assert (evidence["mirrored_quality"], evidence["live_quality"]) == (0.0, 1.0)
+    assert answered == {(200, "live")} and last(shop, deployment).step == 0
 
 
 @SQLITE

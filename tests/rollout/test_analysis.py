@@ -182,3 +182,43 @@ def test_the_baseline_of_failures_is_what_was_before_the_rollout_whenever_one_lo
             add_request(connection, record)
     before = Analysis(ledger, CANARY, CONFIG, began_ms=T0).evidence.watches["candidate"].detector.usual
     assert before < 0.05
+
+
+def judged_pair(ledger: Ledger, unit: str, *, copy: float | None, original: float | None, after_ms: int = 50) -> None:
+    """A mirrored request and its original, with a judge's score of each, so long after they were answered."""
+    asked = request_record(unit=unit, deployment="old", started_ms=T0 + 2000)
+    mirrored = {"variant": "shadow", "mirrors": asked.id, "deployment": SHADOW.id, "started_ms": T0 + 2000}
+    shown = request_record(unit=unit, **mirrored)
+    with ledger.begin() as connection:
+        for record, score in ((asked, original), (shown, copy)):
+            add_request(connection, record)
+            if score is not None:
+                at_ms = record.started_ms + after_ms
+                add_feedback(connection, feedback_record(request=record.id, score=score, judge="eve", at_ms=at_ms))
+
+
+SHADOW = deployment_record(strategy="shadow", plan={"steps": [{"variant": "shadow", "share": 1.0}]}, replaces="old")
+
+
+def test_verdicts_on_pairs_count_once_their_time_is_over_and_take_a_worse_shadow_back(ledger: Ledger) -> None:
+    config = RolloutConfig(judge_share=1.0, judge_after_s=1.0, judge_within_s=10.0, min_units=1)
+    history = [(Transition(deployment=SHADOW.id, state="ramping", step=0, evidence={}), T0)]
+    for n in range(60):
+        judged_pair(ledger, f"u{n}", copy=float(n % 3 == 0), original=float(n % 10 != 1))
+    judged_pair(ledger, "half", copy=None, original=1.0)
+    judged_pair(ledger, "late", copy=0.0, original=1.0, after_ms=10_001)
+    analysis = Analysis(ledger, SHADOW, config, began_ms=T0)
+
+    def look(after_s: float) -> Observation:
+        now = T0 + 2000 + round(1000 * after_s)
+        analysis.look(ledger, history, now)
+        return analysis.observation(Observation(engine="ready"))
+
+    early = look(11.0)  # the ledger may still be behind by as much as it settles
+    assert (early.mirrored.units, early.mirrored.judged, early.mirrored.harm["quality"]) == (62, 0, 1.0)
+    seen = look(12.5)
+    assert (seen.mirrored.judged, seen.mirrored.quality, seen.mirrored.live_quality) == (60, 1 / 3, 0.9)
+    assert look(60.0).mirrored == seen.mirrored, "each counts once"
+    done = advance(SHADOW, history, seen, config, T0 + 15_000)
+    assert done is not None and (done.state, done.evidence["reason"]) == ("rolled_back", "worse than live in quality")
+    assert done.evidence["mirrored_judged"] == 60 and done.evidence["live_quality"] == 0.9

@@ -78,6 +78,24 @@ def test_the_share_is_what_was_asked_for_in_both_arms_and_the_order_mixes_them(l
     assert set(waiting) == sampled
 
 
+def test_of_a_shadow_the_first_copy_of_each_sampled_unit_is_judged_with_its_original(ledger: Ledger) -> None:
+    shadow = Canary.mirrored(ledger)
+    pair = shadow.copied("ann")
+    shadow.copied("ann")
+    shadow.copied("ben", outcome="error", status=502)
+    shadow.ask("cleo")  # never mirrored
+    desk = Desk(ledger, EVERYBODY)
+    assert set(desk.waiting(now_ms())) == {one.id for one in pair}
+    with ledger.begin() as connection:
+        add_feedback(connection, feedback_record(request=pair[0].id, judge="eve"))
+    later = shadow.copied("dan")
+    assert set(desk.waiting(now_ms())) == {pair[1].id, *(one.id for one in later)}
+    assert desk.waiting(now_ms() + round(EVERYBODY.judge_within_s * 1000) + 1000) == []
+    assert Desk(ledger, RolloutConfig(judge_share=0.0)).waiting(now_ms()) == []
+    shadow.move("ramping", step=1)
+    assert Desk(ledger, EVERYBODY).waiting(now_ms()) == [], "the canary's own answers are judged now"
+
+
 def asked(canary: Canary, unit: str, of_candidate: bool, at_ms: int) -> RequestRecord:
     return request_record(
         unit=unit, started_ms=at_ms, deployment=canary.deployment.id if of_candidate else canary.deployment.replaces

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from examples import deployment_record
 from flyball.errors import InputError
 from flyball.records import Deployment, Strategy, Transition
-from flyball.rollout.config import RolloutConfig
+from flyball.rollout.config import JudgeConfig, RolloutConfig
 from flyball.rollout.machine import LEGAL, ArmCounts, History, Mirrored, Observation, advance, shadow_allowance_usd
 from flyball.rollout.plans import check_plan, plan_of, steps_of
 
@@ -198,6 +198,19 @@ def test_a_shadow_leads_to_the_canary_when_enough_copies_show_no_harm() -> None:
     assert done.evidence["mirrored_units"] == 40 and done.evidence["mirrored_usd"] == 1.0
     canary = after(at("ramping", step=1), replace(few, mirrored=COPIES), deployment=SHADOW_FIRST)
     assert canary is None  # copies say nothing for the canary itself
+
+
+def test_where_a_program_judges_a_shadow_waits_for_its_verdicts() -> None:
+    judge = JudgeConfig(command=("judge",))
+    unjudged = Observation(engine="ready", mirrored=COPIES)
+    assert after(at("ramping"), unjudged, deployment=SHADOW_FIRST, judge=judge) is None
+    enough = replace(unjudged, mirrored=replace(COPIES, judged=30, quality=0.8, live_quality=0.81))
+    done = advance(SHADOW_FIRST, at("ramping"), enough, msgspec.structs.replace(CONFIG, judge=judge), 1000)
+    assert done is not None and (done.state, done.step) == ("ramping", 1)
+    assert [done.evidence[name] for name in ("mirrored_judged", "mirrored_quality", "live_quality")] == [30, 0.8, 0.81]
+    assert after(at("ramping"), unjudged, deployment=SHADOW_FIRST, judge=judge, judge_share=0.0) is not None
+    late = after(at("ramping"), unjudged, now_ms=101_000, deployment=SHADOW_FIRST, judge=judge)
+    assert late is not None and late[0] == "paused" and "whether the judge works" in late[2]
 
 
 def test_a_shadow_whose_copies_are_worse_is_taken_back() -> None:

@@ -75,14 +75,49 @@ def test_a_shadow_that_fails_more_is_slower_or_dearer_is_found() -> None:
     assert "cost" in harmed(run(1, units=150, dearer=2.0))
 
 
+def verdicts(seed: int, *, units: int, live: float = 0.8, worse: float = 0.0) -> MirroredEvidence:
+    """Judged pairs whose answers fail together half of the time, as those to one question do."""
+    rng, evidence = Random(seed), MirroredEvidence(RolloutConfig())
+    for number in range(units):
+        assert evidence.take(*pair(f"u{number}"))
+        hard, own = rng.random(), rng.random()
+        copy = hard if rng.random() < 0.5 else own
+        evidence.hear(float(copy < live - worse), float(hard < live))
+    return evidence
+
+
+def test_verdicts_blame_an_equal_shadow_rarely_and_find_one_that_answers_worse() -> None:
+    def blamed(evidence: MirroredEvidence) -> bool:
+        harm = evidence.summary().harm
+        return harm["quality"] <= 0.05 / len(harm)
+
+    assert sum(blamed(verdicts(seed, units=400)) for seed in range(400)) <= 12  # 1.25 % of 400, three standard errors
+    assert sum(blamed(verdicts(seed, units=600, worse=0.1)) for seed in range(50)) >= 45
+    seen = verdicts(1, units=200, worse=0.3).summary()
+    assert seen.judged == 200 and seen.quality is not None and seen.live_quality is not None
+    assert seen.live_quality - seen.quality > 0.15
+
+
+def test_an_equal_shadow_is_proven_to_answer_within_the_margin() -> None:
+    assert verdicts(3, units=900).summary().not_worse["quality"] <= 0.05
+
+
+def test_only_the_first_pair_of_a_unit_is_judged_and_only_where_both_answered() -> None:
+    evidence = MirroredEvidence(CONFIG)
+    assert evidence.take(*pair("u1")) and not evidence.take(*pair("u1"))
+    assert not evidence.take(*pair("u2", shadow={"outcome": "error"}))
+    assert not evidence.take(*pair("u3", outcome="aborted"))
+    assert not evidence.take(*pair("u4", shadow={"outcome": "refused"}))
+
+
 def test_an_equal_shadow_is_proven_to_be_within_the_margin() -> None:
     proven = run(2, units=1500).summary().not_worse
     assert proven["failures"] <= CONFIG.alpha and proven["cost"] <= CONFIG.alpha
 
 
 def test_a_copy_waits_for_its_original_and_that_of_another_deployment_is_none_of_ours(ledger: Ledger) -> None:
-    evidence = MirroredEvidence(CONFIG)
-    pairs = Pairs("d2", evidence)
+    pairs = Pairs("d2", CONFIG)
+    evidence = pairs.evidence
     copy, original = pair("u1", shadow={"cost_usd": 0.25})
     pairs.take([copy, pair("u2", shadow={"deployment": "d1"})[0], request_record(unit="u3")])
     pairs.match(ledger)

@@ -40,5 +40,11 @@ def test_a_shadow_has_a_line_for_its_copies_and_one_for_each_test() -> None:
     assert lines == {"copies": "9 of 7 units, 1 failed (live 0), 0.5 USD", "p harm latency": "0.25"}
 
 
+def test_judged_copies_stand_beside_their_originals() -> None:
+    copies = Mirrored(requests=9, units=7, judged=4, quality=0.5, live_quality=0.75, harm={"quality": 0.25})
+    lines = told(figures_of(SHADOW, at("ramping"), Observation(mirrored=copies), RolloutConfig()))
+    assert lines["judged good"] == "copies 50.0%, originals 75.0% of 4 pairs"
+
+
 def test_what_is_not_a_figure_has_no_line() -> None:
     assert lines_of({"reason": "asked for", "by": "ann", "share": 0.1, "seconds": None}) == []

@@ -16,11 +16,10 @@ from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence, failure_rate_bound
 from flyball.rollout.judging import JudgedSample, answering_since, seq_before
 from flyball.rollout.machine import History, Observation
-from flyball.rollout.mirrored import MirroredEvidence
 from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample
-from flyball.rollout.units import ended_ms
+from flyball.rollout.units import ended_ms, verdict_of
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import requests_since
@@ -49,7 +48,7 @@ class Analysis:
             in_sample=lambda unit: in_sample(deployment.id, unit, config.judge_share),
         )
         self.sample = JudgedSample(deployment, config)
-        self.pairs = Pairs(deployment.id, MirroredEvidence(config))
+        self.pairs = Pairs(deployment.id, config)
         self._through_seq = seq_before(ledger, began_ms - _SLACK_MS)
 
     def look(self, ledger: Ledger, history: History, now_ms: int) -> None:
@@ -70,6 +69,7 @@ class Analysis:
             horizon_ms = min(now_ms, ended_ms(seen[-1].record))
         self.pairs.match(ledger)
         self._judge(ledger, horizon_ms - SETTLE_MS)
+        self._judge_pairs(ledger, horizon_ms - SETTLE_MS)
 
     def _take(self, records: Sequence[RequestRecord]) -> None:
         """Forced and mirrored requests are no evidence of an arm; mirrored ones are compared in pairs."""
@@ -87,6 +87,17 @@ class Analysis:
             name: [one for one in words if one.judge is None or self.sample.counts(one)] for name, words in said.items()
         }
         self.evidence.judge(due, counted)
+
+    def _judge_pairs(self, ledger: Ledger, until_ms: int) -> None:
+        """Hear the verdicts on copies and their originals whose time is over; half a pair says nothing."""
+        due = self.pairs.due(until_ms)
+        said = _feedback_of(ledger, [name for pair in due for name in (pair.copy, pair.original)])
+        for pair in due:
+            copy, original = (
+                verdict_of(said.get(name, ()), until_ms=pair.until_ms) for name in (pair.copy, pair.original)
+            )
+            if copy is not None and original is not None:
+                self.pairs.evidence.hear(copy, original)
 
     def _shares(self, history: History) -> list[tuple[int, float]]:
         steps = steps_of(self.deployment)

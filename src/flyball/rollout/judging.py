@@ -1,12 +1,13 @@
 """The answers that are to be judged: the first one of each sampled unit of a rollout, in both arms. I/O: the ledger.
 
 One answer a unit, whoever judges and however much somebody asks; which one is decided by the order of the ledger, so
-that everybody who looks draws the same. Forced and mirrored requests are not drawn, and a failure has no answer.
+that everybody who looks draws the same. Forced requests are not drawn, and a failure has no answer. While a shadow gets
+copies, the first copy of each sampled unit is drawn together with the answer that it copies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -14,6 +15,7 @@ from sqlalchemy import func, select
 from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.machine import History
+from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample, place
 from flyball.rollout.units import ended_ms
@@ -91,43 +93,52 @@ class Desk:
 
     def __init__(self, ledger: Ledger, config: RolloutConfig) -> None:
         self._ledger, self._config = ledger, config
-        self._samples: dict[str, JudgedSample] = {}
-        self._through: dict[str, int] = {}
+        self._drawn: dict[tuple[str, str], JudgedSample | Pairs] = {}
+        self._through: dict[tuple[str, str], int] = {}
 
     def waiting(self, now_ms: int) -> list[str]:
         """Ids of requests, in a random order that is the same at each look and says nothing of the arm."""
-        open_now = {}
-        for deployment, began_ms in _under_way(self._ledger):
-            sample = self._samples.get(deployment.id) or JudgedSample(deployment, self._config, began_ms=began_ms)
-            open_now[deployment.id] = sample
-            self._read(sample)
-        self._samples = open_now
-        names = [name for sample in open_now.values() for name in sample.waiting(now_ms)]
+        open_now, names = {}, []
+        for deployment, phase, began_ms in _under_way(self._ledger):
+            key = (deployment.id, phase)
+            drawn = open_now[key] = self._drawn.get(key) or self._new(deployment, phase, began_ms)
+            self._read(key, drawn, deployment, began_ms)
+            if isinstance(drawn, Pairs):
+                drawn.match(self._ledger)
+                drawn.due(now_ms)
+                names += drawn.open()
+            else:
+                names += drawn.waiting(now_ms)
+        self._drawn = open_now
         done = judged(self._ledger, names)
         return sorted((name for name in names if name not in done), key=lambda name: place("order", name))
 
-    def _read(self, sample: JudgedSample) -> None:
+    def _new(self, deployment: Deployment, phase: str, began_ms: int) -> JudgedSample | Pairs:
+        if phase == "mirrored":
+            return Pairs(deployment.id, self._config)
+        return JudgedSample(deployment, self._config, began_ms=began_ms)
+
+    def _read(self, key: tuple[str, str], drawn: JudgedSample | Pairs, deployment: Deployment, began_ms: int) -> None:
         """Take in the requests that came since the last look."""
-        name = sample.deployment.id
-        through = self._through.get(name)
+        through = self._through.get(key)
         if through is None:
-            through = seq_before(self._ledger, (sample.began_ms or 0) - _SLACK_MS)
+            through = seq_before(self._ledger, began_ms - _SLACK_MS)
         column = tables.requests.c
         query = select(column.seq, column.deployment, column.unit, column.at_ms, column.body).where(
-            column.project == self._ledger.project, column.route == sample.deployment.route
+            column.project == self._ledger.project, column.route == deployment.route
         )
         more = True
         while more:
             with self._ledger.read() as connection:
                 rows = connection.execute(query.where(column.seq > through).order_by(column.seq).limit(BATCH)).all()
-            sample.take(
+            drawn.take(
                 parse(bytes(row.body), RequestRecord)
                 for row in rows
-                if sample.covers(row.deployment, row.unit, row.at_ms)
+                if drawn.covers(row.deployment, row.unit, row.at_ms)
             )
             through = rows[-1].seq if rows else through
             more = len(rows) == BATCH
-        self._through[name] = through
+        self._through[key] = through
 
 
 def judged(ledger: Ledger, requests: Sequence[str]) -> set[str]:
@@ -143,25 +154,36 @@ def judged(ledger: Ledger, requests: Sequence[str]) -> set[str]:
     return found
 
 
-def _under_way(ledger: Ledger) -> list[tuple[Deployment, int]]:
-    """Rollouts that are being decided, with the time at which their traffic began."""
+def _under_way(ledger: Ledger) -> list[tuple[Deployment, str, int]]:
+    """Rollouts that are being decided: answering or mirrored, with the time at which that began."""
     found = []
     for stored in open_deployments(ledger):
         steps = history(ledger, stored.id)
         if isinstance(stored.record, Deployment):
-            began = answering_since(stored.record, steps)
-            found += [(stored.record, began)] if began is not None else []
+            answering, mirrored = answering_since(stored.record, steps), mirrored_since(stored.record, steps)
+            if answering is not None:
+                found.append((stored.record, "answering", answering))
+            elif mirrored is not None:
+                found.append((stored.record, "mirrored", mirrored))
     return found
 
 
 def answering_since(deployment: Deployment, history: History) -> int | None:
     """When the first users were answered by a rollout's candidate; a shadow answers nobody."""
+    return next((at_ms for variant, at_ms in _ramps(deployment, history) if variant != "shadow"), None)
+
+
+def mirrored_since(deployment: Deployment, history: History) -> int | None:
+    """When the first requests were sent to a rollout's candidate in copy."""
+    return next((at_ms for variant, at_ms in _ramps(deployment, history) if variant == "shadow"), None)
+
+
+def _ramps(deployment: Deployment, history: History) -> Iterator[tuple[str, int]]:
+    """The variant of each step that began, and when."""
     steps = steps_of(deployment)
     for transition, at_ms in history:
-        step = steps[transition.step] if transition.step < len(steps) else None
-        if transition.state == "ramping" and step is not None and step.variant != "shadow":
-            return at_ms
-    return None
+        if transition.state == "ramping" and transition.step < len(steps):
+            yield steps[transition.step].variant, at_ms
 
 
 def seq_before(ledger: Ledger, at_ms: int) -> int:

@@ -62,6 +62,9 @@ class Mirrored:
     first_ten_failures: int = 0
     units: int = 0
     cost_usd: float = 0.0
+    judged: int = 0  # units of which both answers were judged
+    quality: float | None = None  # mean verdict on the copies among these, and on their originals
+    live_quality: float | None = None
     harm: Mapping[str, float] = field(default_factory=dict)
     not_worse: Mapping[str, float] = field(default_factory=dict)
 
@@ -315,7 +318,11 @@ def _beyond_shadow(scene: Scene) -> Transition | None:
 
 
 def _enough_copies(scene: Scene) -> bool:
-    return scene.seen.mirrored.units >= scene.config.min_units
+    """Where a program judges, its verdicts are waited for; people may take longer than a shadow should."""
+    copies, config = scene.seen.mirrored, scene.config
+    if config.judge is not None and config.judge_share > 0 and copies.judged < config.min_units:
+        return False
+    return copies.units >= config.min_units
 
 
 def _to_next(scene: Scene, reason: str) -> Transition:
@@ -357,6 +364,8 @@ def _why_undecided(scene: Scene) -> str:
     units = seen.mirrored.units if scene.variant == "shadow" else seen.candidate.units
     if units and scene.variant == "canary" and "quality" not in seen.harm:
         return "no answers of both releases were judged, and feedback alone never promotes (`flyball judge open`)"
+    if units and scene.variant == "shadow" and scene.config.judge is not None and not seen.mirrored.judged:
+        return "no copies were judged together with their originals (`flyball watch` shows whether the judge works)"
     why = "too little evidence" if units else "no traffic was judged, which proves nothing"
     replay = f"`flyball replay {short(scene.deployment.release)}` compares both releases on recorded requests"
     return f"{why}; {replay}"
@@ -373,8 +382,14 @@ def _mirrored_figures(seen: Mirrored) -> dict[str, JSON]:
         "live_failures": seen.live_failures,
         "mirrored_units": seen.units,
         "mirrored_usd": _short(seen.cost_usd),
+        **(_verdicts(seen) if seen.judged else {}),
         **proofs,
     }
+
+
+def _verdicts(seen: Mirrored) -> dict[str, JSON]:
+    means = {"mirrored_quality": seen.quality, "live_quality": seen.live_quality}
+    return {"mirrored_judged": seen.judged, **{name: _short(mean) for name, mean in means.items() if mean is not None}}
 
 
 def _short(p: float) -> float:

@@ -39,6 +39,12 @@ def _counts(evidence: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         units = evidence.get("mirrored_units", 0)
         words = f"{evidence['mirrored_requests']} of {units} units, {failed} failed (live {live}), {usd:.4g} USD"
         yield "copies", words
+        if "mirrored_judged" in evidence:
+            copies, originals = evidence.get("mirrored_quality", 0.0), evidence.get("live_quality", 0.0)
+            yield (
+                "judged good",
+                f"copies {copies:.1%}, originals {originals:.1%} of {evidence['mirrored_judged']} pairs",
+            )
         return
     for arm, name in (("candidate", "candidate"), ("live", "live")):
         if f"{arm}_requests" in evidence:

@@ -104,6 +104,12 @@ def is_verdict(feedback: Feedback) -> bool:
     return feedback.judge is not None and feedback.score is not None
 
 
+def verdict_of(words: Sequence[Feedback], *, until_ms: int) -> float | None:
+    """The last verdict on one answer until then, in [0, 1]; None: there was none."""
+    verdicts = [one for one in words if one.at_ms <= until_ms and is_verdict(one)]
+    return min(1.0, max(0.0, verdicts[-1].score or 0.0)) if verdicts else None
+
+
 def scores_of(unit: Unit, said: Said, *, until_ms: int) -> UnitScores:
     """The scores of a unit when it is frozen; of what users said of an answer, the last word until then counts."""
     ratings = []
@@ -124,11 +130,8 @@ def quality_of(unit: Unit, said: Said, *, until_ms: int) -> float | None:
     """The mean verdict on a sampled unit's answers, its failures being worth nothing; None: none came in time."""
     if not unit.answered:
         return 0.0 if unit.failures else None
-    verdicts = []
-    for request in unit.answered:
-        words = [one for one in said.get(request, ()) if one.at_ms <= until_ms and is_verdict(one)]
-        if words:
-            verdicts.append(min(1.0, max(0.0, words[-1].score or 0.0)))
+    heard = [verdict_of(said.get(request, ()), until_ms=until_ms) for request in unit.answered]
+    verdicts = [verdict for verdict in heard if verdict is not None]
     if not verdicts:
         return None
     kept = len(unit.answered) / (len(unit.answered) + unit.failures)
