@@ -164,6 +164,21 @@ def test_the_file_of_the_page_serves_and_new_upstreams_take_effect_at_once(
     assert "sk-of-the-first" not in "".join(map(str, contents(tmp_path / ".flyball-gateway").values())) + log
 
 
+def test_what_the_gateway_alone_recorded_and_what_it_cost_is_shown(tmp_path: Path) -> None:
+    state = ("--state", ".flyball-gateway")
+    secret = ok("key", "create", "web", "--budget-usd", "5", *state, cwd=tmp_path)["secret"]
+    with chat_server(lambda text, number: "yes") as server, gateway(tmp_path, server.url) as (url, _):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key=secret, max_retries=0)
+        for _ in range(3):
+            client.chat.completions.create(model="anything", messages=[{"role": "user", "content": "hello"}])
+        cost = eventually(lambda: (found := ok("cost", *state, cwd=tmp_path))["requests"] == 3 and found)
+        assert cost["total_usd"] > 0 and cost["budgets"][0]["limit_usd"] == 5.0
+        shown = flyball("requests", *state, cwd=tmp_path)
+        assert shown.code == 0 and shown.out.count("anything") == 3, shown.err
+    assert "nowhere is not the state folder" in refused("cost", "--state", "nowhere", cwd=tmp_path, code=4)
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("upstreams: [{url: 'http://127.0.0.1:9', models: [one]}]\n")
     both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_ledger, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_ledger, with_new_ledger, with_project
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def key_command() -> None:
 @click.option("--budget-usd", type=float, help="Hard: requests over it get 429.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days.")
 @json_option
-@with_ledger
+@with_new_ledger
 def key_create(ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
     """Create a key; its secret is shown this once."""
     from flyball.security.principals import create_key
@@ -112,7 +112,7 @@ def team_command() -> None:
     help="Hard, per calendar month (UTC): requests over it get 429.",
 )
 @json_option
-@with_ledger
+@with_new_ledger
 def team_set(ledger: Ledger, name: str, as_json: bool, **options: Any) -> None:
     """Create a team or change its limits; those not named stay, `none` lifts one. Effective within a second."""
     from flyball.records.canonical import to_plain

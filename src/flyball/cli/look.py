@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_ledger, with_project
 from flyball.records.identity import short
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.storage.ledger import Ledger
 
 
 @click.command("status")
@@ -101,30 +104,34 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
 @click.option("--release")
 @click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
 @json_option
-@with_project
-def requests_command(project: Project, limit: int, release: str | None, outcome: str | None, as_json: bool) -> None:
+@with_ledger
+def requests_command(ledger: Ledger, limit: int, release: str | None, outcome: str | None, as_json: bool) -> None:
     """Recorded requests, newest first."""
     from flyball.records.canonical import to_plain
     from flyball.storage.traffic import search_requests
 
     found = search_requests(
-        project.ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
+        ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
     )
     rows = [to_plain(seen.record) for seen in found]
-    emit_lines(rows, as_json=as_json, columns=("id", "release", "variant", "outcome", "status", "total_ms", "cost_usd"))
+    emit_lines(
+        rows,
+        as_json=as_json,
+        columns=("id", "route", "release", "variant", "outcome", "status", "total_ms", "cost_usd"),
+    )
 
 
 @click.command("cost")
 @json_option
-@with_project
-def cost_command(project: Project, as_json: bool) -> None:
+@with_ledger
+def cost_command(ledger: Ledger, as_json: bool) -> None:
     """What the loop costs: by kind, per request, per good answer, by key and release; and this month's budgets."""
     from flyball.cost.metering import summary
     from flyball.cost.spending import budget_states, declared_budgets
     from flyball.records.canonical import to_plain
 
-    budgets = budget_states(project.ledger, declared_budgets(project.ledger))
-    document: Any = to_plain(summary(project.ledger))
+    budgets = budget_states(ledger, declared_budgets(ledger))
+    document: Any = to_plain(summary(ledger))
     emit(document | {"budgets": to_plain(budgets)}, as_json=as_json, text=cost_text)
 
 

@@ -124,7 +124,12 @@ def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(wrapped, function)
 
 
-def with_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_new_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`with_ledger`, also for the state folder of a gateway that is still to be started."""
+    return with_ledger(function, makes_state=True)
+
+
+def with_ledger(function: Callable[..., Any], *, makes_state: bool = False) -> Callable[..., Any]:
     """Hand over the ledger of a project, or with --state DIR that of a `flyball gateway` without one."""
 
     @click.option(
@@ -139,9 +144,12 @@ def with_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
 
             ledger = open_project(Path(project_folder) if project_folder else None).ledger
         else:
-            from flyball.workflows.front_state import open_state, state_key
+            from flyball.workflows.front_state import check_used, open_state, state_key
 
-            state_key(Path(state))
+            if makes_state:
+                state_key(Path(state))
+            else:
+                check_used(Path(state))
             ledger = open_state(Path(state))
         try:
             return function(ledger, *args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flyball.errors import NotFoundError
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
@@ -20,6 +21,15 @@ def state_key(state: Path) -> ProjectKey:
     if not path.exists():
         create_project_key(path)
     return parse_project_key(secret(f"file:{path.resolve()}", state))
+
+
+def check_used(state: Path) -> None:
+    """NotFoundError for a folder that no gateway and no key has used yet: to look there would show nothing."""
+    if not (state / "ledger.db").is_file():
+        raise NotFoundError(
+            f"{state} is not the state folder of a gateway: it holds no ledger.db",
+            cure="give the folder that `flyball gateway --state` was started with",
+        )
 
 
 def open_state(state: Path) -> Ledger:
