@@ -1,6 +1,6 @@
 """Canaries that equal the live release, on real engines under real load: how many are stopped. One JSON object last.
 
-    python bench/equals.py [--runs 30] [--rate 150]
+    python bench/equals.py [--runs 12] [--rate 150]
 
 The simulation (rollout.py) draws its times; here they are measured, with what real ones bring along: engines that have
 just started, two arms that are not equally loaded, neighbours in time that are slow together.
@@ -51,7 +51,7 @@ class Content(Judged):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=150.0, help="requests per second, of as many people")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

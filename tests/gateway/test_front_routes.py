@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from mock_engine import MockEngine
 from running import RunningGateway, arm, chat, table
 
 from flyball.errors import EnvironmentMissing, InputError
+from flyball.gateway.config import GatewayConfig
 from flyball.gateway.routing import view_of
 from flyball.storage.routing import Endpoint, RoutingTable, load
 from flyball.workflows.front_config import FrontConfig, Upstream, read_config
@@ -69,12 +72,14 @@ def test_each_server_answers_the_models_that_it_has_under_the_names_that_it_uses
         Upstream(url=URLS[2]),
         models=("large",),
     )
-    assert described(found) == [
-        f"large → {URLS[0]}, then {URLS[2]}",
-        f"small → {URLS[0]}, then {URLS[1]} (tiny-q4)",
-        f"embed → {URLS[1]} (bge)",
-    ]
     large, small, embed = found.routes
+    names = {one.release: f"({one.release[:12]})" for route in found.routes for one in route.arms}
+    first, tiny, bge, last = (names[one.release] for one in (*small.arms, *embed.arms, large.arms[1]))
+    assert described(found) == [
+        f"large → {URLS[0]} {first}, then {URLS[2]} {last}",
+        f"small → {URLS[0]} {first}, then {URLS[1]} as tiny-q4 {tiny}",
+        f"embed → {URLS[1]} as bge {bge}",
+    ]
     assert [one.variant for one in small.arms] == ["live", "previous"] and embed.arms[0].variant == "live"
     assert small.arms[0].release == large.arms[0].release, "the same server, asked for what the client names"
     assert small.arms[1].release != embed.arms[0].release, "another model is another answerer, and records say so"
@@ -101,6 +106,40 @@ def test_a_model_goes_by_the_server_s_name_for_it_and_a_fallback_by_its_own(tmp_
     assert (last.route, last.release, last.answered_by) == ("small", *(one.release for one in found.routes[0].arms))
     with pytest.raises(openai.NotFoundError, match="known: small, embed"):
         client.chat.completions.create(**chat(model="large"))
+
+
+def test_a_full_server_is_passed_over_while_another_has_room_and_waited_for_when_none_has(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    near, far = (stack.enter_context(MockEngine("ok", delay_s=1.0)) for _ in range(2))
+    found = routes(*(Upstream(url=engine.url, models=("small",), slots=2) for engine in (near, far)))
+    gateway = stack.enter_context(RunningGateway(tmp_path, found))
+    client = gateway.client()
+    with ThreadPoolExecutor(6) as callers:
+        asked = [callers.submit(client.chat.completions.create, **chat(model="small")) for _ in range(6)]
+        assert all(one.result().choices for one in asked)
+    records = [entry.record for entry in gateway.requests()]
+    first, second = (one.release for one in found.routes[0].arms)
+    assert [record.outcome for record in records] == ["ok"] * 6 and not any(record.answered_by for record in records)
+    counts = Counter(record.release for record in records)
+    assert counts[first] == 4 and counts[second] == 2, "two each at once, and two waited for the first"
+    assert near.most_active == far.most_active == 2
+
+
+def test_a_server_that_is_left_alone_gets_no_blame_for_what_another_takes_over(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    first, second = stack.enter_context(MockEngine("500")), stack.enter_context(MockEngine("ok"))
+    found = routes(*(Upstream(url=engine.url, models=("small",)) for engine in (first, second)))
+    gateway = stack.enter_context(RunningGateway(tmp_path, found, config=GatewayConfig(retries=0)))
+    for _ in range(5):
+        assert gateway.client().chat.completions.create(**chat(model="small")).choices
+    outcomes = [
+        (entry.record.release == found.routes[0].arms[0].release, entry.record.outcome) for entry in gateway.requests()
+    ]
+    assert outcomes == [(True, "error")] * 3 + [(False, "ok")] * 2
+    assert len(first.bodies) == 3
+    assert gateway.get("/readyz")[0] == 200, "the model is served"
 
 
 def test_a_server_without_its_key_harms_no_other(

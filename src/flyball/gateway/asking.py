@@ -76,7 +76,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         body=body,
         raw=exchange.body,
         view=view,
-        arm=_arm(view, principal, unit, variant),
+        arm=_arm(state, view, principal, unit, variant),
         unit=unit,
         forced=variant is not None,
         subject=subject,
@@ -167,7 +167,7 @@ def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> Ro
     return view
 
 
-def _arm(view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:
+def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:
     if forced is not None:
         if principal.role != "admin":
             raise HttpRefusal(403, "only admin keys may choose a variant", code="forbidden")
@@ -176,6 +176,8 @@ def _arm(view: RouteView, principal: Principal, unit: str, forced: str | None) -
     if arm is None:
         retry = (("retry-after", "1"),)
         raise HttpRefusal(503, f"nothing serves {view.route.name!r} yet", code="not_ready", headers=retry)
+    if view.interchangeable and not state.balancer.has_room(arm):
+        return next((other for other in view.fallbacks if state.balancer.has_room(other)), arm)
     return arm
 
 

@@ -182,6 +182,11 @@ class Balancer:
             if queue.length:
                 queue.serve()
 
+    def has_room(self, view: ArmView) -> bool:
+        """Whether a request would be sent at once, without waiting for a slot."""
+        queue = self.queues.get(view.key)
+        return queue is not None and not queue.length and queue.free(set(), time.monotonic()) is not None
+
     def ready(self, view: ArmView) -> bool:
         """Whether an arm has an endpoint that is not put aside."""
         queue = self.queues.get(view.key)

@@ -258,12 +258,10 @@ class Gateway:
             self._models(exchange, path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1"))
 
     def _ready(self, exchange: Exchange) -> None:
-        """Ready is: not draining, and every route has a live engine that is not put aside."""
+        """Ready is: not draining, and every route has an engine, of live or a fallback, that is not put aside."""
         state = self.state
         waiting = [
-            name
-            for name, view in state.routes.views.items()
-            if view.live is None or not state.balancer.ready(view.live)
+            name for name, view in state.routes.views.items() if not any(map(state.balancer.ready, view.trusted))
         ]
         if state.draining or waiting or not state.routes.views:
             reason = "draining" if state.draining else f"no engine for: {', '.join(waiting) or 'any route'}"

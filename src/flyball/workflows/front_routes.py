@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from flyball.errors import EnvironmentMissing, FlyballError, InputError
-from flyball.records.identity import content_hash
+from flyball.records.identity import content_hash, short
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish, stamp_of
 from flyball.telemetry import log
 from flyball.workflows.front_config import FrontConfig, Upstream
@@ -71,12 +71,13 @@ def _arm(upstream: Upstream, base: str, place: int, *, model: str | None, first:
 
 
 def described(table: RoutingTable) -> list[str]:
-    """A line on each route: the model and who answers, in this order."""
-    found = []
-    for route in table.routes:
-        servers = [f"{arm.endpoints[0].url}{f' ({arm.model})' if arm.model else ''}" for arm in route.arms]
-        found.append(f"{route.name} → {', then '.join(servers)}")
-    return found
+    """A line on each route: the model and who answers, in this order, each with the release that answers name."""
+    return [f"{route.name} → {', then '.join(map(_described, route.arms))}" for route in table.routes]
+
+
+def _described(arm: Arm) -> str:
+    model = f" as {arm.model}" if arm.model else ""
+    return f"{arm.endpoints[0].url}{model} ({short(arm.release)})"
 
 
 def given(upstreams: Sequence[str], keys: Sequence[str]) -> tuple[Upstream, ...]:
