@@ -16,9 +16,12 @@ import pytest
 from mock_engine import MockEngine
 from running import RunningGateway, arm, chat, table
 
+from flyball.cost.config import CostConfig
 from flyball.errors import EnvironmentMissing, InputError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.routing import view_of
+from flyball.security.principals import create_key
+from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Endpoint, RoutingTable, load
 from flyball.workflows.front_config import FrontConfig, Upstream, read_config
 from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
@@ -106,6 +109,30 @@ def test_a_model_goes_by_the_server_s_name_for_it_and_a_fallback_by_its_own(tmp_
     assert (last.route, last.release, last.answered_by) == ("small", *(one.release for one in found.routes[0].arms))
     with pytest.raises(openai.NotFoundError, match="known: small, embed"):
         client.chat.completions.create(**chat(model="large"))
+
+
+def test_a_request_costs_what_the_server_charges_that_answered_it(
+    tmp_path: Path, ledger: Ledger, stack: ExitStack
+) -> None:
+    dear, cheap = (stack.enter_context(MockEngine("ok")) for _ in range(2))
+    found = routes(
+        Upstream(url=dear.url, models=("small", "large"), usd_per_million={"small": (1.0, 2.0)}),
+        Upstream(url=cheap.url, models=("small",), usd_per_million={"small": (0.0, 0.5)}),
+    )
+    _, secret = create_key(ledger, name="one", budget_usd=0.0004)
+    gateway = stack.enter_context(RunningGateway(tmp_path, found, ledger=ledger))
+    client = gateway.client(secret)
+    asked = [client.chat.completions.create(**chat(model=model, max_tokens=20)) for model in ("small", "large")]
+    dear.behaviour = "500"
+    asked.append(client.chat.completions.create(**chat(model="small", max_tokens=20)))
+    tokens = [(answer.usage.prompt_tokens, answer.usage.completion_tokens) for answer in asked]
+    prices = [(1.0, 2.0), (CostConfig().prompt_usd_per_million, CostConfig().completion_usd_per_million), (0.0, 0.5)]
+    costs = [(p * n + c * m) / 1e6 for (p, c), (n, m) in zip(prices, tokens, strict=True)]
+    assert [entry.record.cost_usd for entry in gateway.requests()] == pytest.approx(costs) and min(costs) > 0
+    with pytest.raises(openai.RateLimitError, match="budget"):  # by the dearer of the two, which might answer
+        client.chat.completions.create(**chat(model="small", max_tokens=300))
+    with pytest.raises(InputError, match="a price for tiny, which it does not serve"):
+        routes(Upstream(url=URLS[0], models=("small",), usd_per_million={"tiny": (1.0, 1.0)}))
 
 
 def test_a_full_server_is_passed_over_while_another_has_room_and_waited_for_when_none_has(

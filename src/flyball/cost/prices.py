@@ -5,11 +5,12 @@ from __future__ import annotations
 from flyball.cost.config import CostConfig
 
 
-def request_usd(config: CostConfig, *, prompt_tokens: int, completion_tokens: int) -> float:
-    """The price of one request by its tokens."""
-    prompt = prompt_tokens * config.prompt_usd_per_million
-    completion = completion_tokens * config.completion_usd_per_million
-    return (prompt + completion) / 1e6
+def request_usd(
+    config: CostConfig, *, prompt_tokens: int, completion_tokens: int, own: tuple[float, float] | None = None
+) -> float:
+    """The price of one request by its tokens; `own` prices of a million prompt and completion tokens come first."""
+    prompt, completion = own or (config.prompt_usd_per_million, config.completion_usd_per_million)
+    return (prompt_tokens * prompt + completion_tokens * completion) / 1e6
 
 
 def machine_usd(config: CostConfig, seconds: float) -> float:

@@ -11,10 +11,9 @@ import asyncio
 import random
 import time
 
-from flyball.cost.prices import request_usd
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
 from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.describing import Story, cost_of, count, request_record
+from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.mirroring import mirror
@@ -45,7 +44,7 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         ask = understand(state, exchange, kind)
         state.check_recording()
         prompt, completion = estimated_tokens(ask)
-        usd = request_usd(state.context.cost, prompt_tokens=prompt, completion_tokens=completion)
+        usd = most_usd(state, ask, prompt, completion)
         admission = state.limits.admit(ask.principal, tokens=prompt + completion, usd=usd)
         if admission is None:
             admission = await state.limits.admitted(ask.principal, tokens=prompt + completion, usd=usd)

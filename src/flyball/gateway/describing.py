@@ -121,7 +121,22 @@ def count(state: WorkerState, record: RequestRecord) -> None:
 def cost_of(state: WorkerState, story: Story) -> float:
     """Dollars for the tokens so far."""
     tally = story.tally
-    return request_usd(state.context.cost, prompt_tokens=tally.prompt_tokens, completion_tokens=tally.completion_tokens)
+    return request_usd(
+        state.context.cost,
+        prompt_tokens=tally.prompt_tokens,
+        completion_tokens=tally.completion_tokens,
+        own=story.arm.arm.usd_per_million,
+    )
+
+
+def most_usd(state: WorkerState, ask: Ask, prompt_tokens: int, completion_tokens: int) -> float:
+    """Dollars for so many tokens where they cost most of all that may answer: what a budget sets aside."""
+    cost, own = state.context.cost, ask.arm.arm.usd_per_million
+    usd = request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own)
+    for view in ask.view.trusted if ask.view.interchangeable else ():
+        own = view.arm.usd_per_million
+        usd = max(usd, request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own))
+    return usd
 
 
 def _ms(seconds: float) -> float:

@@ -35,6 +35,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     max_usd: float | None = None  # of a shadow: what its mirrored requests may cost a worker at most
     prompt_path: Release | None = None  # None: a bare upstream, requests pass unchanged
     model: str | None = None  # what a bare upstream calls the model; None: as clients do
+    usd_per_million: tuple[float, float] | None = None  # its own prices of prompt and completion tokens
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from flyball.gateway.config import GatewayConfig
 from flyball.gateway.reloading import Source
 from flyball.settings import parse, read_yaml
 
+Price = Annotated[float, Meta(ge=0)]
+
 
 class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An OpenAI-compatible server."""
@@ -24,6 +26,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[str, ...] | dict[str, str],
         Meta(description="Those that it has, by clients' name; as a mapping, to the names that it calls them by."),
     ] = ()
+    usd_per_million: Annotated[
+        dict[str, tuple[Price, Price]],
+        Meta(description="By clients' name of a model, of prompt and completion tokens; else those of `cost`."),
+    ] = msgspec.field(default_factory=dict)
     slots: Annotated[int, Meta(ge=1, description="Requests at once, per worker.")] = 64
 
 

@@ -44,20 +44,24 @@ def front_routes(config: FrontConfig, secrets: Callable[[str], str]) -> RoutingT
     if open_to_all and not shared:
         shared = served_models(bases[open_to_all[0]], keys[open_to_all[0]])
     arms: dict[str, list[Arm]] = {}
-    for place, (upstream, base) in enumerate(zip(config.upstreams, bases, strict=True)):
-        names = upstream.models or shared
-        for name in names:
-            behind = arms.setdefault(name, [])
-            behind.append(
-                _arm(upstream, base, place, model=names[name] if isinstance(names, dict) else None, first=not behind)
+    for upstream in config.upstreams:
+        if unknown := upstream.usd_per_million.keys() - set(upstream.models or shared):
+            raise InputError(
+                f"{upstream.url} has a price for {', '.join(sorted(unknown))}, which it does not serve",
+                cure="name prices as clients name the models",
             )
+    for place, (upstream, base) in enumerate(zip(config.upstreams, bases, strict=True)):
+        for name in upstream.models or shared:
+            arm = _arm(upstream, base, place, name, first=name not in arms)
+            arms.setdefault(name, []).append(arm)
     routes = tuple(
         Route(name=name, arms=tuple(found), default=not place) for place, (name, found) in enumerate(arms.items())
     )
     return RoutingTable(version=1, project=PROJECT, routes=routes)
 
 
-def _arm(upstream: Upstream, base: str, place: int, *, model: str | None, first: bool) -> Arm:
+def _arm(upstream: Upstream, base: str, place: int, name: str, *, first: bool) -> Arm:
+    model = upstream.models[name] if isinstance(upstream.models, dict) else None
     endpoint = Endpoint(
         id=f"upstream-{place + 1}" if place else "upstream", url=base, slots=upstream.slots, api_key=upstream.key
     )
@@ -67,6 +71,7 @@ def _arm(upstream: Upstream, base: str, place: int, *, model: str | None, first:
         weight=1.0 if first else 0.0,
         endpoints=(endpoint,),
         model=model,
+        usd_per_million=upstream.usd_per_million.get(name),
     )
 
 

@@ -167,9 +167,9 @@ def _ask(completer: HttpCompleter, project: Project, recorded: Recorded) -> Answ
         answer = completer.complete(recorded.body)
     except FlyballError:  # it failed, or would not: text None says so
         return Answered(text=None, total_ms=0.0, usd=0.0, right=None if recorded.truth is None else False)
-    tokens = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.completion_tokens}
     right = None if recorded.truth is None else answer.text.split() == recorded.truth.split()
-    usd = request_usd(project.settings.cost, **tokens)
+    cost = project.settings.cost
+    usd = request_usd(cost, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
     return Answered(text=answer.text, total_ms=answer.total_ms, usd=usd, right=right)
 
 
