@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,26 @@ def test_damaged_records_leave_the_shares_counted_in_full(context: IngestContext
     segment.write_bytes(data)
     ingest_once(context)
     assert spent(ledger, ACCOUNT, PERIOD) == 2.0
+
+
+def test_damaged_records_that_were_dropped_leave_the_shares_counted_in_full(
+    context: IngestContext, ledger: Ledger
+) -> None:
+    worker = Worker(context)
+    worker.lease(granted=2.0, spent=0.0)
+    for _ in range(2):
+        worker.answer(usd=0.25, error="x" * 300_000)  # more than a quarter of the bound
+    (segment,) = context.segments_dir.glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[-5] ^= 0xFF
+    segment.write_bytes(data)
+    worker.writer.close()
+    bounded = replace(context, recording=RecordingConfig(max_disk_mb=1))
+    ingest_once(bounded)
+    assert list((context.segments_dir / "corrupt").iterdir()) == [], "dropped"
+    worker.die()
+    ingest_once(bounded)
+    assert rows(ledger, tables.limit_workers) == 1, "what it held is not settled, and expires in full"
 
 
 def test_a_gateway_that_could_not_record_a_request_is_never_settled_from_its_records(

@@ -344,6 +344,7 @@ def _bound(context: IngestContext, aside: Path) -> None:
             context.ledger.append(
                 _finding(context, path.name, 1, "no room for it", measure="dropped_segment", explanation=text)
             )
+            forget(context.segments_dir, worker_of(path))  # nobody can tell any more what that one spent
             path.unlink()
 
 
