@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.gateway.calls import Call
 from flyball.gateway.streams import Tally
+from flyball.gateway.upstream import EndpointClient, UpstreamConnection
+from flyball.storage.routing import Endpoint
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1}
 PIECES = st.one_of(st.text(max_size=8), st.sampled_from(['"', "\\", "\n", '","content":"', "ü", "", '"}}]', "engine"]))
@@ -59,3 +64,122 @@ def test_logprobs_and_other_choices_are_parsed_each() -> None:
     tally.event(event("b", spaced=False, model_last=False, index=1), wants_usage=False)
     assert tally.pattern is None
     assert tally.texts == {0: ["a"], 1: ["b"]}
+
+
+def chunked(payload: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+class Wire:
+    """A transport that keeps nothing and is never full."""
+
+    def write(self, _data: bytes) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def resume_reading(self) -> None: ...
+
+    abort = close = resume_reading
+
+
+class Reader:
+    """An engine's connection and what its call hands on; as the gateway does it, with and without the short way."""
+
+    def __init__(self, *, short: bool) -> None:
+        self.out, self.tally, self.relays = b"", Tally("shop"), 0
+        client = EndpointClient(Endpoint(id="e", url="http://127.0.0.1:1", slots=1), api_key=None, connect_timeout_s=1)
+        self.connection = UpstreamConnection(client)
+        self.connection.connection_made(Wire())
+        self.call = Call(client)
+        self.connection.start(self.call, b"")
+        self.call.on_events = self.take
+        if short:
+            self.call.on_chunk = self.relay
+
+    def take(self, events: list[bytes]) -> None:
+        found = [one for one in (self.tally.event(event, wants_usage=False) for event in events) if one is not None]
+        self.out += b"".join(one + b"\n\n" for one in found)
+
+    def relay(self, chunk: bytes) -> bool:
+        if self.call.buffer or (relayed := self.tally.relayed(chunk)) is None:
+            return False
+        head, _, rest = relayed.partition(b"\r\n")
+        assert int(head, 16) == len(rest) - 2 and rest.endswith(b"\n\n\r\n")
+        self.out += rest[:-2]
+        self.relays += 1
+        return True
+
+    def read(self, pieces: list[bytes]) -> Reader:
+        for piece in pieces:
+            self.connection.data_received(piece)
+        return self
+
+
+ANSWER_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CUTS = st.lists(st.integers(0, 10_000), max_size=12)
+
+
+def cut(data: bytes, places: list[int]) -> list[bytes]:
+    ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
+    return [data[begin:end] for begin, end in itertools.pairwise(ends)]
+
+
+@given(texts=st.lists(PIECES, min_size=1, max_size=10), spaced=st.booleans(), together=st.integers(1, 3), places=CUTS)
+def test_the_short_way_gives_the_same_however_the_bytes_are_cut(
+    texts: list[str], spaced: bool, together: int, places: list[int]
+) -> None:
+    """Chunks of one to three events, whole or cut anywhere, in heads, bodies and between CR and LF."""
+    events = [event(text, spaced=spaced, model_last=False) + b"\n\n" for text in texts]
+    events += [event(None, spaced=spaced, model_last=False, finish_reason="stop") + b"\n\n", b"data: [DONE]\n\n"]
+    chunks = [chunked(b"".join(events[n : n + together])) for n in range(0, len(events), together)]
+    whole, wild = [ANSWER_HEAD, *chunks, b"0\r\n\r\n"], cut(ANSWER_HEAD + b"".join(chunks) + b"0\r\n\r\n", places)
+    expected = Reader(short=False).read(whole)
+    for pieces in (whole, wild):
+        found = Reader(short=True).read(pieces)
+        assert found.out == expected.out and found.call.ended and found.call.failure is None
+        assert (found.tally.answer, found.tally.deltas) == (expected.tally.answer, expected.tally.deltas)
+    assert expected.tally.answer == "".join(texts)
+
+
+def test_the_short_way_is_taken_for_all_but_the_first_piece_and_the_end() -> None:
+    events = [event(text, spaced=False, model_last=True) + b"\n\n" for text in ("one", "two", "drei", 'a "word"', "ü")]
+    reader = Reader(short=True).read([ANSWER_HEAD, *map(chunked, events), chunked(b"data: [DONE]\n\n"), b"0\r\n\r\n"])
+    assert reader.relays == 3, "the first teaches, a quote is parsed"
+    assert reader.tally.answer == 'onetwodreia "word"ü' and reader.tally.deltas == 5
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"%X\r\n%b\r\n",  # as nobody writes it: the parser's affair
+        b"0%x\r\n%b\r\n",
+        b"%x;name=value\r\n%b\r\n",
+        b"%x \r\n%b\r\n",
+    ],
+)
+def test_chunks_that_are_framed_otherwise_are_left_to_the_parser(chunk: bytes) -> None:
+    first, second = (event(text, spaced=False, model_last=True) + b"\n\n" for text in ("one", "two and some more"))
+    tally = Tally("shop")
+    tally.event(first[:-2], wants_usage=False)
+    assert tally.relayed(chunked(second)) is not None
+    assert tally.relayed(chunk % (len(second), second)) is None
+    assert tally.relayed(chunked(second) + b"5\r\n") is None and tally.relayed(chunked(second)[1:]) is None
+    assert tally.relayed(b"%x\r\n%b\r\n" % (len(second) + 1, second)) is None, "a length that lies"
+
+
+@pytest.mark.parametrize("length", [1, 40, 200, 3900, 4096, 5000, 100_000])
+def test_a_piece_of_any_length_comes_through(length: int) -> None:
+    events = [event(text, spaced=False, model_last=True) + b"\n\n" for text in ("one", "x" * length, "end")]
+    reader = Reader(short=True).read([ANSWER_HEAD, *map(chunked, events)])
+    plain = Reader(short=False).read([ANSWER_HEAD, *map(chunked, events)])
+    assert reader.out == plain.out and reader.tally.answer == "one" + "x" * length + "end"
+
+
+def test_bytes_that_look_like_a_chunk_inside_another_are_its_body() -> None:
+    """An engine that lies: the body of a chunk is itself a chunk's bytes."""
+    first, second = (event(text, spaced=False, model_last=True) + b"\n\n" for text in ("one", "two"))
+    inner = chunked(second)
+    pieces = [ANSWER_HEAD, chunked(first), b"%x\r\n" % len(inner), inner, b"\r\n"]
+    reader, plain = Reader(short=True).read(pieces), Reader(short=False).read(pieces)
+    assert reader.relays == 0 and reader.out == plain.out and reader.tally.answer == plain.tally.answer

@@ -12,7 +12,7 @@ import random
 import time
 
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
-from flyball.gateway.calls import Call, UpstreamFailure
+from flyball.gateway.calls import MAX_ANSWER_BYTES, Call, UpstreamFailure
 from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
@@ -246,17 +246,31 @@ class _Answering:
                 call.pause(False)
             call.sleep()
 
-            def on_events(events: list[bytes]) -> None:
-                nonlocal held
+            def arrived() -> None:
                 now = time.monotonic()
                 if now - story.last_at > story.longest_gap_s:
                     story.longest_gap_s = now - story.last_at
                 story.last_at = now
-                held += self._send([event for event in map(self._event, events) if event is not None])
                 if not exchange.blocked:  # else the engine waits for the client
                     call.deadline = min(now + call.stall_s, total)
 
+            def on_events(events: list[bytes]) -> None:
+                nonlocal held
+                arrived()
+                held += self._send([event for event in map(self._event, events) if event is not None])
+
+            def on_chunk(chunk: bytes) -> bool:
+                """One more piece of text alone, which is most of what comes, goes on without being parsed."""
+                if call.buffer or call.size > MAX_ANSWER_BYTES or (relayed := tally.relayed(chunk)) is None:
+                    return False
+                call.size += len(chunk)
+                arrived()
+                exchange.relay(relayed)
+                return True
+
             call.on_events = on_events
+            if exchange.modern:
+                call.on_chunk = on_chunk
             await call
         self._end_stream(call, held)
 

@@ -48,6 +48,7 @@ class Call:
         "ended",
         "events",
         "failure",
+        "on_chunk",
         "on_events",
         "parts",
         "retry_after",
@@ -72,6 +73,7 @@ class Call:
         self.buffer = b""
         self.events: list[bytes] = []
         self.on_events: Callable[[list[bytes]], None] | None = None
+        self.on_chunk: Callable[[bytes], bool] | None = None  # takes a whole chunk of HTTP, or says that it does not
         self.ended = False
         self.failure: UpstreamFailure | None = None
         self.touched = False  # a byte of the answer came

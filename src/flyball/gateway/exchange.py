@@ -96,6 +96,11 @@ class Exchange:
         if self.state == "streaming" and data:
             self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self.modern else data)
 
+    def relay(self, chunk: bytes) -> None:
+        """Send a piece of a streamed answer that is framed as a chunk already."""
+        if self.state == "streaming":
+            self.connection.write(chunk)
+
     def end(self, data: bytes = b"") -> None:
         """Send the last piece of a streamed answer and its end mark in one write."""
         if self.state != "streaming":

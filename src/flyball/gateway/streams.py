@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 NO_DATA = msgspec.Raw(b"")
+SIZES = [b"%x\r\n" % size for size in range(4096)]
+"""How chunks of HTTP begin, up to three digits."""
 MAX_TOKENS = 10_000_000
 """No answer has more: a count beyond it is a lie, and would fit no column of the ledger."""
 
@@ -65,12 +67,14 @@ class Pattern:
     pattern and has neither quote nor backslash between is the same JSON with another string.
     """
 
-    __slots__ = ("after", "before", "new_after", "new_before", "shortest")
+    __slots__ = ("after", "around", "before", "end", "new_after", "new_before", "new_end", "shortest")
 
     def __init__(self, before: bytes, after: bytes, new_before: bytes, new_after: bytes) -> None:
         self.before, self.after = before, after
         self.new_before, self.new_after = new_before, new_after
         self.shortest = len(before) + len(after) + 1
+        self.end, self.new_end = after + b"\n\n\r\n", new_after + b"\n\n\r\n"
+        self.around = len(new_before) + len(new_after) + 2
 
     def text(self, event: bytes) -> bytes | None:
         """The text of an event of this pattern; None for any other event."""
@@ -78,6 +82,19 @@ class Pattern:
             return None
         found = event[len(self.before) : -len(self.after)]
         return None if b'"' in found or b"\\" in found or b"\n" in found else found
+
+    def text_of_chunk(self, chunk: bytes) -> bytes | None:
+        """The text of one whole chunk of HTTP that holds one event of this pattern; None for anything else."""
+        begin = chunk.find(b"\r\n", 1, 5) + 2
+        size = len(chunk) - begin - 2
+        if begin < 3 or not chunk.startswith(self.before, begin) or not chunk.endswith(self.end):
+            return None
+        if size >= len(SIZES) or not chunk.startswith(SIZES[size]):
+            return None
+        found = chunk[begin + len(self.before) : -len(self.end)]
+        if not found or b'"' in found or b"\\" in found or b"\n" in found or b"\r" in found:
+            return None
+        return found
 
 
 class Tally:
@@ -164,6 +181,20 @@ class Tally:
         if _is_plain_text(chunk):
             self._learn(event, chunk)
         return self.renamed(event, chunk.model)
+
+    def relayed(self, chunk: bytes) -> bytes | None:
+        """A whole chunk of HTTP with a piece of text and no more, as the client's chunk; None: it must be parsed."""
+        pattern = self.pattern
+        if pattern is None or (text := pattern.text_of_chunk(chunk)) is None:
+            return None
+        try:
+            self.texts[0].append(text.decode())
+        except UnicodeDecodeError:
+            return None
+        self.deltas += 1
+        size = len(text) + pattern.around
+        head = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
+        return head + pattern.new_before + text + pattern.new_end
 
     def _learn(self, event: bytes, chunk: Chunk) -> None:
         """Keep what surrounds the text of an event, where its place is beyond doubt."""

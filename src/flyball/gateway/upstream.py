@@ -32,6 +32,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.framed = False
         self.whole = False
         self.more = False
+        self.between_chunks = False  # the parser has read a chunk to its end and nothing of the next
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -42,7 +43,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.call = call
         self.used += 1
         self.header_bytes = 0
-        self.framed = self.whole = self.more = False
+        self.framed = self.whole = self.more = self.between_chunks = False
         call.connection = self
         self.transport.write(request)
 
@@ -51,9 +52,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()  # bytes that nobody asked for
             return
         if (call := self.call) is not None:
+            if self.between_chunks and call.on_chunk is not None and call.on_chunk(data):
+                return  # the parser need not know
             call.touched = True
         try:
             self.parser.feed_data(data)
+            self.between_chunks = self.between_chunks and data.endswith(b"\r\n")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if call is not None:
                 call.flush()
@@ -122,6 +126,12 @@ class UpstreamConnection(asyncio.Protocol):
             call.status = status
             call.stream = call.status == 200 and call.content_type.startswith(b"text/event-stream")
         self.closing = not self.parser.should_keep_alive()
+
+    def on_chunk_header(self) -> None:
+        self.between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self.between_chunks = True
 
     def on_body(self, data: bytes) -> None:
         if (call := self.call) is not None:
