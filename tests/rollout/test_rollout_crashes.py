@@ -31,7 +31,8 @@ from sqlalchemy import Connection, select
 
 from control_shop import decision_for
 from flyball.control.context import ControlContext
-from flyball.control.deciding import read_world
+from flyball.control.room import wanted
+from flyball.control.world import read_world
 from flyball.errors import FlyballError, LockedError
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import Deployment, GateDecision, Strategy, Transition, name_of
@@ -345,8 +346,8 @@ class Rollouts(RuleBasedStateMachine):
     @invariant()
     def engines_are_wanted_for_the_live_release_and_for_the_one_to_fall_back_on(self) -> None:
         world = read_world(self._context())
-        assert set(world.wanted()) == self.model.wanted()
-        assert self.model.live is None or self.model.live_release in world.wanted()
+        assert set(wanted(world)) == self.model.wanted()
+        assert self.model.live is None or self.model.live_release in wanted(world)
         assert self.model.live is None or self.model.state(self.model.live) == "live"
         behind, name = set(), self.model.live
         while name:

@@ -4,111 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flyball.control.context import ControlContext
-from flyball.control.fleet import PackagedFiles
 from flyball.control.hosts import Readiness
-from flyball.control.room import ended_for_room, no_room
-from flyball.errors import NotFoundError
-from flyball.records import Deployment, ModelVersion, Record, Release, Transition
+from flyball.control.room import no_room
+from flyball.control.world import Standing, World
+from flyball.records import Transition
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
-from flyball.rollout.machine import History, Observation, advance, figures_of
-from flyball.rollout.storing import live_deployments, store
-from flyball.storage.deployments import Pointer, history, keep_figures, open_deployments, pointer
+from flyball.rollout.machine import Observation, advance, figures_of
+from flyball.rollout.storing import store
+from flyball.storage.deployments import keep_figures
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 
 SHOW_EVERY_S = 1.0
 """How often the figures of a rollout are kept for whoever looks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """One deployment that still matters: under way, live, or hot behind the live one."""
-
-    deployment: Deployment
-    release: Release
-    history: History
-
-    @property
-    def last(self) -> Transition | None:
-        """Its last transition."""
-        return self.history[-1][0] if self.history else None
-
-    @property
-    def state(self) -> str:
-        """The state it is in."""
-        return self.last.state if self.last else "requested"
-
-    @property
-    def wants_engines(self) -> bool:
-        """Whether it is admitted and not over."""
-        return self.state in ("starting", "ramping", "paused", "live")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """All deployments that matter and where the routes point."""
-
-    standings: tuple[Standing, ...]
-    pointers: Mapping[str, Pointer]
-
-    def wanted(self) -> dict[str, Release]:
-        """The releases that need engines, by name; live ones first, so that they start first."""
-        ended = ended_for_room(self)
-        wanting = [one for one in self.standings if one.wants_engines and one.deployment.id not in ended]
-        return {one.deployment.release: one.release for one in sorted(wanting, key=lambda one: not self.is_live(one))}
-
-    def is_live(self, standing: Standing) -> bool:
-        """Whether its route points at it."""
-        found = self.pointers.get(standing.deployment.route)
-        return found is not None and found.live_deployment == standing.deployment.id
-
-    def named(self, deployment: str | None) -> Standing | None:
-        """The standing of a deployment; None when it is over."""
-        return next((one for one in self.standings if one.deployment.id == deployment), None)
-
-
-def read_world(context: ControlContext) -> World:
-    """What the ledger says now."""
-    ledger = context.ledger
-    found = [stored.record for stored in open_deployments(ledger)]
-    deployments = [*live_deployments(ledger), *(one for one in found if isinstance(one, Deployment))]
-    standings = []
-    for deployment in deployments:
-        release = _record(context, deployment.release)
-        assert isinstance(release, Release)
-        standings.append(Standing(deployment=deployment, release=release, history=history(ledger, deployment.id)))
-    pointers = {route: at for route in {one.route for one in deployments} if (at := pointer(ledger, route))}
-    return World(standings=tuple(standings), pointers=pointers)
-
-
-def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, PackagedFiles]:
-    """What each release's model and adapter were packaged as: their files are checked before an engine loads them."""
-    found: dict[str, PackagedFiles] = {}
-    used = set(wanted)
-    for name, release in wanted.items():
-        records = {one: _record(context, one) for one in (release.model, release.adapter) if one}
-        found[name] = {one: record.files for one, record in records.items() if isinstance(record, ModelVersion)}
-        used |= set(records)
-    for name in set(context.memory.records) - used:
-        del context.memory.records[name]
-    return found
-
-
-def _record(context: ControlContext, name: str) -> Record | None:
-    """A record, read once; None for an imported artefact without one (llama.cpp then checks what it can)."""
-    records = context.memory.records
-    if name not in records:
-        try:
-            records[name] = context.ledger.get(name).record
-        except NotFoundError:
-            records[name] = None
-    return records[name]
 
 
 def decide(

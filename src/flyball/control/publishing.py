@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from flyball.control.context import ControlContext
-from flyball.control.deciding import Standing, World
 from flyball.control.fleet import ReleaseEngines
+from flyball.control.world import Standing, World
 from flyball.errors import CorruptionError
 from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of

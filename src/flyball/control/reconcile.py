@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyball.control.context import ControlContext
-from flyball.control.deciding import World, decide, packaged_files, read_world
+from flyball.control.deciding import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.publishing import on_disk, publish_routes
-from flyball.control.room import making_room
+from flyball.control.room import making_room, wanted
+from flyball.control.world import World, packaged_files, read_world
 from flyball.errors import FlyballError, LockedError
 from flyball.records import Finding
 from flyball.storage import leases
@@ -41,7 +42,7 @@ def _pass(context: ControlContext) -> bool:
     if context.memory.table is None:
         _adopt(context)
     fleet = Fleet(context)
-    engines = fleet.look(world.wanted())
+    engines = fleet.look(wanted(world))
     _check_time(context)
     if publish_routes(context, world, engines):
         log.info("routes published, version %d", context.memory.table.version if context.memory.table else 0)
@@ -56,9 +57,9 @@ def _pass(context: ControlContext) -> bool:
         context.memory.lease = lease = None
     except FlyballError as error:
         away = error
-    wanted = world.wanted()
+    releases = wanted(world)
     _check_time(context)
-    fleet.keep(wanted, packaged_files(context, wanted), making_room(world))
+    fleet.keep(releases, packaged_files(context, releases), making_room(world))
     if away is not None:
         raise away  # engines were kept; the loop says it and tries again
     return lease is not None

@@ -6,19 +6,23 @@ A deployment that was allowed downtime ends what is live on its route first. I/O
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import psutil
 
 from flyball.control.context import ControlContext
 from flyball.control.hosts import others
+from flyball.control.world import Standing, World
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
 from flyball.records import Release
 from flyball.rollout.plans import takes_downtime
 from flyball.serving.placement import need_of, require_memory
 
-if TYPE_CHECKING:
-    from flyball.control.deciding import Standing, World
+
+def wanted(world: World) -> dict[str, Release]:
+    """The releases that need engines, by name; live ones first, so that they start first."""
+    ended = ended_for_room(world)
+    wanting = [one for one in world.standings if one.wants_engines and one.deployment.id not in ended]
+    return {one.deployment.release: one.release for one in sorted(wanting, key=lambda one: not world.is_live(one))}
 
 
 def making_room(world: World) -> dict[str, set[str]]:

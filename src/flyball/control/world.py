@@ -1,0 +1,93 @@
+"""What the ledger says of deployments: those that matter and where the routes point. I/O: reads the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flyball.control.context import ControlContext
+from flyball.control.fleet import PackagedFiles
+from flyball.errors import NotFoundError
+from flyball.records import Deployment, ModelVersion, Record, Release, Transition
+from flyball.rollout.machine import History
+from flyball.rollout.storing import live_deployments
+from flyball.storage.deployments import Pointer, history, open_deployments, pointer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One deployment that still matters: under way, live, or hot behind the live one."""
+
+    deployment: Deployment
+    release: Release
+    history: History
+
+    @property
+    def last(self) -> Transition | None:
+        """Its last transition."""
+        return self.history[-1][0] if self.history else None
+
+    @property
+    def state(self) -> str:
+        """The state it is in."""
+        return self.last.state if self.last else "requested"
+
+    @property
+    def wants_engines(self) -> bool:
+        """Whether it is admitted and not over."""
+        return self.state in ("starting", "ramping", "paused", "live")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All deployments that matter and where the routes point."""
+
+    standings: tuple[Standing, ...]
+    pointers: Mapping[str, Pointer]
+
+    def is_live(self, standing: Standing) -> bool:
+        """Whether its route points at it."""
+        found = self.pointers.get(standing.deployment.route)
+        return found is not None and found.live_deployment == standing.deployment.id
+
+    def named(self, deployment: str | None) -> Standing | None:
+        """The standing of a deployment; None when it is over."""
+        return next((one for one in self.standings if one.deployment.id == deployment), None)
+
+
+def read_world(context: ControlContext) -> World:
+    """What the ledger says now."""
+    ledger = context.ledger
+    found = [stored.record for stored in open_deployments(ledger)]
+    deployments = [*live_deployments(ledger), *(one for one in found if isinstance(one, Deployment))]
+    standings = []
+    for deployment in deployments:
+        release = _record(context, deployment.release)
+        assert isinstance(release, Release)
+        standings.append(Standing(deployment=deployment, release=release, history=history(ledger, deployment.id)))
+    pointers = {route: at for route in {one.route for one in deployments} if (at := pointer(ledger, route))}
+    return World(standings=tuple(standings), pointers=pointers)
+
+
+def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, PackagedFiles]:
+    """What each release's model and adapter were packaged as: their files are checked before an engine loads them."""
+    found: dict[str, PackagedFiles] = {}
+    used = set(wanted)
+    for name, release in wanted.items():
+        records = {one: _record(context, one) for one in (release.model, release.adapter) if one}
+        found[name] = {one: record.files for one, record in records.items() if isinstance(record, ModelVersion)}
+        used |= set(records)
+    for name in set(context.memory.records) - used:
+        del context.memory.records[name]
+    return found
+
+
+def _record(context: ControlContext, name: str) -> Record | None:
+    """A record, read once; None for an imported artefact without one (llama.cpp then checks what it can)."""
+    records = context.memory.records
+    if name not in records:
+        try:
+            records[name] = context.ledger.get(name).record
+        except NotFoundError:
+            records[name] = None
+    return records[name]
