@@ -180,6 +180,25 @@ def test_what_the_gateway_alone_recorded_and_what_it_cost_is_shown(tmp_path: Pat
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_two_gateways_may_share_a_state_folder(tmp_path: Path) -> None:
+    hello = [{"role": "user", "content": "hello"}]
+    state = tmp_path / ".flyball-gateway"
+    with (
+        chat_server(lambda text, number: "one") as one,
+        chat_server(lambda text, number: "two") as two,
+        gateway(tmp_path, one.url) as (first, _),
+        gateway(tmp_path, two.url) as (second, process),
+    ):
+        for url, said in ((first, "one"), (second, "two"), (first, "one")):
+            client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            answer = client.chat.completions.create(model="anything", messages=hello)
+            assert answer.choices[0].message.content == said
+        assert len(list(state.glob("routes-*.json"))) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert len(list(state.glob("routes-*.json"))) == 1
+
+
 def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("upstreams: [{url: 'http://127.0.0.1:9', models: [one]}]\n")
     both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml"]

@@ -23,7 +23,6 @@ from flyball.telemetry import log
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_state import PROJECT
 
-ROUTES = "routes.json"
 LOOK_S = 0.5
 
 
@@ -146,10 +145,11 @@ class RoutesFile:
             self._thread.start()
 
     def stop(self) -> None:
-        """Follow no more."""
+        """Follow no more, and remove the table."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._path.unlink(missing_ok=True)
 
     def _follow(self, config_file: Path) -> None:
         while not self._stopping.wait(LOOK_S):

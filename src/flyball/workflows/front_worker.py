@@ -23,7 +23,6 @@ from flyball.settings import secret
 from flyball.storage.ledger import Ledger
 from flyball.telemetry import configure_logging
 from flyball.workflows.front_config import source_of
-from flyball.workflows.front_routes import ROUTES
 from flyball.workflows.front_state import PROJECT, open_state, state_key
 from flyball.workflows.processes import PR_SET_PDEATHSIG
 
@@ -44,7 +43,7 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         config=spec.gateway,
         cost=spec.cost,
         project=PROJECT,
-        routes_path=state / ROUTES,
+        routes_path=state / f"routes-{spec.gateway.port}.json",  # another gateway may share the folder
         segments_dir=state / "segments",
         project_key=state_key(state),
         ledger=ledger,
