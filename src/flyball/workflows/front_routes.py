@@ -43,14 +43,14 @@ def front_routes(config: FrontConfig, secrets: Callable[[str], str]) -> RoutingT
     if open_to_all and not shared:
         shared = served_models(bases[open_to_all[0]], keys[open_to_all[0]])
     arms: dict[str, list[Arm]] = {}
-    for upstream in config.upstreams:
-        if unknown := upstream.usd_per_million.keys() - set(upstream.models or shared):
+    for place, (upstream, base) in enumerate(zip(config.upstreams, bases, strict=True)):
+        names = upstream.models or shared
+        if unknown := upstream.usd_per_million.keys() - set(names):
             raise InputError(
                 f"{upstream.url} has a price for {', '.join(sorted(unknown))}, which it does not serve",
                 cure="name prices as clients name the models",
             )
-    for place, (upstream, base) in enumerate(zip(config.upstreams, bases, strict=True)):
-        for name in upstream.models or shared:
+        for name in names:
             arm = _arm(upstream, base, place, name, first=name not in arms)
             arms.setdefault(name, []).append(arm)
     routes = tuple(
