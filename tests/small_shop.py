@@ -50,9 +50,9 @@ def flyball(*arguments: str, cwd: Path, timeout_s: float = 240, environment: dic
     return Result(done.returncode, done.stdout, done.stderr)
 
 
-def ok(*arguments: str, cwd: Path) -> Any:
+def ok(*arguments: str, cwd: Path, timeout_s: float = 240) -> Any:
     """Run one command with --json that must succeed; its result."""
-    result = flyball(*arguments, "--json", cwd=cwd)
+    result = flyball(*arguments, "--json", cwd=cwd, timeout_s=timeout_s)
     assert result.code == 0, f"flyball {' '.join(arguments)}: {result.code}\n{result.out}\n{result.err}"
     return result.json
 
