@@ -19,8 +19,9 @@ from rollout_users import SHARE, VERDICT_S, Users
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.doubts import Responses, doubts_of, trusted_harm
-from flyball.rollout.machine import RATIO_ALPHA, ArmCounts, Observation, advance
+from flyball.rollout.machine import RATIO_ALPHA, advance
 from flyball.rollout.measures import BURN_IN, Measures, Shares
+from flyball.rollout.observation import ArmCounts, Observation
 from flyball.rollout.outages import OutageWatch
 from flyball.statistics.missing import ResponseRates
 from flyball.statistics.sample_ratio import SampleRatio

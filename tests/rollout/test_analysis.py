@@ -11,7 +11,8 @@ from examples import deployment_record, feedback_record, request_record
 from flyball.records import Feedback, RequestRecord, Transition
 from flyball.rollout.analysis import Analysis, observe
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import History, Observation, advance
+from flyball.rollout.machine import History, advance
+from flyball.rollout.observation import Observation
 from flyball.rollout.sampling import in_sample
 from flyball.rollout.units import ended_ms
 from flyball.storage.ledger import Ledger

@@ -40,7 +40,8 @@ from flyball.records.identity import uuid7
 from flyball.rollout.admission import refusal
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.deploying import promote, request_deployment, resume, rollback
-from flyball.rollout.machine import LEGAL, ArmCounts, History, Mirrored, Observation, advance
+from flyball.rollout.machine import LEGAL, History, advance
+from flyball.rollout.observation import ArmCounts, Mirrored, Observation
 from flyball.rollout.plans import plan_of
 from flyball.rollout.storing import live_deployments, store
 from flyball.serving.config import ServingConfig

@@ -15,7 +15,8 @@ from examples import feedback_record, request_record
 from flyball.records import Feedback, RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
-from flyball.rollout.machine import Observation, advance
+from flyball.rollout.machine import advance
+from flyball.rollout.observation import Observation
 
 BENCH = Path(__file__).parents[2] / "bench"
 T0 = 1_790_000_000_000

@@ -7,7 +7,8 @@ from test_machine import CANARY, SHADOW, at
 from examples import request_record
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
-from flyball.rollout.machine import ArmCounts, Mirrored, Observation, figures_of
+from flyball.rollout.machine import figures_of
+from flyball.rollout.observation import ArmCounts, Mirrored, Observation
 from flyball.rollout.telling import lines_of
 
 

@@ -14,7 +14,8 @@ from flyball.records import Transition
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
-from flyball.rollout.machine import Observation, advance, figures_of
+from flyball.rollout.machine import advance, figures_of
+from flyball.rollout.observation import Observation
 from flyball.rollout.storing import store
 from flyball.storage.deployments import keep_figures
 from flyball.storage.leases import Lease

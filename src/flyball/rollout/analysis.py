@@ -15,7 +15,8 @@ from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence, failure_rate_bound
 from flyball.rollout.judging import JudgedSample, answering_since, seq_before
-from flyball.rollout.machine import History, Observation
+from flyball.rollout.machine import History
+from flyball.rollout.observation import Observation
 from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample

@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 from flyball.records import JSON, RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.doubts import Responses, doubts_of, ratio_figures, trusted_harm
-from flyball.rollout.machine import ArmCounts
 from flyball.rollout.measures import Measures, Test
+from flyball.rollout.observation import ArmCounts
 from flyball.rollout.outages import OutageWatch
 from flyball.rollout.units import Said, Unit, ended_ms, is_failure, quality_of, says_nothing, scores_of
 from flyball.statistics.intervals import clopper_pearson

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import Mirrored
+from flyball.rollout.observation import Mirrored
 from flyball.rollout.units import is_failure
 from flyball.statistics.sequences import MeanAbove, MeanBelow
 
