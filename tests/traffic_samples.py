@@ -85,8 +85,9 @@ class Traffic:
         key_id: str = "local",
         client_id: str | None = None,
         at_ms: int | None = None,
+        judge: str | None = None,
     ) -> str:
-        """One feedback; its id."""
+        """One feedback, or a judge's verdict; its id."""
         at = at_ms if at_ms is not None else START_MS + next(self._count)
         record = Feedback(
             id=uuid7(now_ms=at),
@@ -99,6 +100,7 @@ class Traffic:
             has_correction=correction is not None,
             has_comment=comment is not None,
             at_ms=at,
+            judge=judge,
         )
         with self.ledger.begin() as connection:
             add_feedback(connection, record)

@@ -8,7 +8,9 @@ from flyball.monitoring.grading import grade, is_gradeable
 from flyball.records import Feedback
 
 
-def feedback(*, score: float | None = None, label: str | None = None, corrected: bool = False) -> Feedback:
+def feedback(
+    *, score: float | None = None, label: str | None = None, corrected: bool = False, judge: str | None = None
+) -> Feedback:
     return Feedback(
         id="f",
         project="shop",
@@ -20,6 +22,7 @@ def feedback(*, score: float | None = None, label: str | None = None, corrected:
         has_correction=corrected,
         has_comment=False,
         at_ms=0,
+        judge=judge,
     )
 
 
@@ -37,6 +40,8 @@ def feedback(*, score: float | None = None, label: str | None = None, corrected:
         (feedback(corrected=True), None, "delivery", False),
         (feedback(corrected=True), None, None, False),
         (feedback(), "a", None, None),
+        (feedback(score=0.0, judge="ann"), "a", None, None),
+        (feedback(label="bad", corrected=True, judge="ann"), "a", "b", None),
     ],
 )
 def test_score_then_label_then_correction_decide(

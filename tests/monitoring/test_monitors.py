@@ -100,6 +100,17 @@ def test_worse_answers_give_a_quality_finding(ledger: Ledger) -> None:
     assert "graded answers were good" in finding.explanation
 
 
+def test_a_strict_judge_is_no_fall_in_quality(ledger: Ledger) -> None:
+    traffic = Traffic(ledger)
+    for request in traffic.ask_many(["where is my order"] * 60, users=customers(60)):
+        traffic.say(request, score=0.0, judge="a strict program")
+        traffic.say(request, score=1.0)
+        traffic.say(request, score=0.0, judge="a strict program")
+    assert watch(ledger) == []
+    state = load(ledger, f"quality:{ROUTE}:{RELEASE}").state
+    assert state is not None and '"seen":60' in state  # what users said was counted
+
+
 def test_the_latest_feedback_of_a_request_counts_and_counts_once(ledger: Ledger) -> None:
     traffic = Traffic(ledger)
     request = traffic.ask()
