@@ -88,6 +88,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--enable-lora", action="store_true")
     parser.add_argument("--enforce-eager", action="store_true")
+    parser.add_argument("--gpu-memory-utilization", type=float)
     parser.add_argument("--lora-modules", nargs="*")
     given = parser.parse_args()
     if not (Path(given.model) / "config.json").is_file():

@@ -1,4 +1,4 @@
-"""A random Llama model of 28,000 parameters as a GGUF file: what engine tests load in milliseconds."""
+"""A random Llama model of 28,000 parameters as a GGUF file, and adapters on it: loaded in milliseconds."""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ def write_tiny_gguf(
             writer.add_tensor(name, packed, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
         else:
             writer.add_tensor(name, weights)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_tiny_adapter(path: Path, *, seed: int = 0, hidden: int = 32, layers: int = 1, rank: int = 4) -> Path:
+    """A random LoRA on the attention of a tiny model."""
+    writer, random = gguf.GGUFWriter(str(path), "llama"), np.random.default_rng(seed)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 2.0 * rank)
+    for layer in range(layers):
+        for name in ("attn_q", "attn_v"):
+            for side, shape in (("a", (rank, hidden)), ("b", (hidden, rank))):
+                values = random.standard_normal(shape).astype(np.float32)
+                writer.add_tensor(f"blk.{layer}.{name}.weight.lora_{side}", values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import psutil
 import pytest
 
-from control_shop import Shop, passes
+from control_shop import Shop, decision_for, passes
+from fake_gpus import fake_gpus
 from flyball.control.reconcile import step
+from flyball.records import name_of
 from flyball.rollout.deploying import rollback
 from flyball.serving import placement
 from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history
+from tiny_gguf import tiny_release
 
+STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "stand_in_vllm.py"), "serve")
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 
@@ -69,3 +76,34 @@ def test_one_that_cannot_start_after_the_live_one_ended_brings_the_live_one_back
     passes(context, lambda: shop.arms()["live"][::2] == (one, 1))
     assert shop.live() == one
     assert [engine.release for engine in running_engines(context.run_dir)] == [one]
+
+
+@SQLITE
+def test_a_second_vllm_on_a_gpu_that_is_full_is_refused_or_takes_the_place_of_the_first(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (vllm_release(shop, prompt) for prompt in ("one", "two"))
+    fake_gpus(tmp_path, monkeypatch, [(80, 79)])
+    context = shop.control(vllm_command=STAND_IN)
+    shop.deploy(one)
+    passes(context, lambda: shop.live() == one)
+    fake_gpus(tmp_path, monkeypatch, [(80, 7)])
+    refused = shop.deploy(two)
+    passes(context, lambda: shop.states(refused)[-1] == "failed")
+    assert "takes 0.9 of GPU 0" in str(history(shop.ledger, refused.id)[-1][0].evidence["reason"])
+    assert {engine.release for engine in running_engines(context.run_dir)} == {one}
+    allowed = shop.deploy(two, downtime=True)
+    passes(context, lambda: shop.arms()["live"][::2] == (two, 1))
+    assert shop.states(allowed)[-1] == "live"
+
+
+def vllm_release(shop: Shop, prompt: str) -> str:
+    """One that takes nine tenths of a GPU, admitted by a gate."""
+    folder = shop.root / "model-hf"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text("{}")
+    model = shop.take_in(folder, "safetensors")
+    release = tiny_release(system_prompt=prompt, model=model, kind="vllm", flags={"gpu-memory-utilization": 0.9})
+    shop.ledger.append(release)
+    shop.ledger.append(decision_for(name_of(release)))
+    return name_of(release)

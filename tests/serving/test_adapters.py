@@ -7,8 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
-import numpy as np
 import pytest
 
 from flyball.errors import InputError, NotFoundError
@@ -18,28 +16,10 @@ from flyball.serving import engines
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import EngineHandle
 from flyball.serving.processes import proportional_bytes
-from tiny_gguf import tiny_release, write_tiny_gguf
+from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
 
 HIDDEN, LAYERS = 1024, 6
 RELEASE = replace(tiny_release(slots=1), adapter="b" * 64, sampling={"temperature": 0, "max_tokens": 24})
-
-
-def write_adapter(path: Path, *, seed: int, hidden: int = HIDDEN, layers: int = LAYERS, rank: int = 4) -> Path:
-    """A random LoRA on the attention of a tiny model."""
-    writer, random = gguf.GGUFWriter(str(path), "llama"), np.random.default_rng(seed)
-    writer.add_type("adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", 2.0 * rank)
-    for layer in range(layers):
-        for name in ("attn_q", "attn_v"):
-            for side, shape in (("a", (rank, hidden)), ("b", (hidden, rank))):
-                values = random.standard_normal(shape).astype(np.float32)
-                writer.add_tensor(f"blk.{layer}.{name}.weight.lora_{side}", values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 @contextmanager
@@ -68,7 +48,7 @@ def test_each_adapter_answers_in_its_own_way_and_all_share_the_weights_of_their_
     model = write_tiny_gguf(tmp_path / "model.gguf", hidden=HIDDEN, layers=LAYERS, printable=True)
     adapters: list[Path | None] = [None]
     for seed in (1, 2):
-        write_adapter(tmp_path / f"{seed}.gguf", seed=seed)
+        write_tiny_adapter(tmp_path / f"{seed}.gguf", seed=seed, hidden=HIDDEN, layers=LAYERS)
         import_adapter(tmp_path / f"{seed}.gguf", project="shop", out=tmp_path / str(seed))
         adapters.append(tmp_path / str(seed))
     weights = model.stat().st_size
@@ -81,7 +61,7 @@ def test_each_adapter_answers_in_its_own_way_and_all_share_the_weights_of_their_
 
 
 def test_an_adapter_is_told_from_a_model_and_from_nothing(tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "small.gguf", seed=0, hidden=32, layers=1)
+    adapter = write_tiny_adapter(tmp_path / "small.gguf")
     assert is_adapter(adapter) and not is_adapter(tmp_path)
     version = import_adapter(adapter, project="shop", out=tmp_path / "out")
     assert (version.architecture, version.formats) == ("llama", ("gguf-lora",))

@@ -61,8 +61,8 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
         return None
     try:
         free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
-        if takes_downtime(standing.deployment):
-            free += sum(_held(context, one.release) for one in _beside(world, standing))
+        ending = [one.release for one in _beside(world, standing)] if takes_downtime(standing.deployment) else []
+        free += sum(_held(context, one) for one in ending)
         require_memory(
             release,
             context.artifacts.path(release.model),
@@ -70,6 +70,7 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
             mapped=any(one.release.model == release.model for one in running),
             adapter=context.artifacts.path(release.adapter) if release.adapter else None,
             available=free,
+            ending=ending,
         )
     except EnvironmentMissing as error:
         return str(error)

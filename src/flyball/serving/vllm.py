@@ -29,12 +29,18 @@ def vllm_command(release: Release, *, model: Path, adapter: Path | None, program
     if adapter:
         command += ["--enable-lora", "--lora-modules", f"{VLLM_ADAPTER}={adapter}"]
     for name, value in sorted(engine.flags.items()):
-        command += _flag(name, value)
+        if name != "usd_per_million":  # what it costs is nothing to vLLM
+            command += _flag(name, value)
     return tuple(command)
 
 
+def bare_name(flag: str) -> str:
+    """A flag's name however it is written: "--max_num_seqs" is "max-num-seqs"."""
+    return flag.lstrip("-").replace("_", "-")
+
+
 def _flag(name: str, value: JSON) -> list[str]:
-    bare = name.lstrip("-").replace("_", "-")
+    bare = bare_name(name)
     if bare in DECIDED:
         raise ConfigError(
             f"release.engine.flags names {name}, which Flyball sets itself",
