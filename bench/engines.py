@@ -1,13 +1,13 @@
 """Tokens per second through the gateway and straight from the same engine. Prints one JSON object as its last line.
 
-    python bench/engines.py [--rounds 11] [--streams 1,8,32]
+    python bench/engines.py [--rounds 11] [--streams 1,8,32] [--hidden 512] [--layers 10]
 
-One embedded engine (one thread) serves a random model of about 21 million parameters, made here; every answer has the
-same number of tokens. The bare engine and the gateway in front of that very process, with prompt path and sealed
-recording on, are measured in turn, the first of each pair alternating; `ratio` is the median over the rounds' ratios.
-CPU per token tells whether a low ratio is the gateway's doing (the engine works more per token behind it) or the
-machine's (other load beside it).
-On two cores the gateway, the ingester and the load generator share what the engine's thread leaves of the second one.
+One embedded engine (one thread; on the GPU where llama.cpp was built for one) serves a random model, made here, of
+about 21 million parameters unless a larger one is asked for; every answer has the same number of tokens. The bare
+engine and the gateway in front of that very process, with prompt path and sealed recording on, are measured in turn,
+the first of each pair alternating; `ratio` is the median over the rounds' ratios. CPU per token tells whether a low
+ratio is the gateway's doing (the engine works more per token behind it) or the machine's (other load beside it). On two
+cores the gateway, the ingester and the load generator share what the engine's thread leaves of the second one.
 """
 
 from __future__ import annotations
@@ -70,19 +70,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--streams", default="1,8,32")
+    parser.add_argument("--hidden", type=int, default=512, help="width of the model, a multiple of 32")
+    parser.add_argument("--layers", type=int, default=10)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="flyball-bench-") as folder, serving(Path(folder)) as sides:
+    shape = {"hidden": given.hidden, "layers": given.layers}
+    with tempfile.TemporaryDirectory(prefix="flyball-bench-") as folder, serving(Path(folder), shape) as sides:
         figures = {streams: compared(sides, int(streams), given.rounds) for streams in given.streams.split(",")}
     print(json.dumps({"tokens_per_request": TOKENS, "rounds": given.rounds, "streams": figures}))
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Side, Side]]:
+def serving(folder: Path, shape: dict[str, int]) -> Iterator[tuple[Side, Side]]:
     """The engine and a project's gateway and ingester in front of it, as `flyball up` starts them."""
     project = folder / "bench"
     subprocess.run([*FLYBALL, "init", str(project)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     release = tiny_release(project="bench", slots=SLOTS, context=512)
-    handle = started(release, folder, project / ".flyball")
+    handle = started(release, folder, project / ".flyball", shape)
     children = []
     try:
         port = free_port()
@@ -103,9 +106,9 @@ def serving(folder: Path) -> Iterator[tuple[Side, Side]]:
         engines.stop_engine(handle, grace_s=5)
 
 
-def started(release: Release, folder: Path, state: Path) -> EngineHandle:
+def started(release: Release, folder: Path, state: Path, shape: dict[str, int]) -> EngineHandle:
     """The engine, ready."""
-    model = write_tiny_gguf(folder / "model.gguf", hidden=512, layers=10, context=512, quantized=True, printable=True)
+    model = write_tiny_gguf(folder / "model.gguf", context=512, quantized=True, printable=True, **shape)
     handle = engines.start_engine(
         release,
         release_name=name_of(release),
@@ -129,13 +132,16 @@ def compared(sides: tuple[Side, Side], streams: int, rounds: int) -> dict[str, A
     for side in sides:
         asyncio.run(load(side, streams, 1))  # connections, and the engine's slots, are warm
     runs: dict[str, list[float]] = {side.name: [] for side in sides}
+    first_ms: dict[str, list[float]] = {side.name: [] for side in sides}
     cpu: dict[str, list[float]] = {"engine_bare": [], "engine_behind_gateway": [], "gateway": []}
     for number in range(rounds):
         for side in sides if number % 2 else sides[::-1]:
             before = [used(one) for one in sides]
-            speed, tokens = asyncio.run(load(side, streams, WAVES.get(streams, 1)))
+            speed, answers = asyncio.run(load(side, streams, WAVES.get(streams, 1)))
+            tokens = len(answers) * TOKENS
             engine, gateway = [(used(one) - then) / tokens * 1e6 for one, then in zip(sides, before, strict=True)]
             runs[side.name].append(speed)
+            first_ms[side.name] += [one * 1000 for one in answers]
             cpu["engine_bare" if side.name == "bare" else "engine_behind_gateway"].append(engine)
             if side.name == "gateway":
                 cpu["gateway"].append(gateway)
@@ -146,6 +152,7 @@ def compared(sides: tuple[Side, Side], streams: int, rounds: int) -> dict[str, A
         "gateway_tokens_per_s": round(statistics.median(runs["gateway"])),
         "ratio": round(statistics.median(ratios), 3),
         "ratio_spread": f"{min(ratios):.3f}–{max(ratios):.3f}",
+        "first_token_ms": {name: round(statistics.median(values), 2) for name, values in first_ms.items()},
         "cpu_us_per_token": {name: round(statistics.median(values)) for name, values in cpu.items()},
     }
 
@@ -155,21 +162,23 @@ def used(side: Side) -> float:
     return float(times.user + times.system)
 
 
-async def load(side: Side, streams: int, waves: int) -> tuple[float, int]:
-    """Tokens per second over all streams, and the tokens."""
+async def load(side: Side, streams: int, waves: int) -> tuple[float, list[float]]:
+    """Tokens per second over all streams, and the seconds to the first token of each answer."""
     began = time.perf_counter()
-    counts = await asyncio.gather(*(stream(side, waves) for _ in range(streams)))
-    return sum(counts) / (time.perf_counter() - began), sum(counts)
+    waits = await asyncio.gather(*(stream(side, waves) for _ in range(streams)))
+    answers = [one for wait in waits for one in wait]
+    return len(answers) * TOKENS / (time.perf_counter() - began), answers
 
 
-async def stream(side: Side, waves: int) -> int:
-    """Requests one after the other; the tokens that the answers say they have."""
-    return sum([await answered(side) for _ in range(waves)])
+async def stream(side: Side, waves: int) -> list[float]:
+    """Requests one after the other; the seconds to the first token of each."""
+    return [await answered(side) for _ in range(waves)]
 
 
-async def answered(side: Side) -> int:
-    """One answer, on a connection of its own: the engine's server drops kept ones now and then."""
+async def answered(side: Side) -> float:
+    """One whole answer, on a connection of its own: the engine's server drops kept ones now and then."""
     reader, writer = await asyncio.open_connection("127.0.0.1", side.port)
+    began, first_s = time.perf_counter(), 0.0
     writer.write(side.request)
     received = bytearray()
     while not received.endswith(b"\r\n0\r\n\r\n"):
@@ -177,13 +186,15 @@ async def answered(side: Side) -> int:
         if not data:
             raise SystemExit(f"{side.name} broke off: {bytes(received[-500:])!r}")
         received += data
+        if not first_s and b"data:" in received:
+            first_s = time.perf_counter() - began
     writer.close()
     found = re.findall(rb'"completion_tokens":(\d+)', received)
     if b" 200 " not in received[:20] or not found:
         raise SystemExit(f"{side.name} answered {bytes(received[:500])!r}")
     if int(found[-1]) != TOKENS:
         raise SystemExit(f"{side.name} gave {found[-1]!r} tokens instead of {TOKENS}")
-    return int(found[-1])
+    return first_s
 
 
 def raw_request(port: int, body: dict[str, Any]) -> bytes:

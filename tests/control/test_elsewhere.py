@@ -61,13 +61,15 @@ def server() -> Iterator[Server]:
 @SQLITE
 def test_it_goes_live_after_a_real_answer_and_is_rolled_back_when_it_fails(shop: Shop, server: Server) -> None:
     one = shop.release("one")
-    elsewhere = shop.release("two", kind="openai", flags={"url": server.url})
+    elsewhere = shop.release("two", kind="openai", flags={"url": server.url, "usd_per_million": [1, 2.5]})
     context = shop.control()
     shop.deploy(one)
     passes(context, lambda: shop.live() == one)
     second = shop.deploy(elsewhere)
     passes(context, lambda: shop.arms()["live"][::2] == (elsewhere, 1))
     assert [handle.release for handle in running_engines(context.run_dir)] == [one]
+    prices = {arm.variant: arm.usd_per_million for arm in shop.routes.routes[0].arms}
+    assert prices == {"live": (1.0, 2.5), "previous": None}
     again = shop.control()  # a restart of control takes it on without a gap, and without taking it for dead
     for _ in range(3):
         step(again)

@@ -14,7 +14,8 @@ from pathlib import Path
 import openai
 import pytest
 from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
+from msgspec.structs import replace as changed
+from running import CANARY, RunningGateway, arm, chat, table
 
 from flyball.cost.config import CostConfig
 from flyball.errors import EnvironmentMissing, InputError
@@ -133,6 +134,21 @@ def test_a_request_costs_what_the_server_charges_that_answered_it(
         client.chat.completions.create(**chat(model="small", max_tokens=300))
     with pytest.raises(InputError, match="a price for tiny, which it does not serve"):
         routes(Upstream(url=URLS[0], models=("small",), usd_per_million={"tiny": (1.0, 1.0)}))
+
+
+def test_a_budget_sets_aside_what_the_release_would_cost_that_a_canary_falls_back_on(
+    tmp_path: Path, ledger: Ledger, stack: ExitStack
+) -> None:
+    engine = stack.enter_context(MockEngine("ok"))
+    dear = changed(arm(engine, weight=0.0), usd_per_million=(0.0, 1000.0))
+    cheap = changed(arm(engine, release=CANARY, variant="canary"), usd_per_million=(0.0, 1.0))
+    _, secret = create_key(ledger, name="one", budget_usd=0.05)
+    gateway = stack.enter_context(RunningGateway(tmp_path, table(cheap, dear), ledger=ledger))
+    client = gateway.client(secret)
+    assert client.chat.completions.create(**chat(max_tokens=40)).choices
+    assert gateway.requests()[-1].record.release == CANARY
+    with pytest.raises(openai.RateLimitError, match="budget"):  # 60 tokens of live are more than is left
+        client.chat.completions.create(**chat(max_tokens=60))
 
 
 def test_a_full_server_is_passed_over_while_another_has_room_and_waited_for_when_none_has(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from test_composing import composed
 
 from flyball.errors import ConfigError
+from flyball.records import Release, canonical_bytes, parse
 from flyball.registry.config import EngineConfig, ReleaseConfig
+from flyball.serving.vllm import vllm_command
 
 
 def test_settings_of_an_engine_are_in_the_release_and_an_unset_one_changes_no_name() -> None:
@@ -15,6 +19,20 @@ def test_settings_of_an_engine_are_in_the_release_and_an_unset_one_changes_no_na
     vllm = composed(ReleaseConfig(engine=EngineConfig(kind="vllm", flags={"quantization": "fp8"}, slots=64)))
     assert (vllm.engine.kind, vllm.engine.slots, vllm.engine.flags) == ("vllm", 64, {"quantization": "fp8"})
     assert composed(ReleaseConfig(adapter="b" * 64)).adapter == "b" * 64
+    there = EngineConfig(kind="openai", url="https://api.example.com", api_key="env:THERE", model="small")
+    flags = {"url": "https://api.example.com", "api_key": "env:THERE", "model": "small"}
+    assert composed(ReleaseConfig(engine=there)).engine.flags == flags
+
+
+def test_a_release_may_have_prices_of_its_own(tmp_path: Path) -> None:
+    assert composed(ReleaseConfig()).engine.usd_per_million is None
+    for kind, more in (("llama.cpp", {}), ("vllm", {}), ("openai", {"url": "http://x"})):
+        priced = composed(ReleaseConfig(engine=EngineConfig(kind=kind, usd_per_million=(0.15, 0.6), **more)))
+        assert priced.engine.usd_per_million == (0.15, 0.6)
+        assert parse(canonical_bytes(priced), Release) == priced
+        if kind == "vllm":
+            command = vllm_command(priced, model=tmp_path, adapter=None, program=["vllm"])
+            assert not any("usd" in part for part in command)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +41,8 @@ def test_settings_of_an_engine_are_in_the_release_and_an_unset_one_changes_no_na
         (EngineConfig(flags={"quantization": "fp8"}), "flags are vLLM's"),
         (EngineConfig(kind="vllm", batch=2048), "max-num-batched-tokens"),
         (EngineConfig(kind="openai"), "there is no url"),
+        (EngineConfig(model="small"), "release.engine.model is for a server elsewhere"),
+        (EngineConfig(kind="vllm", url="http://x"), "release.engine.url is for a server elsewhere"),
     ],
 )
 def test_what_belongs_to_another_kind_is_refused(engine: EngineConfig, said: str) -> None:

@@ -13,6 +13,7 @@ from flyball.cost.metering import summary
 from flyball.errors import InputError, NotFoundError
 from flyball.records import Finding, ModelVersion, Release, name_of
 from flyball.records.identity import uuid7
+from flyball.registry.adapters import import_adapter
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import start_engine, stop_engine, wait_ready
 from flyball.storage import tables
@@ -25,7 +26,7 @@ from flyball.wiring import Project
 from flyball.workflows.recorded import Recorded, recorded_requests
 from flyball.workflows.replaying import Named, Replayed, asking, replay
 from judged_traffic import Canary, project_on
-from tiny_gguf import tiny_release, write_tiny_gguf
+from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
 
 UNITS = 50
 
@@ -125,6 +126,21 @@ def test_a_release_that_does_not_answer_fails_where_live_does_not(shop: Shop) ->
     result = shop.replay(silent)
     assert result.verdict == "worse" and result.finding.measure == "replay:failures"
     assert result.finding.evidence["measures"]["failures"]["difference"] == 1.0
+
+
+def test_a_release_with_an_adapter_answers_with_it(shop: Shop, tmp_path: Path) -> None:
+    adapter = import_adapter(write_tiny_adapter(tmp_path / "a.gguf"), project="shop", out=tmp_path / "adapter")
+    shop.project.ledger.append(adapter)
+    shop.project.artifacts.put(name_of(adapter), tmp_path / "adapter", adapter.files)
+    result = shop.replay(shop.release(adapter=name_of(adapter)), requests=10)
+    assert result.finding.evidence["agreement"] < 1.0
+
+
+def test_each_release_is_paid_by_its_own_prices(shop: Shop) -> None:
+    dear = shop.release(flags={"usd_per_million": [0, 1_000_000]})
+    result = shop.replay(dear, requests=10)
+    cost = result.finding.evidence["measures"]["cost"]
+    assert cost["ratio"] > 100 and result.usd > 1.0
 
 
 def test_a_replay_is_no_traffic_and_is_paid_by_the_project(shop: Shop) -> None:

@@ -91,4 +91,5 @@ def _arm(standing: Standing, variant: str, weight: float, engines: Mapping[str, 
         ),
         deployment=standing.deployment.id,
         prompt_path=release,
+        usd_per_million=release.engine.usd_per_million,
     )

@@ -133,9 +133,10 @@ def most_usd(state: WorkerState, ask: Ask, prompt_tokens: int, completion_tokens
     """Dollars for so many tokens where they cost most of all that may answer: what a budget sets aside."""
     cost, own = state.context.cost, ask.arm.arm.usd_per_million
     usd = request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own)
-    for view in ask.view.trusted if ask.view.interchangeable else ():
-        own = view.arm.usd_per_million
-        usd = max(usd, request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own))
+    for view in ask.view.trusted:
+        if (other := view.arm.usd_per_million) != own:
+            price = request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=other)
+            usd = max(usd, price)
     return usd
 
 

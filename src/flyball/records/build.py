@@ -119,6 +119,15 @@ class EngineSettings:
     threads: int
     flags: Mapping[str, JSON]
 
+    @property
+    def usd_per_million(self) -> tuple[float, float] | None:
+        """Its own prices of a million prompt and completion tokens, where the release names them."""
+        match self.flags.get("usd_per_million"):
+            case [int() | float() as prompt, int() | float() as completion]:
+                return float(prompt), float(completion)
+            case _:
+                return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:

@@ -45,7 +45,7 @@ def compose(
             context=context,
             slots=config.engine.slots,
             threads=config.engine.threads,
-            flags=_flags(config.engine),
+            flags=_flags(config.engine) | _prices(config.engine),
         ),
     )
 
@@ -59,14 +59,24 @@ def _flags(config: EngineConfig) -> dict[str, Any]:
             f"release.engine.batch is llama.cpp's, kind is {config.kind}",
             cure="leave it out; vLLM's is release.engine.flags: {max-num-batched-tokens: …}",
         )
+    for name in ("url", "api_key", "model"):
+        if getattr(config, name) and config.kind != "openai":
+            raise ConfigError(
+                f"release.engine.{name} is for a server elsewhere, kind is {config.kind}",
+                cure="leave it out, or set kind: openai",
+            )
     if config.kind == "vllm":
         return dict(config.flags)
     if config.kind == "llama.cpp":
         return {"batch": config.batch} if config.batch else {}
     if not config.url:
         raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
-    key = {"api_key": config.api_key} if config.api_key else {}
-    return {"url": config.url, **key}
+    given = {"url": config.url, "api_key": config.api_key, "model": config.model}
+    return {name: value for name, value in given.items() if value}
+
+
+def _prices(config: EngineConfig) -> dict[str, Any]:
+    return {} if config.usd_per_million is None else {"usd_per_million": list(config.usd_per_million)}
 
 
 def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Constraint:

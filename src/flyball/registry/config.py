@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+Price = Annotated[float, Meta(ge=0)]
+
 
 class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the engine will load."""
@@ -30,6 +32,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = "llama.cpp"
     url: Annotated[str | None, Meta(description="For kind openai: its base URL.")] = None
     api_key: Annotated[str | None, Meta(description="For kind openai: a reference such as env:NAME.")] = None
+    model: Annotated[str | None, Meta(description="For kind openai: the name by which it knows the model.")] = None
     context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
     slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
     threads: Annotated[int, Meta(ge=1)] = 1
@@ -40,6 +43,13 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         dict[str, str | int | float | bool],
         Meta(description="For vllm: further flags of its server, such as {quantization: fp8}."),
     ] = msgspec.field(default_factory=dict)
+    usd_per_million: (
+        Annotated[
+            tuple[Price, Price],
+            Meta(description="Its own prices of prompt and completion tokens; null: those of cost."),
+        ]
+        | None
+    ) = None
 
 
 class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from flyball.cost.config import CostConfig
 from flyball.cost.metering import charge
 from flyball.cost.prices import request_usd
 from flyball.errors import FlyballError, InputError, NotFoundError
@@ -139,9 +140,10 @@ def asking(project: Project, named: Named) -> Iterator[Ask]:
             api_key=secret(key, project.root, project.environment) if isinstance(key, str) else None,
             timeout_s=TIMEOUT_S,
         )
-        _ask(completer, project, Recorded(id="", seq=0, cluster="", body=_WARM_UP, truth=None))
+        ask = partial(_ask, completer, project.settings.cost, named.release.engine.usd_per_million)
+        ask(Recorded(id="", seq=0, cluster="", body=_WARM_UP, truth=None))
         try:
-            yield partial(_ask, completer, project)
+            yield ask
         finally:
             completer.close()
 
@@ -156,20 +158,28 @@ def _engine(project: Project, named: Named) -> Iterator[str]:
     if named.release.engine.kind == "openai" and isinstance(elsewhere, str):
         yield elsewhere
         return
-    artifact = project.artifacts.path(named.release.model)
-    require_memory(named.release, artifact)
-    with engine_process(named.release, artifact, release_name=named.name, log_dir=project.places.logs) as url:
+    release, artifact = named.release, project.artifacts.path(named.release.model)
+    adapter = project.artifacts.path(release.adapter) if release.adapter else None
+    require_memory(release, artifact, adapter=adapter)
+    with engine_process(
+        release,
+        artifact,
+        release_name=named.name,
+        timeout_s=project.settings.rollout.ready_timeout_s,
+        adapter=adapter,
+        config=project.settings.serving,
+        log_dir=project.places.logs,
+    ) as url:
         yield url
 
 
-def _ask(completer: HttpCompleter, project: Project, recorded: Recorded) -> Answered:
+def _ask(completer: HttpCompleter, cost: CostConfig, own: tuple[float, float] | None, recorded: Recorded) -> Answered:
     try:
         answer = completer.complete(recorded.body)
     except FlyballError:  # it failed, or would not: text None says so
         return Answered(text=None, total_ms=0.0, usd=0.0, right=None if recorded.truth is None else False)
     right = None if recorded.truth is None else answer.text.split() == recorded.truth.split()
-    cost = project.settings.cost
-    usd = request_usd(cost, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens)
+    usd = request_usd(cost, prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens, own=own)
     return Answered(text=answer.text, total_ms=answer.total_ms, usd=usd, right=right)
 
 
