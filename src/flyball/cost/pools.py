@@ -105,7 +105,10 @@ class Pool:
         """What is left of the whole limit, in the ledger and here, as far as this worker knows."""
         if self.free_at == -math.inf:
             return self.limit
-        return max(0.0, min(self.limit, self.there(now) + self.left))
+        remaining = self.free + self.left
+        if self.kind == REQUESTS or self.kind == TOKENS:  # it fills again, see `there`
+            remaining += (now - self.free_at) * self.limit / 60
+        return self.limit if remaining > self.limit else max(0.0, remaining)
 
     def is_idle(self, now: float, *, alone: bool) -> bool:
         """Whether it went unused long enough to be given back."""

@@ -168,7 +168,8 @@ class _Answering:
     async def _on_endpoint(self, client: EndpointClient, payload: bytes) -> None:
         """One attempt; a pooled connection that the engine had closed already is not one and is replaced at once."""
         path = PATHS[self.ask.kind]
-        self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
+        if self.story.attempts > 1:
+            self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
         call = await client.send(path, payload)
         try:
             try:
@@ -246,13 +247,16 @@ class _Answering:
                 call.pause(False)
             call.sleep()
 
+            monotonic, connection = time.monotonic, exchange.connection
+
             def arrived() -> None:
-                now = time.monotonic()
-                if now - story.last_at > story.longest_gap_s:
-                    story.longest_gap_s = now - story.last_at
+                now = monotonic()
+                if (gap := now - story.last_at) > story.longest_gap_s:
+                    story.longest_gap_s = gap
                 story.last_at = now
-                if not exchange.blocked:  # else the engine waits for the client
-                    call.deadline = min(now + call.stall_s, total)
+                if not connection.blocked_since:  # else the engine waits for the client
+                    late = now + call.stall_s
+                    call.deadline = late if late < total else total
 
             def on_events(events: list[bytes]) -> None:
                 nonlocal held

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -30,8 +29,7 @@ _CONTAINER_BYTES = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(msgspec.Struct):
     """One request, understood."""
 
     id: str

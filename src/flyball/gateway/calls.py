@@ -17,6 +17,7 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 DRAIN_S = 1.0
 _DONE = b"data: [DONE]"
+_CR = 13
 
 
 class UpstreamFailure(Exception):
@@ -177,7 +178,7 @@ class Call:
 
     def _split(self, data: bytes) -> None:
         buffer = self.buffer + data if self.buffer else data
-        if b"\r" in buffer:
+        if _CR in buffer:
             buffer = _with_line_feeds(buffer)
         if buffer.endswith(b"\n\n"):
             events = buffer[:-2].split(b"\n\n")
@@ -191,7 +192,7 @@ class Call:
             events = [event for event in events if not event.startswith(b":")]  # "I am alive" is not a first token
         if not events:
             return
-        done = _DONE in buffer and self._ends_in(events)
+        done = buffer.find(_DONE) >= 0 and self._ends_in(events)
         if self.on_events is not None:
             self.on_events(events)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import msgspec
@@ -27,8 +27,7 @@ Written: Any = msgspec.defstruct(
 """A RequestRecord on its way into a segment: the same fields, made and encoded in a fifth of the time."""
 
 
-@dataclass(slots=True)
-class Story:
+class Story(msgspec.Struct):
     """What happened to a request so far."""
 
     tally: Tally
@@ -141,4 +140,5 @@ def most_usd(state: WorkerState, ask: Ask, prompt_tokens: int, completion_tokens
 
 
 def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3) if seconds > 0 else 0.0
+    """To the microsecond; round() takes four times as long."""
+    return int(seconds * 1e6 + 0.5) / 1000 if seconds > 0 else 0.0

@@ -98,8 +98,8 @@ class Exchange:
 
     def relay(self, chunk: bytes) -> None:
         """Send a piece of a streamed answer that is framed as a chunk already."""
-        if self.state == "streaming":
-            self.connection.write(chunk)
+        if self.state == "streaming" and not (transport := self.connection.transport).is_closing():
+            transport.write(chunk)
 
     def end(self, data: bytes = b"") -> None:
         """Send the last piece of a streamed answer and its end mark in one write."""

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from flyball.cost.asking import Limit, Shortage
 from flyball.cost.keeping import LimitKeeper
 from flyball.cost.pools import KINDS, REQUESTS, SEATS, TOKENS, Kind, Need, Pool
@@ -44,8 +46,7 @@ class _Account:
     told: tuple[tuple[Pool, bytes], ...]
 
 
-@dataclass(slots=True)
-class Admission:
+class Admission(msgspec.Struct):
     """One admitted request; `settle` it exactly once."""
 
     keeper: LimitKeeper

@@ -17,19 +17,22 @@ class Counter:
 
     def __init__(self, name: str, text: str, labels: Labels = ()) -> None:
         self.name, self.text, self.labels = name, text, labels
-        self.values: dict[Labels, float] = {} if labels else {(): 0.0}
+        self.values: dict[Labels, list[float]] = {} if labels else {(): [0.0]}
 
     def add(self, *labels: str, by: float = 1.0) -> None:
         """Add `by` to the number of these labels."""
-        self.add_to(labels, by)
+        self.row(*labels)[0] += by
 
-    def add_to(self, labels: Labels, by: float) -> None:
-        """Add `by` to the number of these labels."""
-        self.values[labels] = self.values.get(labels, 0.0) + by
+    def row(self, *labels: str) -> list[float]:
+        """A list of just the number of these labels, to be kept by who adds often."""
+        row = self.values.get(labels)
+        if row is None:
+            row = self.values[labels] = [0.0]
+        return row
 
     def lines(self, fixed: str) -> list[str]:
         """Its samples."""
-        return [f"{self.name}{_labels(self.labels, key, fixed)} {value:g}" for key, value in self.values.items()]
+        return [f"{self.name}{_labels(self.labels, key, fixed)} {row[0]:g}" for key, row in self.values.items()]
 
 
 class Gauge:
@@ -89,9 +92,10 @@ class ArmNumbers:
 
     def __init__(self, metrics: Metrics, *labels: str) -> None:
         self._metrics, self._labels = metrics, labels
-        self._outcomes: dict[tuple[str, int], Labels] = {}
+        self._outcomes: dict[tuple[str, int], list[float]] = {}
         self._seconds, self._queue = metrics.seconds.row(*labels), metrics.queue.row(*labels)
-        self._prompt, self._completion = (*labels, "prompt"), (*labels, "completion")
+        self._prompt, self._completion = (metrics.tokens.row(*labels, kind) for kind in ("prompt", "completion"))
+        self._cost = metrics.cost.row(*labels)
 
     def add(
         self,
@@ -106,17 +110,20 @@ class ArmNumbers:
         cost_usd: float,
     ) -> None:
         """Count one request."""
-        metrics, labels = self._metrics, self._outcomes.get((outcome, status))
-        if labels is None:
-            labels = self._outcomes[outcome, status] = (*self._labels, outcome, str(status))
-        metrics.requests.add_to(labels, 1.0)
-        metrics.seconds.observe_in(self._seconds, total_s)
-        metrics.queue.observe_in(self._queue, queue_s)
+        row = self._outcomes.get((outcome, status))
+        if row is None:
+            labels = (*self._labels, outcome, str(status))
+            row = self._outcomes[outcome, status] = self._metrics.requests.row(*labels)
+        row[0] += 1
+        self._seconds[bisect_left(SECONDS, total_s)] += 1
+        self._seconds[-1] += total_s
+        self._queue[bisect_left(SECONDS, queue_s)] += 1
+        self._queue[-1] += queue_s
         if first_token_s is not None:
-            metrics.first_token.observe(first_token_s, *self._labels)
-        metrics.tokens.add_to(self._prompt, prompt_tokens)
-        metrics.tokens.add_to(self._completion, completion_tokens)
-        metrics.cost.add_to(self._labels, cost_usd)
+            self._metrics.first_token.observe(first_token_s, *self._labels)
+        self._prompt[0] += prompt_tokens
+        self._completion[0] += completion_tokens
+        self._cost[0] += cost_usd
 
 
 class Metrics:

@@ -10,11 +10,11 @@ at most MOST_AT_ONCE such requests in flight and drops the rest; one whose mirro
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from flyball.errors import FlyballError
 from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
@@ -66,7 +66,7 @@ def _wanted(state: WorkerState, ask: Ask, arm: ArmView) -> bool:
 def _begin(state: WorkerState, ask: Ask, arm: ArmView) -> None:
     now_ms = time.time_ns() // 1_000_000
     body = {name: value for name, value in ask.body.items() if name not in ("stream", "stream_options")}
-    shadow = dataclasses.replace(
+    shadow = replace(
         ask,
         id=request_id(state.mac_key, ask.principal.id, now_ms=now_ms),
         arm=arm,

@@ -48,13 +48,10 @@ class RouteView:
     """The arm that others fall back on."""
     fallbacks: tuple[ArmView, ...]
     """What live itself falls back on, in this order: the release before it while its engines are hot, other servers."""
+    trusted: tuple[ArmView, ...]
+    """The arms that others fall back on, most trusted first."""
     interchangeable: bool
     """Bare servers of one model: whichever has room may answer. Of releases each answers for itself."""
-
-    @property
-    def trusted(self) -> tuple[ArmView, ...]:
-        """The arms that others fall back on, most trusted first."""
-        return self.fallbacks if self.live is None else (self.live, *self.fallbacks)
 
     def after(self, failed: Collection[str]) -> ArmView | None:
         """The arm that is trusted most of those that have not failed a request (by their keys)."""
@@ -98,7 +95,8 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
     live = next((view for view in views if view.arm.variant == "live"), None)
     fallbacks = tuple(view for view in views if view.arm.variant == "previous" and view.arm.endpoints)
     bare = bool(fallbacks) and all(view.path is None for view in views)
-    return RouteView(route, tuple(views), shadows, live, fallbacks, interchangeable=bare)
+    trusted = fallbacks if live is None else (live, *fallbacks)
+    return RouteView(route, tuple(views), shadows, live, fallbacks, trusted, interchangeable=bare)
 
 
 def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
