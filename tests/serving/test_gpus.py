@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import xllamacpp
 
 from fake_gpus import GIB, fake_gpus
 from flyball.errors import EnvironmentMissing
 from flyball.records import JSON
-from flyball.serving.gpus import Gpu, visible_gpus
-from flyball.serving.placement import require_memory
-from tiny_gguf import tiny_release
+from flyball.serving import placement
+from flyball.serving.gpus import Gpu, llama_gpus, visible_gpus
+from flyball.serving.placement import GPU_BYTES, GPU_PROCESS_BYTES, need_of, require_memory
+from tiny_gguf import tiny_release, write_tiny_gguf
 
 
 def ask_for(folder: Path, flags: dict[str, JSON], *, replicas: int = 1, ending: dict[str, JSON] | None = None) -> None:
-    live = [] if ending is None else [tiny_release(kind="vllm", flags=ending)]
+    live = [] if ending is None else [(tiny_release(kind="vllm", flags=ending), folder)]
     require_memory(tiny_release(kind="vllm", flags=flags), folder, replicas=replicas, ending=live)
 
 
@@ -75,3 +77,32 @@ def test_a_vllm_whose_share_is_free_or_not_to_be_known_is_let_through(
     ask_for(tmp_path, {}, ending={"gpu-memory-utilization": 0.1})
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     ask_for(tmp_path, {"gpu-memory-utilization": 0.5})
+
+
+def test_a_llama_cpp_that_computes_on_a_gpu_needs_its_memory_and_little_of_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_gguf(tmp_path / "model.gguf", hidden=512, layers=8)
+    weights = (tmp_path / "model.gguf").stat().st_size
+    release = tiny_release(slots=4, context=512)
+    need = need_of(release, tmp_path, on_gpu=True)
+    assert need and need.gpu > weights + GPU_BYTES and need.of(2, mapped=False) == 2 * GPU_PROCESS_BYTES
+    free = [need.gpu]
+    gpus = lambda: (Gpu("CUDA0", "0000:00:06.0", 80 * GIB, free[0]),)  # noqa: E731
+    monkeypatch.setattr(placement, "llama_gpus", gpus)
+    require_memory(release, tmp_path)
+    with pytest.raises(EnvironmentMissing, match=r"needs about 1,\d+ MB of GPU memory beside the live one") as caught:
+        require_memory(release, tmp_path, replicas=2)
+    assert "--allow-downtime" in caught.value.cure
+    free[0] = 0
+    require_memory(release, tmp_path, ending=[(release, tmp_path)])
+    with pytest.raises(EnvironmentMissing, match="GPU memory"):
+        require_memory(release, tmp_path)
+
+
+def test_the_usual_llama_cpp_computes_on_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_gpus(tmp_path, monkeypatch, [(80, 70)])
+    on_gpu = [one for one in xllamacpp.get_device_info() if one["type"].name.endswith("_GPU")]
+    assert len(llama_gpus()) == len(on_gpu)
+    fake_gpus(tmp_path, monkeypatch, [])
+    assert llama_gpus() == ()

@@ -15,12 +15,19 @@ import pytest
 from flyball.errors import CorruptionError, EnvironmentMissing
 from flyball.records import Release
 from flyball.registry.gguf_header import read_header
-from flyball.serving import engines
+from flyball.serving import engines, placement
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import EngineHandle
+from flyball.serving.gpus import llama_gpus, visible_gpus
 from flyball.serving.placement import Need, need_of, require_memory
 from flyball.serving.processes import proportional_bytes
 from tiny_gguf import tiny_release, write_tiny_gguf
+
+ON_GPU = bool(llama_gpus())
+
+
+def free_on_gpus() -> int:
+    return sum(gpu.free for gpu in visible_gpus()) if ON_GPU else 0
 
 
 def needed(release: Release, artifact: Path) -> int:
@@ -29,8 +36,11 @@ def needed(release: Release, artifact: Path) -> int:
     return found.of(2, mapped=False)
 
 
-def test_a_release_that_does_not_fit_is_refused_with_the_choices(tmp_path: Path) -> None:
+def test_a_release_that_does_not_fit_is_refused_with_the_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_tiny_gguf(tmp_path / "model.gguf")
+    monkeypatch.setattr(placement, "llama_gpus", lambda: ())
     enough = needed(tiny_release(), tmp_path)
     require_memory(tiny_release(), tmp_path, replicas=2, available=enough)
     with pytest.raises(EnvironmentMissing, match=r"needs about [\d,]+ MB beside the live one") as caught:
@@ -64,14 +74,18 @@ def test_the_estimate_is_within_a_quarter_of_what_a_full_engine_holds(
     path = tmp_path / "model.gguf"
     write_tiny_gguf(path, hidden=hidden, layers=layers, unused=unused, context=context, quantized=quantized)
     release = tiny_release(slots=slots, context=context)
-    found = need_of(release, tmp_path)
+    found = need_of(release, tmp_path, on_gpu=ON_GPU)
     assert found
+    free = free_on_gpus()
     with running(release, path, tmp_path) as handle:
         fill(handle.url, slots, min(context - 40, 600))
-        held = psutil.Process(handle.pid).memory_info().rss
+        held, on_gpu = psutil.Process(handle.pid).memory_info().rss, free - free_on_gpus()
+    print(f"weights {path.stat().st_size / 1e6:.1f}, held {held / 1e6:.0f}, of GPUs {on_gpu / 1e6:.0f} MB: {found}")
     assert 0.75 < found.of(1, mapped=False) / held < 1.25
+    assert not ON_GPU or 0.75 < found.gpu / on_gpu < 1.25
 
 
+@pytest.mark.skipif(ON_GPU, reason="on a GPU each engine has weights of its own")
 def test_two_engines_of_one_model_hold_its_weights_once(tmp_path: Path) -> None:
     path = write_tiny_gguf(tmp_path / "model.gguf", hidden=1024, layers=6)
     weights, release = path.stat().st_size, tiny_release(slots=1)

@@ -6,6 +6,7 @@ A deployment that was allowed downtime ends what is live on its route first. I/O
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 
@@ -15,7 +16,7 @@ from flyball.control.world import Standing, World
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
 from flyball.records import Release
 from flyball.rollout.plans import takes_downtime
-from flyball.serving.placement import need_of, require_memory
+from flyball.serving.placement import require_memory
 
 
 def wanted(world: World) -> dict[str, Release]:
@@ -61,8 +62,7 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
         return None
     try:
         free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
-        ending = [one.release for one in _beside(world, standing)] if takes_downtime(standing.deployment) else []
-        free += sum(_held(context, one) for one in ending)
+        ending = _beside(world, standing) if takes_downtime(standing.deployment) else ()
         require_memory(
             release,
             context.artifacts.path(release.model),
@@ -70,7 +70,7 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
             mapped=any(one.release.model == release.model for one in running),
             adapter=context.artifacts.path(release.adapter) if release.adapter else None,
             available=free,
-            ending=ending,
+            ending=[found for one in ending if (found := _with_artifact(context, one.release))],
         )
     except EnvironmentMissing as error:
         return str(error)
@@ -79,9 +79,8 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
     return None
 
 
-def _held(context: ControlContext, release: Release) -> int:
+def _with_artifact(context: ControlContext, release: Release) -> tuple[Release, Path] | None:
     try:
-        need = need_of(release, context.artifacts.path(release.model))
+        return release, context.artifacts.path(release.model)
     except NotFoundError:
-        return 0
-    return need.of(context.serving.replicas, mapped=False) if need else 0
+        return None

@@ -1,14 +1,24 @@
-"""The memory of this machine's NVIDIA GPUs, as nvidia-smi tells it. I/O: runs nvidia-smi, which the driver brings."""
+"""The memory of this machine's NVIDIA GPUs, and whether llama.cpp computes on them. I/O: runs nvidia-smi, and Python.
+
+Asked when something is to be deployed, never while requests are answered.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 _QUERY = ("--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits")
 _MIB = 1_048_576
+_LLAMA = """
+import xllamacpp
+for one in xllamacpp.get_device_info():
+    if one["type"].name.endswith("_GPU"):
+        print(one["name"], one["device_id"], one["memory_total"] >> 20, one["memory_free"] >> 20, sep=",")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,21 @@ def visible_gpus(*, timeout_s: float = 10.0) -> tuple[Gpu, ...]:
     found = tuple(gpu for line in done.stdout.splitlines() if (gpu := _parsed(line)))
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     return found if wanted is None else _chosen(found, wanted)
+
+
+def llama_gpus(*, timeout_s: float = 30.0) -> tuple[Gpu, ...]:
+    """Those that the llama.cpp which is installed here computes on: none with its usual build, which is for CPUs.
+
+    It is asked in a process of its own: whoever asks a GPU holds hundreds of megabytes of it.
+    """
+    if not visible_gpus():
+        return ()
+    command = [sys.executable, "-c", _LLAMA]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(gpu for line in done.stdout.splitlines() if (gpu := _parsed(line)))
 
 
 def _parsed(line: str) -> Gpu | None:
