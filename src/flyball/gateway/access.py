@@ -1,4 +1,4 @@
-"""Who may call: keys by Authorization header, re-read from the ledger twice a second. I/O: the ledger and a file.
+"""Who may call: keys by Authorization header, re-read from the ledger more than once a second. I/O: the ledger and a file.
 
 The last keyring is kept in a sealed file, so that a worker can start while the ledger is away. A thread reads and
 writes; requests only look.
@@ -23,7 +23,8 @@ from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.telemetry import log
 
-REFRESH_S = 0.4
+REFRESH_S = 0.7
+"""A key that is revoked must be refused within a second."""
 KEEP_AGAIN_MS = 60_000
 """An unchanged keyring is written again after this time, so that the file says how old it is."""
 

@@ -13,6 +13,7 @@ import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from flyball.gateway.segments import Entry, SealedWriter, encode
 from flyball.records.identity import uuid7
 from flyball.telemetry import log
 
-SYNC_INTERVAL_S = 0.05
+SYNC_INTERVAL_S = 0.08
+"""A group is gathered for so long."""
+QUIET_LOOKS = 10
+"""After so many intervals without an entry the thread sleeps until one comes."""
 RETRY_S = 1.0
 MEASURE_EVERY_BYTES = 1_048_576
 
@@ -152,18 +156,24 @@ class SegmentWriter:
 
 
 class _Syncer:
-    """The thread that makes appended entries durable, in groups."""
+    """The thread that makes appended entries durable, in groups.
+
+    Each time that it wakes it takes Python's lock from the thread that answers, so it wakes once for each group: a bell
+    (a lock that whoever is in a hurry releases) in place of a condition. What both threads touch is one value or a
+    deque, which either sees whole.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._changed = threading.Condition()
+        self._bell = threading.Lock()
+        self._bell.acquire()
         self._head = (-1, 0)  # the open file and the last entry's number: one value, so that both are seen together
         self._synced = 0
         self.broken = False
-        self._retired: list[int] = []
-        self._waiting: list[tuple[int, Callable[[bool], None]]] = []
+        self._retired: deque[int] = deque()
+        self._waiting: deque[tuple[int, Callable[[bool], None]]] = deque()
         self._stopping = False
-        self._asleep = True
+        self._asleep = False
         self._known = -1
         self._thread = threading.Thread(target=self._run, name="flyball-sync", daemon=True)
         self._thread.start()
@@ -171,52 +181,60 @@ class _Syncer:
     def dirty(self, fd: int, written: int) -> None:
         """Entries up to `written` are in the files, the last of them in `fd`."""
         self._head = (fd, written)
-        if self._asleep:  # set before the thread looks at _head for the last time, so that no wake-up is missed
-            with self._changed:
-                self._changed.notify()
+        if self._asleep:  # set before the thread looks at _head for the last time, so that no entry is missed
+            self._ring()
 
     def wait(self, number: int, then: Callable[[bool], None]) -> None:
         """Ask to be told; makes the thread hurry."""
-        with self._changed:
-            self._waiting.append((number, then))
-            self._changed.notify()
+        self._waiting.append((number, then))
+        self._ring()
 
     def retire(self, fd: int) -> None:
         """No more will be appended to `fd`: make it durable and close it."""
-        with self._changed:
-            self._retired.append(fd)
-            self._head = (-1, self._head[1])
-            self._changed.notify()
+        self._retired.append(fd)  # before the head changes: see `_run`
+        self._head = (-1, self._head[1])
+        self._ring()
 
     def stop(self) -> None:
         """Finish all that is waiting."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
+        self._stopping = True
+        self._ring()
         self._thread.join(timeout=10)
 
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it rings already
+            self._bell.release()
+
     def _run(self) -> None:
+        quiet = 0
         while True:
-            with self._changed:
-                self._asleep = True
-                while not (self._stopping or self._waiting or self._retired or self._head[1] > self._synced):
-                    self._changed.wait()
-                self._asleep = False
-                if not (self._waiting or self._retired or self._stopping):
-                    self._changed.wait(SYNC_INTERVAL_S)  # gather a group, unless somebody waits
-                fd, written = self._head
-                retired, self._retired = self._retired, []
-                stopping = self._stopping
-            good = self._make_durable(retired, fd)
-            with self._changed:
+            if not (self._waiting or self._retired or self._stopping):
+                self._bell.acquire(timeout=SYNC_INTERVAL_S)
+            stopping = self._stopping
+            fd, written = self._head  # first: a file that is not the head any more is among the retired ones
+            retired = [self._retired.popleft() for _ in range(len(self._retired))]
+            told = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            if retired or told or written > self._synced:
+                quiet = 0
+                good = self._make_durable(retired, fd)
+                self.broken = self.broken or not good
                 self._synced = written
-                told = [item for item in self._waiting if item[0] <= written]
-                self._waiting = [item for item in self._waiting if item[0] > written]
-            self.broken = self.broken or not good
-            for _number, then in told:
-                then(good)
-            if stopping and not self._retired:
+                for number, then in told:
+                    if number <= written:
+                        then(good)
+                    else:
+                        self._waiting.append((number, then))
+            elif stopping:
                 return
+            elif (quiet := quiet + 1) > QUIET_LOOKS:
+                self._doze()
+
+    def _doze(self) -> None:
+        """Nothing has come for a while: sleep until something does."""
+        self._asleep = True
+        if self._head[1] <= self._synced and not (self._retired or self._waiting or self._stopping):
+            self._bell.acquire()
+        self._asleep = False
 
     def _make_durable(self, retired: list[int], fd: int) -> bool:
         good = True
