@@ -92,6 +92,13 @@ def nginx(folder: Path, upstream: int) -> Plan:
     return Plan(commands=[Command(line=line, user=user)], port=port, model="engine-model")
 
 
+def floor(folder: Path, upstream: int) -> Plan:
+    """The event loop and the parser that Flyball uses, and nothing of a gateway: the least that Python costs."""
+    port = free_port()
+    line = [sys.executable, str(ROOT / "bench/gateway_floor.py"), str(port), str(upstream)]
+    return Plan(commands=[Command(line=line)], port=port, model="engine-model")
+
+
 # Flyball ---------------------------------------------------------------------------------------------------------
 
 
@@ -224,6 +231,7 @@ def tensorzero(folder: Path, upstream: int) -> Plan:
 
 SYSTEMS: dict[str, Callable[[Path, int], Plan]] = {
     "nginx": nginx,
+    "floor": floor,
     "flyball": flyball,
     "litellm": litellm,
     "tensorzero": tensorzero,

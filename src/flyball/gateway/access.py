@@ -1,4 +1,4 @@
-"""Who may call: keys by Authorization header, re-read from the ledger more than once a second. I/O: the ledger and a file.
+"""Who may call: keys by Authorization header, re-read from the ledger every .7 s. I/O: the ledger and a file.
 
 The last keyring is kept in a sealed file, so that a worker can start while the ledger is away. A thread reads and
 writes; requests only look.
