@@ -157,10 +157,11 @@ def test_a_worker_that_starts_while_the_ledger_is_away_knows_the_last_keys(
         assert gateway.post("/v1/chat/completions", chat())[0] == 401
         status, _, body = ask(gateway, limited)
         assert status == 429 and body["error"]["code"] == "limits_unavailable"
-        time.sleep(0.6)
-        metrics = gateway.get("/metrics")[2]
-        assert b'flyball_gateway_keys_from_file{worker="0"} 1' in metrics
-        assert b'what="keys",result="failed"' in metrics
+        assert b'flyball_gateway_keys_from_file{worker="0"} 1' in gateway.get("/metrics")[2]
+        deadline = time.monotonic() + 3.0
+        while b'what="keys",result="failed"' not in gateway.get("/metrics")[2]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("file", ["missing", "planted"])
