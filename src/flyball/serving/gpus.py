@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 _QUERY = ("--query-gpu=index,uuid,memory.total,memory.free", "--format=csv,noheader,nounits")
 _MIB = 1_048_576
+PATIENCE_S = 2.0
+"""For each question: control asks both in one pass, within the five seconds of its lease."""
 _LLAMA = """
 import xllamacpp
 for one in xllamacpp.get_device_info():
@@ -31,7 +33,7 @@ class Gpu:
     free: int
 
 
-def visible_gpus(*, timeout_s: float = 10.0) -> tuple[Gpu, ...]:
+def visible_gpus(*, timeout_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
     """Those that a server started here would see, in its order; none where nvidia-smi is not there or does not answer.
 
     CUDA_VISIBLE_DEVICES is followed as CUDA does: indices or (beginnings of) ids, up to the first that is unknown.
@@ -48,7 +50,7 @@ def visible_gpus(*, timeout_s: float = 10.0) -> tuple[Gpu, ...]:
     return found if wanted is None else _chosen(found, wanted)
 
 
-def llama_gpus(*, timeout_s: float = 30.0) -> tuple[Gpu, ...]:
+def llama_gpus(*, timeout_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
     """Those that the llama.cpp which is installed here computes on: none with its usual build, which is for CPUs.
 
     It is asked in a process of its own: whoever asks a GPU holds hundreds of megabytes of it.
