@@ -83,6 +83,7 @@ def test_a_vllm_whose_share_is_free_or_not_to_be_known_is_let_through(
     assert fits(tmp_path, {"distributed-executor-backend": "ray", "tensor-parallel-size": 16})
     assert fits(tmp_path, {}, ending={"gpu-memory-utilization": 0.1})
     assert not fits(tmp_path, {})
+    require_memory(tiny_release(kind="vllm"), tmp_path, ending=[(tiny_release(), tmp_path)])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert fits(tmp_path, {"gpu-memory-utilization": 0.5})
     assert not fits(tmp_path, {"gpu-memory-utilization": 0.6})
@@ -105,6 +106,7 @@ def test_a_llama_cpp_that_computes_on_a_gpu_needs_its_memory_and_little_of_the_m
     assert "--allow-downtime" in caught.value.cure
     free[0] = 0
     require_memory(release, tmp_path, ending=[(release, tmp_path)])
+    require_memory(release, tmp_path, ending=[(tiny_release(kind="vllm"), tmp_path)])  # whatever that held is free
     with pytest.raises(EnvironmentMissing, match="GPU memory"):
         require_memory(release, tmp_path)
 

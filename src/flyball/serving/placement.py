@@ -106,11 +106,14 @@ def require_memory(
 
     `available`: bytes that are free, if not this machine's; `ending`: what will have ended by then, with its artefact.
     """
-    if release.engine.kind == "vllm":
+    kind = release.engine.kind
+    another = any(one.engine.kind not in (kind, "openai") for one, _ in ending)  # what it frees of a GPU is not known
+    if kind == "vllm":
         shares = [gpu_share(one) or 0.0 for one, _ in ending]
-        require_share(release, visible_gpus(), replicas=replicas, ended=replicas * sum(shares))
+        if not another:
+            require_share(release, visible_gpus(), replicas=replicas, ended=replicas * sum(shares))
         return
-    gpus = llama_gpus() if release.engine.kind == "llama.cpp" else ()
+    gpus = llama_gpus() if kind == "llama.cpp" else ()
     need = need_of(release, artifact, adapter=adapter, on_gpu=bool(gpus)) or Need()
     ended = [need_of(one, path, on_gpu=bool(gpus)) or Need() for one, path in ending]
     needed = need.of(replicas, mapped=mapped)
@@ -125,5 +128,5 @@ def require_memory(
             f"{shared / 1e6:,.0f} MB then); another host; or `flyball deploy --allow-downtime`, which ends the live "
             "one first",
         )
-    if gpus:
+    if gpus and not another:
         require_gpu_bytes(replicas * need.gpu, gpus, ended=replicas * sum(one.gpu for one in ended))
