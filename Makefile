@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test check bench bench-peers soak format clean
+COMPILED := build/compiled/.made
+
+.PHONY: install demo test check compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -19,6 +21,18 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# The gateway's way of a request as machine code, beside the checkout: PYTHONPATH=build/compiled runs it.
+compiled: install $(COMPILED)
+
+$(COMPILED): setup.py pyproject.toml $(shell find src -name '*.py')
+	rm -rf build
+	FLYBALL_COMPILE=1 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --target build/compiled .
+	touch $@
+
+test-compiled: compiled
+	PYTHONPATH=build/compiled $(BIN)/python -c "from flyball.gateway import edge; assert edge.__file__.endswith('.so')"
+	PYTHONPATH=build/compiled $(BIN)/python -m pytest tests/gateway tests/cost
+
 check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,7 +44,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 # Each prints its JSON object last; all together take most of an hour on two cores that do nothing else.
-bench: install
+bench: install compiled
 	for name in loop engines gateway rollout crashes switches equals; do $(BIN)/python bench/$$name.py || exit 1; done
 
 # The gateways that bench/gateway.py compares with, each in an environment of its own.

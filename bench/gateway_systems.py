@@ -102,9 +102,9 @@ def floor(folder: Path, upstream: int) -> Plan:
 # Flyball ---------------------------------------------------------------------------------------------------------
 
 
-def flyball(folder: Path, upstream: int, *, checkout: Path = ROOT) -> Plan:
+def flyball(folder: Path, upstream: int, *, code: Path = ROOT / "src") -> Plan:
     """A project's own gateway worker and ingester, everything on: key, limits, budget, sticky canary, recording."""
-    project, source = folder / "shop", {"PYTHONPATH": str(checkout / "src")}
+    project, source = folder / "shop", {"PYTHONPATH": str(code)}
     environment = {**os.environ, **source}
     subprocess.run(
         [sys.executable, "-m", "flyball", "init", str(project)],
@@ -132,6 +132,15 @@ def flyball(folder: Path, upstream: int, *, checkout: Path = ROOT) -> Plan:
         model="shop",
         headers={"authorization": f"Bearer {secret}"},
     )
+
+
+def compiled(folder: Path, upstream: int) -> Plan:
+    """The same, the way of a request compiled."""
+    code = ROOT / "build/compiled"
+    made = code / ".made"
+    if not made.is_file() or any(path.stat().st_mtime > made.stat().st_mtime for path in (ROOT / "src").rglob("*.py")):
+        raise Absent("it is not compiled, or not from the source as it is now (make compiled)")
+    return flyball(folder, upstream, code=code)
 
 
 def prepare(root: Path, upstream: int) -> str:
@@ -233,6 +242,7 @@ SYSTEMS: dict[str, Callable[[Path, int], Plan]] = {
     "nginx": nginx,
     "floor": floor,
     "flyball": flyball,
+    "compiled": compiled,
     "litellm": litellm,
     "tensorzero": tensorzero,
 }

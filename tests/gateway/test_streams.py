@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.gateway.calls import Call
+from flyball.gateway.edge import Connection, Edge
+from flyball.gateway.exchange import Exchange
+from flyball.gateway.relaying import Relay
 from flyball.gateway.streams import Tally
 from flyball.gateway.upstream import EndpointClient, UpstreamConnection
 from flyball.storage.routing import Endpoint
@@ -71,12 +75,20 @@ def chunked(payload: bytes) -> bytes:
 
 
 class Wire:
-    """A transport that keeps nothing and is never full."""
+    """A transport that keeps what is written and is never full."""
 
-    def write(self, _data: bytes) -> None: ...
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
     def is_closing(self) -> bool:
         return False
+
+    def get_extra_info(self, _name: str) -> None: ...
+
+    def set_write_buffer_limits(self, *, high: int) -> None: ...
 
     def resume_reading(self) -> None: ...
 
@@ -84,35 +96,40 @@ class Wire:
 
 
 class Reader:
-    """An engine's connection and what its call hands on; as the gateway does it, with and without the short way."""
+    """An engine's connection and the relay to a client; without the short way every event is parsed."""
 
     def __init__(self, *, short: bool) -> None:
-        self.out, self.tally, self.relays = b"", Tally("shop"), 0
+        self.tally, self.wire, self.short, self.relays = Tally("shop"), Wire(), short, 0
         client = EndpointClient(Endpoint(id="e", url="http://127.0.0.1:1", slots=1), api_key=None, connect_timeout_s=1)
         self.connection = UpstreamConnection(client)
         self.connection.connection_made(Wire())
         self.call = Call(client)
         self.connection.start(self.call, b"")
-        self.call.on_events = self.take
-        if short:
-            self.call.on_chunk = self.relay
+        edge = Edge(lambda _exchange: None, max_body_bytes=1000)
+        to_client = Connection(edge)
+        to_client.connection_made(self.wire)
+        exchange = Exchange(to_client)
+        exchange.state = "streaming"
+        self.relay = Relay(self.call, exchange, self.tally, wants_usage=False)
+        self.relay.begin(stall_s=60.0, total_at=math.inf)
 
-    def take(self, events: list[bytes]) -> None:
-        found = [one for one in (self.tally.event(event, wants_usage=False) for event in events) if one is not None]
-        self.out += b"".join(one + b"\n\n" for one in found)
-
-    def relay(self, chunk: bytes) -> bool:
-        if self.call.buffer or (relayed := self.tally.relayed(chunk)) is None:
-            return False
-        head, _, rest = relayed.partition(b"\r\n")
-        assert int(head, 16) == len(rest) - 2 and rest.endswith(b"\n\n\r\n")
-        self.out += rest[:-2]
-        self.relays += 1
-        return True
+    @property
+    def out(self) -> bytes:
+        """What the client has got, without the framing of chunks, and then what is held back for it."""
+        out = b""
+        for written in self.wire.written:
+            head, _, rest = written.partition(b"\r\n")
+            assert int(head, 16) == len(rest) - 2 and rest.endswith(b"\n\n\r\n")
+            out += rest[:-2]
+        return out + self.relay.held
 
     def read(self, pieces: list[bytes]) -> Reader:
         for piece in pieces:
+            if not self.short:
+                self.tally.pattern = None
+            self.call.touched = False
             self.connection.data_received(piece)
+            self.relays += not self.call.touched  # the parser knows nothing of it
         return self
 
 

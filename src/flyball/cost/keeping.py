@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from flyball.cost.asking import Limit, Shortage, Waiter, ask_of, take_answer
 from flyball.cost.clerk import Clerk
@@ -35,16 +36,16 @@ from flyball.cost.pools import (
 from flyball.storage.ledger import Ledger
 from flyball.telemetry import log
 
-TTL_S = 15.0
+TTL_S: Final = 15.0
 """How long shares hold without being renewed; those of a killed worker are free, or count as spent, after it."""
-RENEW_S = 5.0
-TICK_S = 0.1
-PATIENCE_S = 1.0
+RENEW_S: Final = 5.0
+TICK_S: Final = 0.1
+PATIENCE_S: Final = 1.0
 """The longest wait of a request for the ledger."""
-MOST_WAITING = 1024
-GATHER_S = 0.1
+MOST_WAITING: Final = 1024
+GATHER_S: Final = 0.1
 """The time between transactions for which no request waits."""
-AWAY_S = 1.0
+AWAY_S: Final = 1.0
 """After a failure the ledger is left alone for so long."""
 
 
@@ -140,14 +141,16 @@ class LimitKeeper:
         if self._clerk is None:
             return
         end = time.monotonic() + 5.0
-        while self._sent_at is not None and time.monotonic() < end:
-            await asyncio.sleep(0.01)
+        await self._answered(end)
         if self._sent_at is None and (self._active or self._valid_until > time.monotonic()):
             wishes = [Wish(pool, 0.0, 0.0, 0.0) for pool in self._active]
             self._send(wishes, leaving=not any(pool.in_use for pool in self._active))
-            while self._sent_at is not None and time.monotonic() < end:
-                await asyncio.sleep(0.01)
+            await self._answered(end)
         self._clerk.stop()
+
+    async def _answered(self, end: float) -> None:
+        while self._sent_at is not None and time.monotonic() < end:
+            await asyncio.sleep(0.01)
 
     # pools ----------------------------------------------------------------------------------------------------------
 

@@ -12,16 +12,16 @@ import time
 from calendar import timegm
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Kind = Literal["seats", "requests", "tokens", "usd"]
 KINDS: tuple[Kind, ...] = ("seats", "requests", "tokens", "usd")
 SEATS, REQUESTS, TOKENS, USD = range(4)
-SHARE = 0.01
+SHARE: Final = 0.01
 """The largest part of a limit that is leased ahead of need."""
 LOOK_AGAIN_S = (0.1, 0.2, 0.2, 1.0)
 """By kind: how long a limit of which the ledger had nothing left is refused without asking again."""
-IDLE_S = 2.0
+IDLE_S: Final = 2.0
 """After this time without use a pool is given back."""
 IDLE_ALONE_S, IDLE_SHARED_S = 0.5, 0.1
 """The same where a hundredth is less than a request, alone and beside other workers: they may need just this one."""

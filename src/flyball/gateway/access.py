@@ -10,6 +10,7 @@ import ipaddress
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,9 +24,9 @@ from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.telemetry import log
 
-REFRESH_S = 0.7
+REFRESH_S: Final = 0.7
 """A key that is revoked must be refused within a second."""
-KEEP_AGAIN_MS = 60_000
+KEEP_AGAIN_MS: Final = 60_000
 """An unchanged keyring is written again after this time, so that the file says how old it is."""
 
 
@@ -48,7 +49,7 @@ class Access:
         self.from_file = False
         self._kept_ms = 0
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._reading: threading.Thread | None = None
         if ledger is not None:
             self._begin(ledger)
 
@@ -98,14 +99,14 @@ class Access:
     def start(self, told: Callable[[bool], None]) -> None:
         """Begin to re-read; `told` hears of each change and failure."""
         if self._ledger is not None:
-            self._thread = threading.Thread(target=self._run, args=(told,), name="flyball-keys", daemon=True)
-            self._thread.start()
+            self._reading = threading.Thread(target=self._run, args=(told,), name="flyball-keys", daemon=True)
+            self._reading.start()
 
     def stop(self) -> None:
         """End the thread."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        if self._reading is not None:
+            self._reading.join(timeout=5)
 
     def principal(self, exchange: Exchange) -> Principal:
         """Who is calling; 401 for a missing, unknown, revoked or expired key."""

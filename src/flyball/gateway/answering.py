@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from typing import Final
 
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
-from flyball.gateway.calls import MAX_ANSWER_BYTES, Call, UpstreamFailure
+from flyball.gateway.calls import Call, UpstreamFailure
+from flyball.gateway.chunks import NO_DATA, decoded
 from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.mirroring import mirror
+from flyball.gateway.relaying import Relay
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
-from flyball.gateway.streams import NO_DATA, Tally, decoded
+from flyball.gateway.streams import Tally
 from flyball.gateway.upstream import EndpointClient
 from flyball.telemetry import log
 
-BACKOFF_S = 0.025
+BACKOFF_S: Final = 0.025
 RETRIED = frozenset({408, 429})
 """Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
 
@@ -228,68 +231,23 @@ class _Answering:
 
     async def _stream(self, client: EndpointClient, call: Call) -> None:
         """Pass events on as they come; the last piece goes out after the record is written."""
-        story, tally, exchange = self.story, self.story.tally, self.exchange
-        config = self.state.context.config
-        first = [event for event in map(self._event, call.events) if event is not None]
-        if tally.error is not None or not call.events:
-            raise UpstreamFailure("stream", tally.error or "the engine ended the stream before its first event")
+        story, exchange, config = self.story, self.exchange, self.state.context.config
+        relay = Relay(call, exchange, story.tally, wants_usage=self.ask.wants_usage)
+        first = relay.counted(call.events)
+        if story.tally.error is not None or not call.events:
+            raise UpstreamFailure("stream", story.tally.error or "the engine ended the stream before its first event")
         self.state.balancer.succeeded(client)
-        story.first_at = story.last_at = time.monotonic()
+        story.first_at = time.monotonic()
         recorded = not self.state.writer.failing
         exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
-        held = self._send(first)
+        relay.send(first)
         if not call.ended:
-            total = self.ask.began + config.total_timeout_s
-            call.stall_s, call.total_at = config.stall_timeout_s, total
-            call.limit("stall", min(story.last_at + call.stall_s, total))
-            exchange.on_writable = call.pause
-            if exchange.blocked:  # by the first events already
-                call.pause(False)
-            call.sleep()
-
-            monotonic, connection = time.monotonic, exchange.connection
-
-            def arrived() -> None:
-                now = monotonic()
-                if (gap := now - story.last_at) > story.longest_gap_s:
-                    story.longest_gap_s = gap
-                story.last_at = now
-                if not connection.blocked_since:  # else the engine waits for the client
-                    late = now + call.stall_s
-                    call.deadline = late if late < total else total
-
-            def on_events(events: list[bytes]) -> None:
-                nonlocal held
-                arrived()
-                held += self._send([event for event in map(self._event, events) if event is not None])
-
-            def on_chunk(chunk: bytes) -> bool:
-                """One more piece of text alone, which is most of what comes, goes on without being parsed."""
-                if call.buffer or call.size > MAX_ANSWER_BYTES or (relayed := tally.relayed(chunk)) is None:
-                    return False
-                call.size += len(chunk)
-                arrived()
-                exchange.relay(relayed)
-                return True
-
-            call.on_events = on_events
-            if exchange.modern:
-                call.on_chunk = on_chunk
-            await call
-        self._end_stream(call, held)
-
-    def _event(self, event: bytes) -> bytes | None:
-        return self.story.tally.event(event, wants_usage=self.ask.wants_usage)
-
-    def _send(self, events: list[bytes]) -> bytes:
-        """Send events, but hold the one that says [DONE] back: it is the last byte that matters to a client."""
-        if self.story.tally.said and events:
-            *events, held = events
-        else:
-            held = b""
-        if events:
-            self.exchange.send(b"\n\n".join(events) + b"\n\n")
-        return held + b"\n\n" if held else b""
+            relay.begin(stall_s=config.stall_timeout_s, total_at=self.ask.began + config.total_timeout_s)
+            try:
+                await call
+            finally:
+                story.longest_gap_s = relay.longest_gap_s
+        self._end_stream(call, relay.held)
 
     def _end_stream(self, call: Call, held: bytes) -> None:
         if call.failure is not None or not self.story.tally.finished:

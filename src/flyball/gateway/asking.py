@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -22,14 +23,15 @@ PATHS: dict[Kind, bytes] = {
     "completion": b"/v1/completions",
     "embedding": b"/v1/embeddings",
 }
-_MAX_ID = 512
-_DEFAULT_COMPLETION_TOKENS = 1024
-_LARGE = 65_536
-_CONTAINER_BYTES = 200
+_MAX_ID: Final = 512
+_DEFAULT_COMPLETION_TOKENS: Final = 1024
+_LARGE: Final = 65_536
+_CONTAINER_BYTES: Final = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
 
 
-class Ask(msgspec.Struct):
+@dataclass(slots=True)
+class Ask:
     """One request, understood."""
 
     id: str

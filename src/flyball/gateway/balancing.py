@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from typing import Final
 
 from flyball.errors import FlyballError
 from flyball.gateway.calls import UpstreamFailure
@@ -21,10 +22,10 @@ from flyball.gateway.upstream import EndpointClient
 from flyball.storage.routing import Endpoint, RoutingTable
 from flyball.telemetry import log
 
-FAILURES_TO_EJECT = 3
-EJECT_S = 1.0
-MAX_EJECT_S = 4.0
-MAX_WAITING = 512
+FAILURES_TO_EJECT: Final = 3
+EJECT_S: Final = 1.0
+MAX_EJECT_S: Final = 4.0
+MAX_WAITING: Final = 512
 
 
 class ArmQueue:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from flyball.gateway.relaying import Relay
     from flyball.gateway.upstream import EndpointClient, UpstreamConnection
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-MAX_EVENT_BYTES = 8 * 1024 * 1024
-DRAIN_S = 1.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
+DRAIN_S: Final = 1.0
 _DONE = b"data: [DONE]"
-_CR = 13
+_CR: Final = 13
 
 
 class UpstreamFailure(Exception):
@@ -49,9 +50,8 @@ class Call:
         "ended",
         "events",
         "failure",
-        "on_chunk",
-        "on_events",
         "parts",
+        "relay",
         "retry_after",
         "size",
         "stall_s",
@@ -73,8 +73,7 @@ class Call:
         self.body = b""
         self.buffer = b""
         self.events: list[bytes] = []
-        self.on_events: Callable[[list[bytes]], None] | None = None
-        self.on_chunk: Callable[[bytes], bool] | None = None  # takes a whole chunk of HTTP, or says that it does not
+        self.relay: Relay | None = None  # what takes a stream after its first events
         self.ended = False
         self.failure: UpstreamFailure | None = None
         self.touched = False  # a byte of the answer came
@@ -188,13 +187,13 @@ class Call:
             if len(self.buffer) > MAX_EVENT_BYTES:
                 self.fail("lying", "one event of the engine is larger than 8 MiB")
                 return
-        if not self.events and self.on_events is None:
+        if not self.events and self.relay is None:
             events = [event for event in events if not event.startswith(b":")]  # "I am alive" is not a first token
         if not events:
             return
         done = buffer.find(_DONE) >= 0 and self._ends_in(events)
-        if self.on_events is not None:
-            self.on_events(events)
+        if self.relay is not None:
+            self.relay.events(events)
         else:
             self.events += events
             self.wake()

@@ -13,27 +13,27 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import httptools
 
 from flyball.gateway.envelope import error_body
 from flyball.gateway.exchange import STATUS_LINE, Exchange, origin_form
 
-MAX_HEADER_BYTES = 32_768
-MAX_HEADERS = 100
-MAX_PIPELINED = 16
+MAX_HEADER_BYTES: Final = 32_768
+MAX_HEADERS: Final = 100
+MAX_PIPELINED: Final = 16
 HEADER_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 30.0
 IDLE_TIMEOUT_S = 75.0
 SEND_TIMEOUT_S = 30.0
-LINGER_S = 2.0
-MAX_LINGER_BYTES = 8 * 1024 * 1024
-MAX_HELD_BYTES = 128 * 1024 * 1024
+LINGER_S: Final = 2.0
+MAX_LINGER_BYTES: Final = 8 * 1024 * 1024
+MAX_HELD_BYTES: Final = 128 * 1024 * 1024
 """Bodies of all requests that are being read or answered."""
-MAX_FRAMING = 10
+MAX_FRAMING: Final = 10
 """Bytes on the wire per byte of a body in chunks: chunks of one byte are allowed, endless chunk extensions are not."""
-PART_BYTES = 64
+PART_BYTES: Final = 64
 """What one piece of a body costs beside its bytes."""
 
 

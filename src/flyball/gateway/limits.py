@@ -11,8 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-import msgspec
+from typing import Final
 
 from flyball.cost.asking import Limit, Shortage
 from flyball.cost.keeping import LimitKeeper
@@ -20,7 +19,7 @@ from flyball.cost.pools import KINDS, REQUESTS, SEATS, TOKENS, Kind, Need, Pool
 from flyball.gateway.envelope import HttpRefusal
 from flyball.security.principals import Allowance, Principal
 
-_SPENT_RETRY_S = 3600
+_SPENT_RETRY_S: Final = 3600
 """When to come back to a budget that is spent: it may be raised; it begins anew with the month."""
 _FIELDS: dict[Kind, str] = {
     "seats": "concurrency",
@@ -46,7 +45,8 @@ class _Account:
     told: tuple[tuple[Pool, bytes], ...]
 
 
-class Admission(msgspec.Struct):
+@dataclass(slots=True)
+class Admission:
     """One admitted request; `settle` it exactly once."""
 
     keeper: LimitKeeper

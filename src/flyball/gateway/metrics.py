@@ -131,28 +131,47 @@ class Metrics:
 
     def __init__(self, worker: int) -> None:
         self.fixed = f'worker="{worker}"'
+        self.families: list[Counter | Histogram] = []
         arm = ("route", "release", "variant")
-        self.requests = Counter("flyball_gateway_requests_total", "Answered requests.", (*arm, "outcome", "status"))
-        self.seconds = Histogram("flyball_gateway_request_seconds", "From request to last byte.", arm)
-        self.first_token = Histogram("flyball_gateway_first_token_seconds", "From request to first event.", arm)
-        self.queue = Histogram("flyball_gateway_queue_seconds", "Wait for a free slot of an engine.", arm)
-        self.tokens = Counter("flyball_gateway_tokens_total", "Tokens.", (*arm, "kind"))
-        self.cost = Counter("flyball_gateway_cost_usd_total", "Cost of answers in US dollars.", arm)
-        self.refused = Counter("flyball_gateway_refused_total", "Requests refused before any engine.", ("code",))
-        self.retries = Counter("flyball_gateway_retries_total", "Further attempts.", ("route", "reason"))
-        self.fallbacks = Counter("flyball_gateway_fallbacks_total", "Answered by the live arm instead.", arm)
-        self.ejections = Counter("flyball_gateway_ejections_total", "Endpoints put aside.", ("endpoint",))
+        self.requests = self._counter(
+            "flyball_gateway_requests_total", "Answered requests.", (*arm, "outcome", "status")
+        )
+        self.seconds = self._histogram("flyball_gateway_request_seconds", "From request to last byte.", arm)
+        self.first_token = self._histogram("flyball_gateway_first_token_seconds", "From request to first event.", arm)
+        self.queue = self._histogram("flyball_gateway_queue_seconds", "Wait for a free slot of an engine.", arm)
+        self.tokens = self._counter("flyball_gateway_tokens_total", "Tokens.", (*arm, "kind"))
+        self.cost = self._counter("flyball_gateway_cost_usd_total", "Cost of answers in US dollars.", arm)
+        self.refused = self._counter("flyball_gateway_refused_total", "Requests refused before any engine.", ("code",))
+        self.retries = self._counter("flyball_gateway_retries_total", "Further attempts.", ("route", "reason"))
+        self.fallbacks = self._counter("flyball_gateway_fallbacks_total", "Answered by the live arm instead.", arm)
+        self.ejections = self._counter("flyball_gateway_ejections_total", "Endpoints put aside.", ("endpoint",))
         shadow = ("route", "release")
-        self.mirrored = Counter("flyball_gateway_mirrored_total", "Asked of a shadow too.", (*shadow, "outcome"))
-        self.unmirrored = Counter("flyball_gateway_unmirrored_total", "Not asked of a shadow.", (*shadow, "reason"))
-        self.mirrored_seconds = Histogram("flyball_gateway_mirrored_seconds", "Answers of shadows.", shadow)
-        self.mirrored_usd = Counter("flyball_gateway_mirrored_usd_total", "Cost of shadows in US dollars.", shadow)
-        self.recorded = Counter("flyball_gateway_recorded_total", "Records written to segments.", ("kind",))
-        self.lost = Counter("flyball_gateway_recording_failures_total", "Records that could not be written.", ("kind",))
-        self.errors = Counter("flyball_gateway_internal_errors_total", "Our own bugs.")
-        self.reloads = Counter("flyball_gateway_reloads_total", "Re-read files and keys.", ("what", "result"))
+        self.mirrored = self._counter("flyball_gateway_mirrored_total", "Asked of a shadow too.", (*shadow, "outcome"))
+        self.unmirrored = self._counter(
+            "flyball_gateway_unmirrored_total", "Not asked of a shadow.", (*shadow, "reason")
+        )
+        self.mirrored_seconds = self._histogram("flyball_gateway_mirrored_seconds", "Answers of shadows.", shadow)
+        self.mirrored_usd = self._counter(
+            "flyball_gateway_mirrored_usd_total", "Cost of shadows in US dollars.", shadow
+        )
+        self.recorded = self._counter("flyball_gateway_recorded_total", "Records written to segments.", ("kind",))
+        self.lost = self._counter(
+            "flyball_gateway_recording_failures_total", "Records that could not be written.", ("kind",)
+        )
+        self.errors = self._counter("flyball_gateway_internal_errors_total", "Our own bugs.")
+        self.reloads = self._counter("flyball_gateway_reloads_total", "Re-read files and keys.", ("what", "result"))
         self.gauges: list[Gauge] = []
         self._arms: dict[Labels, ArmNumbers] = {}
+
+    def _counter(self, name: str, text: str, labels: Labels = ()) -> Counter:
+        counter = Counter(name, text, labels)
+        self.families.append(counter)
+        return counter
+
+    def _histogram(self, name: str, text: str, labels: Labels) -> Histogram:
+        histogram = Histogram(name, text, labels)
+        self.families.append(histogram)
+        return histogram
 
     def arm(self, route: str, release: str, variant: str) -> ArmNumbers:
         """The numbers of one arm."""
@@ -164,10 +183,8 @@ class Metrics:
     def text(self) -> bytes:
         """The page that Prometheus reads."""
         out: list[str] = []
-        families: list[Counter | Histogram | Gauge] = [
-            value for value in vars(self).values() if isinstance(value, Counter | Histogram)
-        ]
-        for family in [*families, *self.gauges]:
+        families: list[Counter | Histogram | Gauge] = [*self.families, *self.gauges]
+        for family in families:
             out += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
             out += family.lines(self.fixed)
         return ("\n".join(out) + "\n").encode()

@@ -11,21 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from flyball.errors import FlyballError
 from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
 from flyball.gateway.calls import Call, UpstreamFailure
+from flyball.gateway.chunks import NO_DATA
 from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import WorkerState
-from flyball.gateway.streams import NO_DATA, Tally
+from flyball.gateway.streams import Tally
 from flyball.gateway.upstream import EndpointClient
 from flyball.records.identity import request_id
 from flyball.telemetry import log

@@ -16,18 +16,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.segments import Entry, SealedWriter, encode
 from flyball.records.identity import uuid7
 from flyball.telemetry import log
 
-SYNC_INTERVAL_S = 0.08
+SYNC_INTERVAL_S: Final = 0.08
 """A group is gathered for so long."""
-QUIET_LOOKS = 10
+QUIET_LOOKS: Final = 10
 """After so many intervals without an entry the thread sleeps until one comes."""
-RETRY_S = 1.0
-MEASURE_EVERY_BYTES = 1_048_576
+RETRY_S: Final = 1.0
+MEASURE_EVERY_BYTES: Final = 1_048_576
 
 
 class RecordingFailed(EnvironmentMissing):
@@ -175,8 +176,8 @@ class _Syncer:
         self._stopping = False
         self._asleep = False
         self._known = -1
-        self._thread = threading.Thread(target=self._run, name="flyball-sync", daemon=True)
-        self._thread.start()
+        self._syncing = threading.Thread(target=self._run, name="flyball-sync", daemon=True)
+        self._syncing.start()
 
     def dirty(self, fd: int, written: int) -> None:
         """Entries up to `written` are in the files, the last of them in `fd`."""
@@ -199,7 +200,7 @@ class _Syncer:
         """Finish all that is waiting."""
         self._stopping = True
         self._ring()
-        self._thread.join(timeout=10)
+        self._syncing.join(timeout=10)
 
     def _ring(self) -> None:
         with contextlib.suppress(RuntimeError):  # it rings already

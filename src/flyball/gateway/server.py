@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -45,15 +45,15 @@ from flyball.records.identity import uuid7
 from flyball.security.principals import may_use
 from flyball.telemetry import log
 
-THREADS_YIELD_S = 0.0005
+THREADS_YIELD_S: Final = 0.0005
 """How long keys, leases and the disk's thread may keep requests waiting; Python's 5 ms would be seen in the p99."""
-GARBAGE = 10_000
+GARBAGE: Final = 10_000
 """New objects before Python looks for cycles among them: with its 700 that takes two percent of a worker's time."""
-BUSY_TICK_S = 0.05
-IDLE_TICK_S = 0.1
-LAST_REQUESTS_S = 0.5
+BUSY_TICK_S: Final = 0.05
+IDLE_TICK_S: Final = 0.1
+LAST_REQUESTS_S: Final = 0.5
 """A worker that ends still answers what comes so much later: a client cannot know before it is told."""
-SEND_BUFFER_BYTES = 262_144
+SEND_BUFFER_BYTES: Final = 262_144
 """Of the kernel, per client: left to itself it takes megabytes for each client that does not read."""
 _COMPLETIONS: dict[bytes, Kind] = {
     b"/v1/chat/completions": "chat",
@@ -141,7 +141,9 @@ class Gateway:
         self.state.access.start(lambda good: self.state.metrics.reloads.add("keys", "ok" if good else "failed"))
         self._tick()
         port: int = listener.getsockname()[1]
-        log.info("gateway worker listens on %s:%d", config.host, port)
+        log.info(
+            "gateway worker listens on %s:%d%s", config.host, port, "" if __file__.endswith(".py") else ", compiled"
+        )
         return port
 
     async def stop(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Final
 
 from flyball.gateway.access import Access
 from flyball.gateway.balancing import Balancer
@@ -22,7 +23,7 @@ from flyball.gateway.segments import Entry
 from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
 
-HASHES_KEPT = 16_384
+HASHES_KEPT: Final = 16_384
 RECORDING_FAILED = b"x-flyball-recording: failed\r\n"
 
 

@@ -7,62 +7,23 @@ is safe on bytes: inside a JSON string its quotes would be escaped.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-_QUOTE, _BACKSLASH, _LF, _CR = b'"\\\n\r'
+from flyball.gateway.chunks import Chunk, ToolCall, decoded
+
+_QUOTE: Final = 0x22
+_BACKSLASH: Final = 0x5C
+_LF: Final = 0x0A
+_CR: Final = 0x0D
 """As numbers: to look for bytes in bytes makes and drops an exception (CPython 3.11), which takes ten times as long."""
-NO_DATA = msgspec.Raw(b"")
-SIZES = [b"%x\r\n" % size for size in range(4096)]
+SIZES: Final = [b"%x\r\n" % size for size in range(4096)]
 """How chunks of HTTP begin, up to three digits."""
-_LARGEST = len(SIZES) + 6
+_LARGEST: Final = 4096 + 6
 """The whole length of a chunk with the largest of them."""
-MAX_TOKENS = 10_000_000
+MAX_TOKENS: Final = 10_000_000
 """No answer has more: a count beyond it is a lie, and would fit no column of the ledger."""
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _ToolCall(msgspec.Struct):
-    index: int = 0
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | list[Any] | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    message: _Message | None = None
-    delta: _Message | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class Chunk(msgspec.Struct):
-    """The parts of an answer or of one event that the gateway reads."""
-
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    error: Any = None
-    data: msgspec.Raw = NO_DATA
-
-
-_DECODER = msgspec.json.Decoder(Chunk)
 
 
 class Pattern:
@@ -240,7 +201,7 @@ class Tally:
                 self.deltas += 1
                 self._merge(choice.index, message.tool_calls)
 
-    def _merge(self, index: int, calls: list[_ToolCall]) -> None:
+    def _merge(self, index: int, calls: list[ToolCall]) -> None:
         for position, call in enumerate(calls):
             place = (index, call.index or position)
             merged = self.calls.setdefault(place, {"id": call.id, "name": "", "arguments": ""})
@@ -271,14 +232,6 @@ def _is_plain_text(chunk: Chunk) -> bool:
         and not delta.tool_calls
         and delta.refusal is None
     )
-
-
-def decoded(payload: bytes) -> Chunk | None:
-    """The parts that are read; None when it is not such JSON."""
-    try:
-        return _DECODER.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
 
 
 def _payload(event: bytes) -> bytes | None:

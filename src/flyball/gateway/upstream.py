@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httptools
@@ -13,8 +13,8 @@ import httptools
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.storage.routing import Endpoint
 
-IDLE_S = 3.0  # engines close idle connections after 5 s; a little earlier is safe
-MAX_HEADER_BYTES = 65_536
+IDLE_S: Final = 3.0  # engines close idle connections after 5 s; a little earlier is safe
+MAX_HEADER_BYTES: Final = 65_536
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -52,7 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()  # bytes that nobody asked for
             return
         if (call := self.call) is not None:
-            if self.between_chunks and call.on_chunk is not None and call.on_chunk(data):
+            if self.between_chunks and call.relay is not None and call.relay.chunk(data):
                 return  # the parser need not know
             call.touched = True
         try:

@@ -10,7 +10,7 @@ then counts any other answer as wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from flyball.errors import InputError
 from flyball.inference.grammars import labels_grammar
@@ -18,7 +18,7 @@ from flyball.inference.guardrails import guardrail
 from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
 from flyball.records import Release
 
-PROMPT_PATH = 1
+PROMPT_PATH: Final = 1
 """Version of this path; an EvalReport says which one it was measured through."""
 
 VLLM_BASE, VLLM_ADAPTER = "base", "adapter"

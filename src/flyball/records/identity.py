@@ -13,10 +13,10 @@ import random
 import time
 import uuid
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-MAC_BITS = 40
-_TAIL_BITS = 74 - MAC_BITS
+MAC_BITS: Final = 40
+_TAIL_BITS: Final = 74 - MAC_BITS
 _KIND = 0x7 << 76 | 0b10 << 62
 """Version 7 and the variant of RFC 9562."""
 
