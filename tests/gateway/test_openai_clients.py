@@ -11,6 +11,8 @@ import pytest
 from mock_engine import WORDS, MockEngine
 from running import LIVE, RunningGateway, arm, table
 
+from flyball import __version__
+
 TEXT = "".join(WORDS)
 ASK = {"model": "shop", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -133,6 +135,7 @@ def test_metrics_count_requests_by_outcome(gateway: RunningGateway) -> None:
     assert status == 200 and headers["content-type"].startswith("text/plain")
     assert b'flyball_gateway_requests_total{route="shop",release="111111111111",variant="live",outcome="ok"' in text
     assert b"flyball_gateway_request_seconds_bucket" in text
+    assert b'flyball_gateway_build_info{version="%b",compiled="' % __version__.encode() in text
 
 
 def test_health_and_readiness_are_told_apart(tmp_path: Path) -> None:

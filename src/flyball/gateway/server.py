@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 import uvloop
 
+from flyball import __version__
 from flyball.cost.keeping import LimitKeeper
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.access import Access, is_loopback
@@ -61,6 +62,8 @@ _COMPLETIONS: dict[bytes, Kind] = {
     b"/v1/embeddings": "embedding",
 }
 _GET = (b"GET", b"HEAD")
+COMPILED = not __file__.endswith(".py")
+"""Whether this is machine code (setup.py)."""
 
 
 def run_gateway(context: GatewayContext, *, worker: int, on_ready: Callable[[int], None] = lambda _port: None) -> None:
@@ -141,9 +144,7 @@ class Gateway:
         self.state.access.start(lambda good: self.state.metrics.reloads.add("keys", "ok" if good else "failed"))
         self._tick()
         port: int = listener.getsockname()[1]
-        log.info(
-            "gateway worker listens on %s:%d%s", config.host, port, "" if __file__.endswith(".py") else ", compiled"
-        )
+        log.info("gateway worker listens on %s:%d%s", config.host, port, ", compiled" if COMPILED else "")
         return port
 
     async def stop(self) -> None:
@@ -330,6 +331,12 @@ class Gateway:
 
         keeper, access = state.limits.keeper, state.access
         state.metrics.gauges += [
+            Gauge(
+                "flyball_gateway_build_info",
+                "Always 1: what answers.",
+                lambda: {(__version__, "yes" if COMPILED else "no"): 1.0},
+                ("version", "compiled"),
+            ),
             Gauge(
                 "flyball_gateway_keys_age_seconds",
                 "Since the ledger last said who may call.",
