@@ -247,6 +247,7 @@ class _Answering:
                 await call
             finally:
                 story.longest_gap_s = relay.longest_gap_s
+                call.relay = None
         self._end_stream(call, relay.held)
 
     def _end_stream(self, call: Call, held: bytes) -> None:

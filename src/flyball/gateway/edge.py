@@ -157,8 +157,9 @@ class Connection(asyncio.Protocol):
         if (current := self.current) is not None:
             self.current = None
             current.state = "gone"
-            if current.on_disconnect is not None:
-                current.on_disconnect()
+            told, current.on_disconnect, current.on_writable = current.on_disconnect, None, None
+            if told is not None:
+                told()
 
     def data_received(self, data: bytes) -> None:
         if self.lingering:
@@ -294,6 +295,8 @@ class Connection(asyncio.Protocol):
 
     def finished(self, *, close: bool) -> None:
         """The current exchange is answered: close, or go on with the next."""
+        if (answered := self.current) is not None:
+            answered.on_disconnect = answered.on_writable = None  # else its answer is kept until garbage is collected
         self.current = None
         if self.held and not self.queue and self.reading is None:
             self._let_go()

@@ -1,0 +1,82 @@
+"""What a request took is free when it is over: texts do not wait for Python to look for cycles.
+
+Only where an engine fails, the exception and its traceback keep each other until then.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mock_engine import MockEngine
+from running import RunningGateway, arm, chat, table
+
+from flyball.gateway.calls import Call
+from flyball.gateway.edge import Connection
+from flyball.gateway.exchange import Exchange
+from flyball.gateway.relaying import Relay
+from flyball.gateway.streams import Tally
+
+OURS = (Call, Connection, Exchange, Relay, Tally)
+
+
+@contextmanager
+def garbage() -> Iterator[list[Any]]:
+    """What only the collector can free, of all that was made meanwhile."""
+    gc.collect()
+    gc.disable()
+    found: list[Any] = []
+    try:
+        yield found
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        found += [thing for thing in gc.garbage if isinstance(thing, OURS)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def recorded(gateway: RunningGateway, count: int) -> None:
+    until = time.monotonic() + 10
+    while len(gateway.requests()) < count or (gateway.gateway is not None and gateway.gateway.edge.connections):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("behaviour", ["ok", "400", "cut", "never_ends"])
+def test_an_answered_request_leaves_nothing_for_the_collector(behaviour: str, stream: bool, tmp_path: Path) -> None:
+    with MockEngine(behaviour) as engine, RunningGateway(tmp_path, table(arm(engine))) as gateway:
+        gateway.post("/v1/chat/completions", chat(stream=stream))
+        recorded(gateway, 1)
+        with garbage() as found:
+            for _ in range(3):
+                gateway.post("/v1/chat/completions", chat(stream=stream))
+            recorded(gateway, 4)
+        assert found == []
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "stall"])
+def test_a_client_that_went_away_leaves_nothing_either(behaviour: str, tmp_path: Path) -> None:
+    body = json.dumps(chat(stream=True)).encode()
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    with MockEngine(behaviour) as engine, RunningGateway(tmp_path, table(arm(engine))) as gateway, garbage() as found:
+        for number in range(3):
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
+                client.sendall(request)
+                if behaviour == "stall":
+                    client.recv(65536)
+                until = time.monotonic() + 10
+                while len(engine.bodies) <= number:
+                    assert time.monotonic() < until
+                    time.sleep(0.01)
+            recorded(gateway, number + 1)
+    assert found == []
