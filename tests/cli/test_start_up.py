@@ -17,7 +17,8 @@ from flyball.cli.main import COMMANDS, cli
 from small_shop import flyball
 
 HEAVY = ("torch", "pyarrow", "mlflow", "transformers", "dvc", "alembic", "numpy", "xllamacpp", "polars")
-BUDGET_S = 0.4
+BUDGET = 1.9
+"""Of the processor time that `import sqlalchemy` takes on the same machine: .4 s where that takes .21."""
 PROBE = """\
 import json, sys
 from flyball.cli.main import run
@@ -60,14 +61,22 @@ def test_help_needs_no_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["--help", "status"])
 def test_it_begins_within_its_budget(command: str, built_once: Path) -> None:
     flyball(command, cwd=built_once)  # the files are in memory then, and compiled
-    medians = (statistics.median(user_seconds(command, cwd=built_once) for _ in range(5)) for _ in range(3))
-    assert any(median < BUDGET_S for median in medians), "three times in a row: no neighbour on the core explains that"
+    found = []
+    for _ in range(3):  # three times in a row: no neighbour on the core explains that
+        took, yardstick = [], []
+        for _ in range(5):  # in turn, so that both meet the same neighbours
+            took.append(user_seconds("-m", "flyball", command, cwd=built_once))
+            yardstick.append(user_seconds("-c", "import sqlalchemy", cwd=built_once))
+        found.append(statistics.median(took) / statistics.median(yardstick))
+        if found[-1] < BUDGET:
+            return
+    pytest.fail(f"{command} takes {found} times what importing SQLAlchemy takes")
 
 
 def user_seconds(*arguments: str, cwd: Path) -> float:
-    """Processor time of one command: time by the clock says more of who else uses this machine."""
+    """Processor time of one run of Python: time by the clock says more of who else uses this machine."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "flyball", *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
