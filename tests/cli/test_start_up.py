@@ -17,8 +17,8 @@ from flyball.cli.main import COMMANDS, cli
 from small_shop import flyball
 
 HEAVY = ("torch", "pyarrow", "mlflow", "transformers", "dvc", "alembic", "numpy", "xllamacpp", "polars")
-BUDGET = 1.9
-"""Of the processor time that `import sqlalchemy` takes on the same machine: .4 s where that takes .21."""
+BUDGETS = {"--help": 0.5, "status": 1.7}
+"""Of the processor time that `import sqlalchemy` takes on the same machine; they took .24 and 1.48 of it."""
 PROBE = """\
 import json, sys
 from flyball.cli.main import run
@@ -58,7 +58,7 @@ def test_help_needs_no_database(tmp_path: Path) -> None:
     assert not loaded("--help", cwd=tmp_path) & {*HEAVY, "sqlalchemy", "cryptography", "starlette", "rich"}
 
 
-@pytest.mark.parametrize("command", ["--help", "status"])
+@pytest.mark.parametrize("command", BUDGETS)
 def test_it_begins_within_its_budget(command: str, built_once: Path) -> None:
     flyball(command, cwd=built_once)  # the files are in memory then, and compiled
     found = []
@@ -68,9 +68,9 @@ def test_it_begins_within_its_budget(command: str, built_once: Path) -> None:
             took.append(user_seconds("-m", "flyball", command, cwd=built_once))
             yardstick.append(user_seconds("-c", "import sqlalchemy", cwd=built_once))
         found.append(statistics.median(took) / statistics.median(yardstick))
-        if found[-1] < BUDGET:
-            return
-    pytest.fail(f"{command} takes {found} times what importing SQLAlchemy takes")
+        if found[-1] < BUDGETS[command]:
+            break
+    assert found[-1] < BUDGETS[command], f"{command} takes {found} times what importing SQLAlchemy takes"
 
 
 def user_seconds(*arguments: str, cwd: Path) -> float:
