@@ -28,6 +28,9 @@ from flyball.gateway.upstream import EndpointClient
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
+FIRST_ROUTE_S: Final = 1.0
+"""How long a request waits where nothing is served yet."""
+LOOK_S: Final = 0.02
 RETRIED = frozenset({408, 429})
 """Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
 
@@ -43,6 +46,8 @@ class EngineRefused(Exception):
 
 async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     """Answer one request and record it."""
+    if not state.routes.views:
+        await _first_route(state)
     try:
         ask = understand(state, exchange, kind)
         state.check_recording()
@@ -63,6 +68,14 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         admission.settle(tokens=tokens, usd=cost_of(state, story))
         if ask.view.shadows and exchange.state == "answered":
             mirror(state, ask)
+
+
+async def _first_route(state: WorkerState) -> None:
+    """Wait a little for a table of routes: the ledger says that the first release is live before the table has come."""
+    end = time.monotonic() + FIRST_ROUTE_S
+    while not state.routes.views and time.monotonic() < end:
+        await asyncio.sleep(LOOK_S)
+        state.reload_routes()
 
 
 def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") -> None:

@@ -161,6 +161,8 @@ def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> Ro
     if not state.routes.views:  # before the first table: not the caller's mistake, and over in a moment
         raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
     model = _text(body, "model") or state.routes.names()[0]
+    if model not in state.routes.views:
+        state.reload_routes()  # the name may be as new as that
     view = state.routes.find(model)
     if not may_use(principal, model):
         raise HttpRefusal(403, f"this key may not use the model {model!r}", code="forbidden", param="model")

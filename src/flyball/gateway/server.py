@@ -296,7 +296,7 @@ class Gateway:
             self._ticks += 1
             self.state.balancer.sweep()
             if self._ticks % 2 == 0 or not self.state.busy:
-                self._reload()
+                self.state.reload_routes()
             if self._ticks % 10 == 0:
                 self.edge.sweep()
                 self.state.writer.tick()
@@ -305,11 +305,6 @@ class Gateway:
         except Exception:  # noqa: BLE001 - the edge of a timer: the next tick must come
             log.exception("the gateway's clock stumbled")
             self.state.metrics.errors.add()
-
-    def _reload(self) -> None:
-        if self.state.routes.reload() and self.state.routes.table is not None:
-            self.state.balancer.install(self.state.routes.table)
-            self.state.metrics.reloads.add("routes", "ok")
 
     def _reload_settings(self) -> None:
         if self._settings is None:

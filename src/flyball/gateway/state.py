@@ -53,6 +53,12 @@ class WorkerState:
     def __post_init__(self) -> None:
         self.hashed = lru_cache(maxsize=HASHES_KEPT)(partial(keyed_hash, self.row_key))
 
+    def reload_routes(self) -> None:
+        """Follow the table of routes; a look at one file when nothing changed."""
+        if self.routes.reload() and self.routes.table is not None:
+            self.balancer.install(self.routes.table)
+            self.metrics.reloads.add("routes", "ok")
+
     def record(self, entry: Entry, kind: str) -> bool:
         """Write an entry to the segment; False, counted and logged, when that is impossible."""
         try:
