@@ -1,7 +1,4 @@
-"""What a request took is free when it is over: texts do not wait for Python to look for cycles.
-
-Only where an engine fails, the exception and its traceback keep each other until then.
-"""
+"""What a request took is free when it is over: texts do not wait for Python to look for cycles."""
 
 from __future__ import annotations
 
@@ -14,16 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
+from running import LIVE, RunningGateway, arm, chat, table
 
 from flyball.gateway.calls import Call
+from flyball.gateway.config import GatewayConfig
 from flyball.gateway.edge import Connection
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.relaying import Relay
 from flyball.gateway.streams import Tally
+from flyball.storage.routing import Arm, Endpoint
 
+IMPATIENT = GatewayConfig(retries=0, queue_timeout_s=0.2)
 OURS = (Call, Connection, Exchange, Relay, Tally)
 
 
@@ -62,6 +63,36 @@ def test_an_answered_request_leaves_nothing_for_the_collector(behaviour: str, st
                 gateway.post("/v1/chat/completions", chat(stream=stream))
             recorded(gateway, 4)
         assert found == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("behaviour", ["429", "500", "drop", "garbage", "html"])
+def test_nor_does_one_whose_engines_fail(behaviour: str, stream: bool, tmp_path: Path) -> None:
+    with (
+        MockEngine(behaviour) as engine,
+        RunningGateway(tmp_path, table(arm(engine)), config=IMPATIENT) as gateway,
+        gateway.client(timeout=20) as client,
+        garbage() as found,
+    ):
+        for _ in range(4):  # the last waits in vain for an engine that is put aside for a second
+            with pytest.raises(openai.APIStatusError):
+                client.chat.completions.create(**chat(stream=stream))
+        client.close()
+        recorded(gateway, 4)
+    assert found == []
+
+
+def test_nor_does_one_whose_engine_is_away(tmp_path: Path) -> None:
+    away = Endpoint(id="away", url="http://127.0.0.1:9", slots=1)
+    routes = table(Arm(release=LIVE, variant="live", weight=1.0, endpoints=(away,)))
+    with RunningGateway(tmp_path, routes, config=IMPATIENT) as gateway:
+        assert gateway.post("/v1/chat/completions", chat())[0] == 503
+        recorded(gateway, 1)
+        with garbage() as found:
+            for _ in range(3):
+                gateway.post("/v1/chat/completions", chat())
+            recorded(gateway, 4)
+    assert found == []
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "stall"])

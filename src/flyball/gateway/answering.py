@@ -221,7 +221,7 @@ class _Answering:
             call.limit("total", total)
         await call
         if call.failure is not None:
-            raise call.failure
+            raise call.take_failure()
 
     # answers -----------------------------------------------------------------------------------------------------
 

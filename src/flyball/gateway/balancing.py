@@ -148,6 +148,7 @@ class Balancer:
         finally:
             late.cancel()
             queue.leave(key, future)
+            del future  # it and the traceback of a failure that it brings would keep each other
 
     def release(self, view: ArmView, client: EndpointClient) -> None:
         """Give a slot back."""

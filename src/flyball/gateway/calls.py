@@ -122,6 +122,12 @@ class Call:
             self._cut()
             self.wake()
 
+    def take_failure(self) -> UpstreamFailure:
+        """The failure, to be raised: were it kept here besides, it and its traceback would keep each other."""
+        failure, self.failure = self.failure, None
+        assert failure is not None
+        return failure
+
     def complete(self) -> None:
         """The answer is whole. A connection that has not said so itself gets a moment to."""
         if self.ended:

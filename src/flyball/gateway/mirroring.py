@@ -136,7 +136,7 @@ async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until:
         if call.failure is None:
             return call
         if fresh or not call.failure.stale:
-            raise call.failure
+            raise call.take_failure()
     raise AssertionError("unreachable")
 
 
