@@ -21,8 +21,10 @@ from flyball.control import reconcile
 from flyball.control.context import ControlContext
 from flyball.control.reconcile import hand_over, step
 from flyball.errors import EnvironmentMissing
+from flyball.records import Release
 from flyball.rollout.deploying import rollback
 from flyball.serving.engines import running_engines, stop_all
+from flyball.serving.gpu_room import NoRoom
 from flyball.storage import tables
 from flyball.storage.deployments import history
 from flyball.storage.hosts import known_hosts
@@ -108,6 +110,30 @@ def test_a_release_that_cannot_start_on_one_host_is_live_on_none(shop: Shop, the
     passes_of(both, lambda: shop.states(failed)[-1] == "failed")
     reason = str(history(shop.ledger, failed.id)[-1][0].evidence["reason"])
     assert "on there: no artefact" in reason and "dvc pull" in reason
+    assert serves(shop, one) and serves(there, one)
+
+
+def test_a_release_for_which_one_host_is_too_small_is_live_on_none(
+    shop: Shop, there: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = on_both(shop, there, "one"), on_both(shop, there, "two")
+    both = [shop.control(holder="here"), there.control(holder="there")]
+    shop.deploy(one)
+    passes_of(both, lambda: serves(shop, one) and serves(there, one))
+    asked = []
+
+    def require(release: Release, artifact: Path, *, replicas: int, **_: object) -> None:
+        asked.append((artifact.parents[1].name, replicas))
+        if artifact.is_relative_to(there.root):
+            raise NoRoom("the release's vLLM takes 0.9 of GPU 0", cure="choose: another GPU")
+
+    monkeypatch.setattr("flyball.control.room.require_memory", require)
+    failed = shop.deploy(two)
+    passes_of(both, lambda: shop.states(failed)[-1] == "failed")
+    reason = str(history(shop.ledger, failed.id)[-1][0].evidence["reason"])
+    assert "on there: the release's vLLM takes 0.9 of GPU 0" in reason and "choose: another GPU" in reason
+    assert asked.count((there.root.name, 1)) == 1, "once is enough, and nothing is started there"
+    assert {engine.release for engine in running_engines(there.root / "run")} == {one}
     assert serves(shop, one) and serves(there, one)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from flyball.records.identity import short
 from flyball.serving import engines
 from flyball.serving.engine_logs import last_lines
 from flyball.serving.engines import EngineHandle
+from flyball.serving.gpu_room import NoRoom
 from flyball.serving.liveness import EngineBusy, look_at
 from flyball.serving.processes import age_s, kill_process
 from flyball.telemetry import log
@@ -181,11 +182,15 @@ class Fleet:
         wanted: Mapping[str, Release],
         files: Mapping[str, PackagedFiles],
         first: Mapping[str, set[str]] = MappingProxyType({}),
+        room: Mapping[str, Callable[[int], None]] = MappingProxyType({}),
     ) -> None:
-        """Start what is missing and end what is not wanted any more. `first`: what is gone before a release starts."""
+        """Start what is missing and end what is not wanted any more.
+
+        `first`: what is gone before a release starts. `room`: asks whether so many engines of a release fit here.
+        """
         for name, release in wanted.items():
             if release.engine.kind != "openai" and not any(self.alive.get(other) for other in first.get(name, ())):
-                self._start_missing(name, release, files.get(name, {}))
+                self._start_missing(name, release, files.get(name, {}), room.get(name))
         self.memory.answered &= set(wanted)
         for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):
             self.memory.problems.pop(name, None)
@@ -202,18 +207,27 @@ class Fleet:
             if identifier not in self.memory.ended:
                 self.memory.stopping.pop(identifier, None)
 
-    def _start_missing(self, name: str, release: Release, files: PackagedFiles) -> None:
+    def _start_missing(
+        self, name: str, release: Release, files: PackagedFiles, room: Callable[[int], None] | None
+    ) -> None:
         starting = f"start:{name}"
         outcome = self.context.background.take(starting)
         if outcome is not None and outcome.error is not None:
             self._died(name, str(outcome.error))
-            if isinstance(outcome.error, CorruptionError | NotFoundError):
+            if isinstance(outcome.error, CorruptionError | NotFoundError | NoRoom):
                 self.memory.hopeless.add(name)
         elif outcome is not None:
             self.memory.known[outcome.value.id] = name
         missing = self.context.serving.replicas - len(self.alive[name])
+        new = self.restarts.in_row(name) == 0
+
+        def start() -> EngineHandle:
+            if room is not None and new:
+                room(missing)
+            return self._start(name, release, files)
+
         if missing > 0 and outcome is None and self.restarts.may_start(name):
-            self.context.background.submit(starting, lambda: self._start(name, release, files))
+            self.context.background.submit(starting, start)
 
     def _start(self, name: str, release: Release, files: PackagedFiles) -> EngineHandle:
         artifact = self.context.artifacts.path(release.model)

@@ -16,7 +16,7 @@ from flyball.control.deciding import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.publishing import on_disk, publish_routes
-from flyball.control.room import making_room, wanted
+from flyball.control.room import making_room, room_here, wanted
 from flyball.control.world import World, packaged_files, read_world
 from flyball.errors import FlyballError, LockedError
 from flyball.records import Finding
@@ -59,7 +59,7 @@ def _pass(context: ControlContext) -> bool:
         away = error
     releases = wanted(world)
     _check_time(context)
-    fleet.keep(releases, packaged_files(context, releases), making_room(world))
+    fleet.keep(releases, packaged_files(context, releases), making_room(world), room_here(context, world))
     if away is not None:
         raise away  # engines were kept; the loop says it and tries again
     return lease is not None

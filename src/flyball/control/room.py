@@ -5,7 +5,8 @@ A deployment that was allowed downtime ends what is live on its route first. I/O
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -56,27 +57,47 @@ def _beside(world: World, standing: Standing) -> Iterator[Standing]:
 
 def no_room(context: ControlContext, world: World, standing: Standing) -> str | None:
     """Why a release does not fit beside what runs, with the choices; None when it does."""
-    release = standing.release
-    running = [one for one in world.standings if one.wants_engines]
-    if any(one.deployment.release == standing.deployment.release for one in running):
-        return None
+    free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
     try:
-        free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
-        ending = _beside(world, standing) if takes_downtime(standing.deployment) else ()
-        require_memory(
-            release,
-            context.artifacts.path(release.model),
-            replicas=context.serving.replicas,
-            mapped=any(one.release.model == release.model for one in running),
-            adapter=context.artifacts.path(release.adapter) if release.adapter else None,
-            available=free,
-            ending=[found for one in ending if (found := _with_artifact(context, one.release))],
-        )
+        _require_room(context, world, standing, replicas=context.serving.replicas, free=free)
     except EnvironmentMissing as error:
         return str(error)
     except FlyballError as error:
-        return None if release.engine.kind == "openai" else error.message
+        return None if standing.release.engine.kind == "openai" else error.message
     return None
+
+
+def room_here(context: ControlContext, world: World) -> dict[str, Callable[[int], None]]:
+    """By release that is to start: asks whether so many engines of it fit here, and raises NoRoom otherwise.
+
+    What was admitted was asked on the host that leads; GPUs tell their memory only at home.
+    """
+    return {
+        one.deployment.release: partial(_fits_here, context, world, one)
+        for one in world.standings
+        if one.state == "starting"
+    }
+
+
+def _fits_here(context: ControlContext, world: World, standing: Standing, replicas: int) -> None:
+    _require_room(context, world, standing, replicas=replicas, free=int(psutil.virtual_memory().available))
+
+
+def _require_room(context: ControlContext, world: World, standing: Standing, *, replicas: int, free: int) -> None:
+    release = standing.release
+    running = [one for one in world.standings if one.wants_engines and one.deployment.id != standing.deployment.id]
+    if any(one.deployment.release == standing.deployment.release for one in running):
+        return
+    ending = _beside(world, standing) if takes_downtime(standing.deployment) else ()
+    require_memory(
+        release,
+        context.artifacts.path(release.model),
+        replicas=replicas,
+        mapped=any(one.release.model == release.model for one in running),
+        adapter=context.artifacts.path(release.adapter) if release.adapter else None,
+        available=free,
+        ending=[found for one in ending if (found := _with_artifact(context, one.release))],
+    )
 
 
 def _with_artifact(context: ControlContext, release: Release) -> tuple[Release, Path] | None:

@@ -18,8 +18,14 @@ _SHARE_OF_GPU = 0.9
 _ELSEWHERE = "another GPU (CUDA_VISIBLE_DEVICES); another host; or `flyball deploy --allow-downtime`, which ends the "
 
 
+class NoRoom(EnvironmentMissing):
+    """A machine, or its GPU, is too small for one more engine; the cure lists the choices."""
+
+    code = "no_room"
+
+
 def require_share(release: Release, gpus: Sequence[Gpu], *, replicas: int = 1, ended: float = 0.0) -> None:
-    """EnvironmentMissing, with the choices, when the share of each GPU that a vLLM takes is not free.
+    """NoRoom, with the choices, when the share of each GPU that a vLLM takes is not free.
 
     `ended`: the share that will be free besides. Nothing is asked where no GPU tells its memory, of a vLLM that is
     spread over several machines, nor of one that is told the size of its cache.
@@ -29,7 +35,7 @@ def require_share(release: Release, gpus: Sequence[Gpu], *, replicas: int = 1, e
         return
     count = _number(_flag(release, "tensor-parallel-size")) * _number(_flag(release, "pipeline-parallel-size"))
     if count > len(gpus):
-        raise EnvironmentMissing(
+        raise NoRoom(
             f"the release's vLLM is spread over {count} GPUs, {len(gpus)} can be used here",
             cure="lower tensor-parallel-size or pipeline-parallel-size in release.engine.flags",
         )
@@ -37,7 +43,7 @@ def require_share(release: Release, gpus: Sequence[Gpu], *, replicas: int = 1, e
         needed, free = share * replicas * gpu.total, gpu.free + ended * gpu.total
         if needed > free:
             each = f" in each of {replicas} replicas" if replicas > 1 else ""
-            raise EnvironmentMissing(
+            raise NoRoom(
                 f"the release's vLLM takes {share:g} of GPU {gpu.index}{each}, {needed / 1e9:,.1f} GB, beside the "
                 f"live one; {free / 1e9:,.1f} of {gpu.total / 1e9:,.1f} GB are free",
                 cure="choose: a smaller gpu-memory-utilization in release.engine.flags, in both releases so that two "
@@ -46,10 +52,10 @@ def require_share(release: Release, gpus: Sequence[Gpu], *, replicas: int = 1, e
 
 
 def require_gpu_bytes(needed: int, gpus: Sequence[Gpu], *, ended: int = 0) -> None:
-    """EnvironmentMissing, with the choices, when all GPUs together have less than that free, with what `ended` held."""
+    """NoRoom, with the choices, when all GPUs together have less than that free, with what `ended` held."""
     free = sum(gpu.free for gpu in gpus) + ended
     if needed > free:
-        raise EnvironmentMissing(
+        raise NoRoom(
             f"the release needs about {needed / 1e6:,.0f} MB of GPU memory beside the live one, "
             f"{free / 1e6:,.0f} MB are free",
             cure="choose: fewer serving.replicas, slots or a shorter context; a smaller package.quantization; "

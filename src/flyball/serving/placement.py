@@ -13,11 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from flyball.errors import EnvironmentMissing
 from flyball.records import Release
 from flyball.registry.gguf_header import Header, read_header
 from flyball.serving.engines import adapter_file, model_file
-from flyball.serving.gpu_room import gpu_share, require_gpu_bytes, require_share
+from flyball.serving.gpu_room import NoRoom, gpu_share, require_gpu_bytes, require_share
 from flyball.serving.gpus import llama_gpus, visible_gpus
 
 PROCESS_BYTES = 36 * 1_048_576
@@ -102,7 +101,7 @@ def require_memory(
     available: int | None = None,
     ending: Sequence[tuple[Release, Path]] = (),
 ) -> None:
-    """EnvironmentMissing, with the choices, when the release does not fit beside what runs.
+    """NoRoom, with the choices, when the release does not fit beside what runs.
 
     `available`: bytes that are free, if not this machine's; `ending`: what will have ended by then, with its artefact.
     """
@@ -121,7 +120,7 @@ def require_memory(
     free += sum(one.of(replicas, mapped=False) for one in ended)
     if needed > free:
         shared = need.of(replicas, mapped=True)
-        raise EnvironmentMissing(
+        raise NoRoom(
             f"the release needs about {needed / 1e6:,.0f} MB beside the live one, {free / 1e6:,.0f} MB are free",
             cure="choose: fewer serving.replicas, slots or a shorter context; a smaller package.quantization; an "
             "adapter or another prompt on the model that is live, whose weights are shared (about "
