@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,8 +70,10 @@ class KeyEntry:
 class Keyring:
     """Every key of a project at one moment, by the hash of its secret; a lookup costs one hash and no I/O."""
 
-    def __init__(self, entries: Iterable[tuple[str, KeyEntry]]) -> None:
+    def __init__(self, entries: Iterable[tuple[str, KeyEntry]], *, rows: object = None) -> None:
         self.entries = tuple(entries)
+        self.rows = rows
+        """What the ledger's rows said, to tell that nothing has changed."""
         self.ids = frozenset(entry.principal.id for _, entry in self.entries)
         self._valid = {digest: entry.principal for digest, entry in self.entries if entry.revoked_ms is None}
 
@@ -145,22 +147,29 @@ def revoke_key(ledger: Ledger, id: str, *, actor: str = LOCAL.name) -> None:
 
 def list_keys(ledger: Ledger) -> list[KeyEntry]:
     """Every key that was ever created, oldest first."""
-    return [entry for _, entry in _load(ledger)]
+    return [entry for _, entry in _entries(*_rows(ledger))]
 
 
 def load_keyring(ledger: Ledger, *, last: Keyring | None = None) -> Keyring:
     """Every key as it stands now, with the limits of its team; `last` itself while nothing has changed."""
-    entries = _load(ledger)
-    return last if last is not None and last.entries == tuple(entries) else Keyring(entries)
+    rows = teams, keys = _rows(ledger)
+    return last if last is not None and last.rows == rows else Keyring(_entries(teams, keys), rows=rows)
 
 
-def _load(ledger: Ledger) -> list[tuple[str, KeyEntry]]:
+def _rows(ledger: Ledger) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Of teams and of keys; gateways ask for them more than once a second, and hardly ever for something new."""
     column, team = tables.api_keys.c, tables.teams.c
     query = select(tables.api_keys).where(column.project == ledger.project).order_by(column.id)  # UUIDv7: by time
     with ledger.read() as connection:
-        rows = connection.execute(select(team.name, team.limits).where(team.project == ledger.project))
-        teams = {row.name: Allowance(**msgspec.json.decode(row.limits)) for row in rows}
-        return [(row.secret_hash, _entry(row, teams)) for row in connection.execute(query)]
+        teams = connection.execute(
+            select(team.name, team.limits).where(team.project == ledger.project).order_by(team.name)
+        ).all()
+        return teams, connection.execute(query).all()
+
+
+def _entries(teams: Sequence[Any], keys: Sequence[Any]) -> list[tuple[str, KeyEntry]]:
+    allowances = {row.name: Allowance(**msgspec.json.decode(row.limits)) for row in teams}
+    return [(row.secret_hash, _entry(row, allowances)) for row in keys]
 
 
 def _entry(row: Any, teams: Mapping[str, Allowance]) -> KeyEntry:
