@@ -56,6 +56,7 @@ class Progress:
     """What one pass did."""
 
     entries: int = 0
+    more: bool = False  # there was more than one batch, or something had to wait for the next
     damaged: int = 0
     torn_bytes: int = 0
     deleted: int = 0
@@ -104,8 +105,8 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
                 log.error("the ingester waits %.0f s: %s", RETRY_S, error)
                 time.sleep(RETRY_S)
                 continue
-            if progress.entries == 0:
-                time.sleep(POLL_S)
+            if progress.entries == 0 or not progress.more:
+                time.sleep(POLL_S)  # also under load: many small transactions cost more than a few large ones
 
 
 def ingest_once(context: IngestContext) -> int:
@@ -144,6 +145,7 @@ def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
                     if segment.damaged:
                         _report_damage(context, connection, segment)
             progress.entries = sum(len(segment.entries) for segment in pending)
+            progress.more = any(segment.more for segment in segments)
         for segment in segments:
             progress.damaged += segment.damaged
             _finish(context, segment, progress)
