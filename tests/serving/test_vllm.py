@@ -22,6 +22,7 @@ from flyball.inference.prompt_path import engine_request
 from flyball.records import Constraint, Release
 from flyball.serving import engines
 from flyball.serving.config import ServingConfig
+from flyball.serving.engine_logs import LAST_LINES, last_lines
 from flyball.serving.engines import EngineHandle
 from flyball.serving.liveness import look_at
 from flyball.serving.load import Load, parse_load
@@ -106,6 +107,13 @@ def test_it_is_ready_after_a_real_answer_and_says_its_load(start: Start) -> None
     assert gone(handle)
 
 
+def test_it_reports_to_nobody(start: Start) -> None:
+    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    for pid in marked_processes(handle.id):
+        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        assert {b"VLLM_NO_USAGE_STATS=1", b"DO_NOT_TRACK=1", b"HF_HUB_DISABLE_TELEMETRY=1"} <= set(environment)
+
+
 def test_labels_are_a_choice_among_its_structured_outputs_and_a_client_cannot_lift_it(start: Start) -> None:
     release = replace(RELEASE, task="classification", constraint=LABELS)
     handle = engines.wait_ready(start(release), release, timeout_s=20)
@@ -142,6 +150,28 @@ def test_one_that_cannot_load_gives_its_last_words(start: Start, model: Path) ->
     (model / "config.json").unlink()
     with pytest.raises(UpstreamError, match="does not appear to have a file named"):
         engines.wait_ready(start(), RELEASE, timeout_s=20)
+
+
+def test_the_cause_is_quoted_though_the_last_words_are_of_another_process(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    prefix = "(Worker-0 pid=5323) ERROR 11-27 20:31:30 [executor.py:953]"
+    lines = [
+        "engine 1 for release r loads m",
+        "ValueError: of an engine before",
+        "engine 1 ends: its server ended with 1",
+        "engine 2 for release r loads m",
+        "WARNING may cause errors like `OSError: [Errno 24] Too many open files`",
+        f"{prefix}     raise ValueError(",
+        f"{prefix} torch.OutOfMemoryError: 8 of 80 GB are free",
+        *(f'  File "core.py", line {number}, in start' for number in range(200)),
+        "RuntimeError: the engine's start failed. See root cause above.",
+        "engine 2 ends: its server ended with 1",
+    ]
+    log.write_text("\n".join(lines))
+    quoted = last_lines(log, "2").strip().splitlines()
+    assert quoted[0] == "torch.OutOfMemoryError: 8 of 80 GB are free" and len(quoted) == LAST_LINES
+    assert quoted[-2].strip() == "RuntimeError: the engine's start failed. See root cause above."
+    assert "an engine before" in last_lines(log, "1") and last_lines(tmp_path / "none") == ""
 
 
 def test_a_flag_that_it_does_not_know_is_said_in_its_words(start: Start) -> None:

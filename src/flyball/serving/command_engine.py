@@ -22,6 +22,8 @@ _ASK_S = 2.0
 _MEASURE_S = 1.0
 _END_S = 10.0
 _PR_SET_PDEATHSIG = 1
+QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""vLLM reports on its use by default; here it does so only where the environment asks for it."""
 
 
 class CommandEngine:
@@ -36,7 +38,7 @@ class CommandEngine:
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,  # its output goes where ours goes: the engine's log
-            env={**os.environ, MARK: spec.id},
+            env={**QUIET, **os.environ, MARK: spec.id},
             preexec_fn=_end_with_parent,
         )
 

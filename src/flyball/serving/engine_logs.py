@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,10 @@ from pathlib import Path
 LAST_LINES = 12
 MAX_BYTES = 8_000_000
 MAX_LOGS = 40
-_QUOTED_BYTES = 4000
+_READ_BYTES = 65_536
+_LONGEST = 400
+_CAUSE = re.compile(r"(?:^|\] +)([\w.]+(?:Error|Exception): .+)")
+"""An exception as Python ends a traceback, also behind the prefix of a logger."""
 
 
 def bound(log: Path) -> None:
@@ -32,14 +36,23 @@ def prune(folder: Path) -> None:
 
 
 def last_lines(log: Path, engine: str = "") -> str:
-    """The end of a log, for a message; of one engine alone when it is named. Empty when there is none."""
+    """The end of a log, for a message; of one engine alone when it is named. Empty when there is none.
+
+    A server of several processes names the cause in one of them and ends another with "see above": so the first
+    exception comes before the last lines.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _QUOTED_BYTES))
+            file.seek(max(0, log.stat().st_size - _READ_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    if engine and f"engine {engine}" in text:  # what an earlier engine of the release said is not this one's
-        text = text[text.index(f"engine {engine}") :]
-    lines = text.splitlines()
-    return "".join(f"\n    {line}" for line in lines[-LAST_LINES:] if line.strip())
+    begin = f"engine {engine} for release"
+    if engine and begin in text:  # what an earlier engine of the release said is not this one's
+        text = text[text.index(begin) :]
+    lines = [line for line in text.splitlines() if line.strip()]
+    quoted = lines[-LAST_LINES:]
+    cause = next((found[1] for line in lines if (found := _CAUSE.search(line))), None)
+    if cause is not None and not any(cause in line for line in quoted):
+        quoted = [cause, "…", *quoted[2:]]
+    return "".join(f"\n    {line[:_LONGEST]}" for line in quoted)
