@@ -172,6 +172,8 @@ def test_the_cause_is_quoted_though_the_last_words_are_of_another_process(tmp_pa
     assert quoted[0] == "torch.OutOfMemoryError: 8 of 80 GB are free" and len(quoted) == LAST_LINES
     assert quoted[-2].strip() == "RuntimeError: the engine's start failed. See root cause above."
     assert "an engine before" in last_lines(log, "1") and last_lines(tmp_path / "none") == ""
+    for nobody in ("", "3"):  # one that ended before its first word has none of another's cause
+        assert "an engine before" not in last_lines(log, nobody) and "80 GB" not in last_lines(log, nobody)
 
 
 def test_a_flag_that_it_does_not_know_is_said_in_its_words(start: Start) -> None:

@@ -39,7 +39,7 @@ def last_lines(log: Path, engine: str = "") -> str:
     """The end of a log, for a message; of one engine alone when it is named. Empty when there is none.
 
     A server of several processes names the cause in one of them and ends another with "see above": so the first
-    exception comes before the last lines.
+    exception of the named engine comes before the last lines.
     """
     try:
         with log.open("rb") as file:
@@ -48,11 +48,12 @@ def last_lines(log: Path, engine: str = "") -> str:
     except OSError:
         return ""
     begin = f"engine {engine} for release"
-    if engine and begin in text:  # what an earlier engine of the release said is not this one's
+    known = bool(engine) and begin in text
+    if known:  # what an earlier engine of the release said is not this one's
         text = text[text.index(begin) :]
     lines = [line for line in text.splitlines() if line.strip()]
     quoted = lines[-LAST_LINES:]
     cause = next((found[1] for line in lines if (found := _CAUSE.search(line))), None)
-    if cause is not None and not any(cause in line for line in quoted):
+    if known and cause is not None and not any(cause in line for line in quoted):
         quoted = [cause, "…", *quoted[2:]]
     return "".join(f"\n    {line[:_LONGEST]}" for line in quoted)

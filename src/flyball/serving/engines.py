@@ -108,7 +108,7 @@ def start_engine(
     _launch(spec, log)
     found = engine_files.read(path)
     if found is None:
-        raise UpstreamError(f"engine {identifier} ended at once{last_lines(log)}", cure=f"see {log}")
+        raise UpstreamError(f"engine {identifier} ended at once{last_lines(log, identifier)}", cure=f"see {log}")
     return _handle(path, found)
 
 
