@@ -93,6 +93,29 @@ def test_a_failure_is_the_arms_and_a_goodbye_is_the_clients(changes: dict[str, o
     assert is_failure(request_record(**changes)) is failure
 
 
+def test_a_retry_spares_the_client_and_not_the_release() -> None:
+    made = evidence()
+    made.take([asked("ann", attempts=2), asked("bob"), asked("eve", "old", attempts=3, outcome="error")])
+    judged(made, 15)
+    mine, live = made.arm("candidate"), made.arm("live")
+    assert (mine.failures, mine.retried, mine.failed_units, mine.good) == (0, 1, 0, 2)
+    assert (live.failures, live.retried, live.failed_units, live.good) == (1, 0, 1, 0)
+    assert made.measures.failures.totals == {"candidate": 1.0, "live": 0.0}
+    assert (made.first_ten_failures, made.outage) == (0, False)  # these act at once, for clients
+
+
+def test_failing_attempts_are_harm_even_where_every_retry_succeeds() -> None:
+    rng, made, needed = random.Random(3), evidence(judge_after_s=0.0), 0
+    while not any(test.p_value <= CONFIG.alpha / 6 for test in made.harm.values()):
+        needed += 1
+        arm = "new" if rng.random() < 0.1 else "old"
+        made.take([asked(f"u{needed}", arm, after_s=needed, attempts=2 if arm == "new" and needed % 8 == 0 else 1)])
+        judged(made, needed)
+        assert needed < 3000
+    assert made.arm("candidate").failures == 0
+    assert made.arm("candidate").units < 100
+
+
 def test_a_correction_without_a_score_is_negative() -> None:
     assert is_negative(feedback_record(score=None, has_correction=True))
     assert not is_negative(feedback_record(score=1.0, has_correction=True))

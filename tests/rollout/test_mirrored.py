@@ -37,6 +37,13 @@ def test_what_either_engine_refused_says_nothing() -> None:
     assert evidence.summary().requests == 0
 
 
+def test_a_copy_that_fails_like_its_original_did_at_first_is_no_worse() -> None:
+    evidence = MirroredEvidence(CONFIG)
+    evidence.take(*pair("u1", shadow={"outcome": "error"}, attempts=2))
+    assert evidence.summary().live_failures == 0
+    assert evidence.harm["failures"].total == 0.5  # the same: a copy is tried once, live twice more
+
+
 def test_waiting_for_a_slot_is_not_the_engines_time() -> None:
     evidence = MirroredEvidence(CONFIG)
     evidence.take(*pair("u1", shadow={"total_ms": 1030.0, "queue_ms": 1000.0}, total_ms=30.0, queue_ms=0.0))

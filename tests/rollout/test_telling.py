@@ -23,13 +23,15 @@ def test_both_arms_and_each_measure_have_a_line() -> None:
     for number in range(40):
         arm = "d2" if number % 2 else "d1"
         outcome = "error" if number == 1 else "ok"
-        evidence.take([request_record(deployment=arm, unit=f"u{number}", started_ms=10_000 + number, outcome=outcome)])
+        made = {"outcome": outcome, "attempts": 2 if number == 3 else 1}
+        evidence.take([request_record(deployment=arm, unit=f"u{number}", started_ms=10_000 + number, **made)])
     evidence.judge(evidence.due(10**9), {})
     seen = Observation(candidate=evidence.arm("candidate"), live=evidence.arm("live"), figures=evidence.figures)
     lines = told(figures_of(CANARY, at("ramping"), seen, config))
-    assert lines["candidate"] == "20 requests, 1 failed; 20 units judged"
+    assert lines["candidate"] == "20 requests, 1 failed, 1 retried; 20 units judged"
     assert lines["live"] == "20 requests, 0 failed; 20 units judged"
-    assert lines["without failure"].startswith("candidate 95.0% of 20 units; live 100.0% of 20 units — worse p=")
+    without = "candidate 90.0% of 20 units; live 100.0% of 20 units — worse p="
+    assert lines["without failure or retry"].startswith(without)
     assert "ms of 20 units" in next(words for name, words in lines.items() if name.startswith("latency"))
     assert lines["split at step 1"].startswith("20 of 40 units, 0.5 planned")
 

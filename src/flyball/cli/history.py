@@ -10,7 +10,7 @@ import click
 
 from flyball.cli.output import show
 from flyball.records.identity import short
-from flyball.rollout.telling import lines_of
+from flyball.rollout.telling import lines_of, requests_of
 
 COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
 _INDENT = " " * 38
@@ -60,7 +60,7 @@ def _figures(evidence: Mapping[str, Any], whole: bool) -> list[str]:
     parts = []
     for arm, name in (("candidate", "it"), ("live", "live")):
         if f"{arm}_requests" in evidence:
-            parts.append(f"{name}: {evidence[f'{arm}_requests']} requests, {evidence.get(f'{arm}_failures', 0)} failed")
+            parts.append(f"{name}: {requests_of(arm, evidence)}")
     if "mirrored_requests" in evidence:
         parts.append(
             f"{evidence['mirrored_requests']} copies, {evidence.get('mirrored_failures', 0)} failed (live "

@@ -83,6 +83,7 @@ class Evidence:
             counts = self.counts[arm]
             counts["requests"] += 1
             counts["failures"] += failed
+            counts["retried"] += record.attempts > 1 and not failed
             self.watches[arm].take(record.unit, failed, record.started_ms)
             if arm == "candidate":
                 self.first_ten_failures += failed and counts["requests"] <= 10

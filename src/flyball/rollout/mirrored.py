@@ -12,7 +12,7 @@ from __future__ import annotations
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.observation import Mirrored
-from flyball.rollout.units import is_failure
+from flyball.rollout.units import has_faltered, is_failure
 from flyball.statistics.sequences import MeanAbove, MeanBelow
 
 SAME = 0.5
@@ -59,8 +59,9 @@ class MirroredEvidence:
         if shadow.unit in self._units or len(self._units) >= MAX_UNITS:
             return False
         self._units.add(shadow.unit)
-        self._score("failures", (1 + failed - live_failed) / 2)
-        if failed or live_failed:
+        faltered, live_faltered = has_faltered(shadow), has_faltered(live)  # a copy is tried once, live more often
+        self._score("failures", (1 + faltered - live_faltered) / 2)
+        if faltered or live_faltered:
             return False
         self._compare("latency", shadow.total_ms - shadow.queue_ms, live.total_ms - live.queue_ms)
         self._compare("cost", shadow.cost_usd, live.cost_usd)

@@ -18,6 +18,7 @@ class ArmCounts:
     units: int = 0
     good: int = 0
     failed_units: int = 0
+    retried: int = 0  # requests that needed a further attempt and did not fail in the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def figures(seen: Observation, *, shadow: bool, alpha: float) -> dict[str, JSON]
     counts = {
         f"{name}_{what}": getattr(arm, what)
         for name, arm in arms.items()
-        for what in ("requests", "failures", "units", "good")
+        for what in ("requests", "failures", "retried", "units", "good")
     }
     ratio = {"p_sample_ratio": _short(seen.sample_ratio), "alpha": alpha}
     return {**counts, **_proofs(seen.harm, seen.not_worse), **ratio, **seen.figures}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from flyball.records import JSON
 
 _UNITS = {"mean": "{:.1%}", "ms": "{:,.0f} ms", "usd": "{:.3g} USD"}
 _GOOD = {
-    "failures": "without failure",
+    "failures": "without failure or retry",
     "blocked": "not blocked",
     "feedback": "no complaint",
     "quality": "judged good",
@@ -48,8 +49,14 @@ def _counts(evidence: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:
         return
     for arm, name in (("candidate", "candidate"), ("live", "live")):
         if f"{arm}_requests" in evidence:
-            failed, units = evidence.get(f"{arm}_failures", 0), evidence.get(f"{arm}_units", 0)
-            yield name, f"{evidence[f'{arm}_requests']} requests, {failed} failed; {units} units judged"
+            yield name, f"{requests_of(arm, evidence)}; {evidence.get(f'{arm}_units', 0)} units judged"
+
+
+def requests_of(arm: str, evidence: Mapping[str, Any]) -> str:
+    """An arm's requests, and what became of them at their first attempt and in the end."""
+    retried = evidence.get(f"{arm}_retried", 0)
+    failed = f"{evidence[f'{arm}_requests']} requests, {evidence.get(f'{arm}_failures', 0)} failed"
+    return f"{failed}, {retried} retried" if retried else failed
 
 
 def _measured(measures: Mapping[str, JSON]) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ class Unit:
     first_ms: int
     frozen_ms: int
     failed: bool = False
+    faltered: bool = False
     blocked: bool = False
     requests: list[str] = field(default_factory=list)  # all but refused ones
     answered: list[str] = field(default_factory=list)  # by its own arm, to the end
@@ -39,6 +40,7 @@ class Unit:
         """Take in a request."""
         failed = is_failure(record)
         self.failed = self.failed or failed
+        self.faltered = self.faltered or has_faltered(record)
         self.blocked = self.blocked or is_blocked(record)
         if record.outcome == "refused" or len(self.requests) >= MAX_REQUESTS_PER_UNIT:
             return
@@ -55,7 +57,7 @@ class Unit:
 class UnitScores:
     """A frozen unit; 1 is good and 0 bad where no unit of measure is named, None where nothing is known."""
 
-    failures: float  # 1: no request failed
+    failures: float  # 1: no request failed, and none needed a further attempt
     blocked: float = 1.0  # 1: no request was refused by a guardrail, a filter or the engine
     latency_ms: float | None = None  # median over its requests of the time to the whole answer, or to its failure
     cost_usd: float | None = None  # mean per request
@@ -75,6 +77,11 @@ def is_failure(record: RequestRecord) -> bool:
     if record.outcome in ("error", "cut"):
         return True
     return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
+
+
+def has_faltered(record: RequestRecord) -> bool:
+    """Whether the release failed at a request, were it only at a first attempt: a retry helps the client, not it."""
+    return is_failure(record) or record.attempts > 1
 
 
 def says_nothing(record: RequestRecord) -> bool:
@@ -118,7 +125,7 @@ def scores_of(unit: Unit, said: Said, *, until_ms: int) -> UnitScores:
         if words:
             ratings.append(0.0 if is_negative(words[-1]) else 1.0)
     return UnitScores(
-        failures=float(not unit.failed),
+        failures=float(not unit.faltered),
         blocked=float(not unit.blocked),
         latency_ms=sorted(unit.times_ms)[(len(unit.times_ms) - 1) // 2] if unit.times_ms else None,
         cost_usd=unit.cost_usd / len(unit.requests) if unit.requests else None,
