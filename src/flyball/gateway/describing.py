@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import msgspec
@@ -27,20 +27,19 @@ Written: Any = msgspec.defstruct(
 """A RequestRecord on its way into a segment: the same fields, made and encoded in a fifth of the time."""
 
 
-@dataclass(slots=True)
 class Story:
     """What happened to a request so far."""
 
-    tally: Tally
-    arm: ArmView
-    attempts: int = 0
-    queue_s: float = 0.0
-    first_at: float = 0.0
-    longest_gap_s: float = 0.0
-    endpoint: str = ""
-    error: str | None = None
-    fallback: str | None = None
-    headers: bytes = b""
+    __slots__ = (
+        *("arm", "attempts", "endpoint", "fallback", "first_at", "headers", "longest_gap_s", "queue_s", "tally"),
+    )
+
+    def __init__(self, tally: Tally, arm: ArmView, headers: bytes = b"") -> None:
+        self.tally, self.arm, self.headers = tally, arm, headers
+        self.attempts = 0
+        self.queue_s = self.first_at = self.longest_gap_s = 0.0
+        self.endpoint = ""
+        self.fallback: str | None = None
 
 
 def request_record(

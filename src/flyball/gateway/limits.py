@@ -42,17 +42,16 @@ class _Account:
     principal: Principal
     period: str
     pools: tuple[Pool, ...]
-    told: tuple[tuple[Pool, bytes], ...]
+    told: tuple[tuple[Pool, bytes, bytes], ...]
 
 
-@dataclass(slots=True)
 class Admission:
     """One admitted request; `settle` it exactly once."""
 
-    keeper: LimitKeeper
-    pools: tuple[Pool, ...]
-    need: Need
-    headers: bytes = b""
+    __slots__ = ("headers", "keeper", "need", "pools")
+
+    def __init__(self, keeper: LimitKeeper, pools: tuple[Pool, ...], need: Need, headers: bytes) -> None:
+        self.keeper, self.pools, self.need, self.headers = keeper, pools, need, headers
 
     def settle(self, *, tokens: int, usd: float) -> None:
         """Say what was really used."""
@@ -101,7 +100,7 @@ class Limits:
         for kind in (REQUESTS, TOKENS):
             pool = next((pool for pool in pools if pool.kind == kind), None)  # the key's own limit comes first
             if pool is not None:
-                told.append((pool, _header_lines(KINDS[kind], pool.limit)))
+                told.append((pool, *_header_lines(KINDS[kind], pool.limit)))
         return _Account(principal, self.keeper.period, pools, tuple(told))
 
 
@@ -143,21 +142,20 @@ def _named(pool: Pool) -> str:
     return f"a budget of {pool.limit:g} USD a month"
 
 
-def _header_lines(kind: Kind, limit: float) -> bytes:
+def _header_lines(kind: Kind, limit: float) -> tuple[bytes, bytes]:
+    """What stands before the number of what is left, and between it and the seconds until all is there again."""
     name = kind.encode()
-    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %%d\r\nx-ratelimit-reset-%b: %%.2fs\r\n" % (
-        name,
-        limit,
-        name,
-        name,
-    )
+    before = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: " % (name, int(limit), name)
+    return before, b"\r\nx-ratelimit-reset-%b: " % name
 
 
 def _headers(account: _Account) -> bytes:
     """The whole limits, and what is left of them as far as this worker knows."""
     now = time.monotonic()
     out = b""
-    for pool, lines in account.told:
+    for pool, before, between in account.told:
         remaining = pool.remaining(now)
-        out += lines % (remaining, (pool.limit - remaining) * 60 / pool.limit)
+        hundredths = int((pool.limit - remaining) * 6000 / pool.limit + 0.5)
+        left, seconds, tenth, hundredth = int(remaining), hundredths // 100, hundredths // 10 % 10, hundredths % 10
+        out += b"%b%d%b%d.%d%ds\r\n" % (before, left, between, seconds, tenth, hundredth)
     return out

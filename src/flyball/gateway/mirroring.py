@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -67,15 +66,21 @@ def _wanted(state: WorkerState, ask: Ask, arm: ArmView) -> bool:
 def _begin(state: WorkerState, ask: Ask, arm: ArmView) -> None:
     now_ms = time.time_ns() // 1_000_000
     body = {name: value for name, value in ask.body.items() if name not in ("stream", "stream_options")}
-    shadow = replace(
-        ask,
+    shadow = Ask(
         id=request_id(state.mac_key, ask.principal.id, now_ms=now_ms),
-        arm=arm,
+        kind=ask.kind,
+        principal=ask.principal,
         body=body,
         raw=msgspec.json.encode(body) if ask.stream else ask.raw,
-        stream=False,
+        view=ask.view,
+        arm=arm,
+        unit=ask.unit,
+        forced=ask.forced,
+        subject=ask.subject,
         conversation=None,  # nobody saw it: it belongs to no conversation, and no feedback can mean it
         client_id=None,
+        stream=False,
+        wants_usage=ask.wants_usage,
         started_ms=now_ms,
         began=time.monotonic(),
     )

@@ -16,16 +16,17 @@ from functools import lru_cache
 from typing import Any, Final
 
 MAC_BITS: Final = 40
-_TAIL_BITS: Final = 74 - MAC_BITS
-_KIND = 0x7 << 76 | 0b10 << 62
-"""Version 7 and the variant of RFC 9562."""
+_MAC_BYTES: Final = MAC_BITS // 8
+_RANDOM_BITS: Final = 74 - MAC_BITS
 
 
 def uuid7(*, now_ms: int | None = None, random: int | None = None) -> str:
     """A UUIDv7: 48 bits of Unix milliseconds, then random bits (74 of them unless given)."""
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     bits = int.from_bytes(os.urandom(10), "big") if random is None else random
-    return _written(_head(milliseconds, bits))
+    first = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | bits >> 62 & 0xFFF  # version 7 of RFC 9562
+    last = 0b10 << 62 | bits & (1 << 62) - 1  # and its variant
+    return _written(first.to_bytes(8, "big") + last.to_bytes(8, "big"))
 
 
 def milliseconds_of(identifier: str) -> int:
@@ -33,13 +34,9 @@ def milliseconds_of(identifier: str) -> int:
     return uuid.UUID(identifier).int >> 80
 
 
-def _head(milliseconds: int, bits: int) -> int:
-    return (milliseconds & (1 << 48) - 1) << 80 | _KIND | (bits >> 62 & 0xFFF) << 64 | bits & (1 << 62) - 1
-
-
-def _written(value: int) -> str:
+def _written(value: bytes) -> str:
     """128 bits as RFC 9562 writes them; uuid.UUID takes ten times as long."""
-    digits = f"{value:032x}"
+    digits = value.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -51,20 +48,23 @@ def _hmac_states(key: bytes) -> tuple[Any, Any]:
     return inner, hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
 
 
-def _mac(key: bytes, head: int, owner: str) -> int:
-    """The first bits of an HMAC-SHA256."""
+def _signed(key: bytes, head: bytes, owner: str) -> bytes:
+    """The bits before the MAC, and the first bits of an HMAC-SHA256."""
     inner, outer = _hmac_states(key)
     message, digest = inner.copy(), outer.copy()
-    message.update(head.to_bytes(16, "big") + owner.encode())
+    message.update(head + bytes(_MAC_BYTES) + owner.encode())
     digest.update(message.digest())
-    return int.from_bytes(digest.digest()[: MAC_BITS // 8], "big")
+    mac: bytes = digest.digest()
+    return head + mac[:_MAC_BYTES]
 
 
 def request_id(key: bytes, owner: str, *, now_ms: int | None = None) -> str:
     """A fresh request id that only a holder of `key` can make, bound to `owner` (an API key's id)."""
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    head = _head(milliseconds, random.getrandbits(_TAIL_BITS) << MAC_BITS)  # unique is enough: the MAC is the secret
-    return _written(head | _mac(key, head, owner))
+    bits = random.getrandbits(_RANDOM_BITS)  # unique is enough: the MAC is the secret
+    first = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | bits >> 22
+    last = 0b10 << 22 | bits & 0x3FFFFF
+    return _written(_signed(key, first.to_bytes(8, "big") + last.to_bytes(3, "big"), owner))
 
 
 def is_genuine(key: bytes, owner: str, identifier: str) -> bool:
@@ -75,9 +75,7 @@ def is_genuine(key: bytes, owner: str, identifier: str) -> bool:
         return False
     if value.version != 7 or str(value) != identifier:
         return False
-    head = value.int >> MAC_BITS << MAC_BITS
-    expected = _mac(key, head, owner).to_bytes(MAC_BITS // 8, "big")
-    return hmac.compare_digest(expected, (value.int & (1 << MAC_BITS) - 1).to_bytes(MAC_BITS // 8, "big"))
+    return hmac.compare_digest(_signed(key, value.bytes[:-_MAC_BYTES], owner), value.bytes)
 
 
 def derived_id(key: bytes, parent: str, content: bytes) -> str:
