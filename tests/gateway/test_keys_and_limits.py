@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from flyball.errors import RefusedError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.server import Gateway
 from flyball.security.principals import create_key, revoke_key
-from flyball.storage.ledger import Ledger
+from flyball.storage.ledger import Ledger, now_ms
 from flyball.storage.routing import RoutingTable
 
 
@@ -69,6 +71,36 @@ def test_a_revoked_key_is_refused_within_a_second_and_closes_the_door_behind_it(
     revoke_key(ledger, principal.id)
     until(lambda: ask(gateway, secret)[0] == 401, seconds=1.0)
     assert gateway.post("/v1/chat/completions", chat())[0] == 401, "revoked is not the same as never created"
+
+
+def test_a_connection_that_is_kept_open_is_asked_for_its_key_each_time(
+    gateway: RunningGateway, ledger: Ledger
+) -> None:
+    first, first_secret = create_key(ledger, name="first")
+    second, second_secret = create_key(ledger, name="second")
+    _, short = create_key(ledger, name="short", expires_ms=now_ms() + 1500)
+    until(lambda: gateway.get("/v1/models")[0] == 401, seconds=1.0)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", gateway.port)) as connection:
+
+        def status(secret: str | None) -> int:
+            headers = {"authorization": f"Bearer {secret}"} if secret else {}
+            connection.request("POST", "/v1/chat/completions", msgspec.json.encode(chat()), headers)
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status
+
+        assert status(first_secret) == 200
+        kept = connection.sock
+        assert [status(first_secret), status(second_secret), status(first_secret)] == [200, 200, 200]
+        owners = [one.record.key_id for one in gateway.requests()[-4:]]
+        assert owners == [first.id, first.id, second.id, first.id]
+        assert [status(secret) for secret in (None, first_secret[:-1], first_secret + "x")] == [401, 401, 401]
+        assert status(short) == 200
+        until(lambda: status(short) == 401, seconds=2.0)
+        revoke_key(ledger, second.id)
+        until(lambda: status(second_secret) == 401, seconds=1.0)
+        assert status(first_secret) == 200
+        assert connection.sock is kept, "all of it on one connection"
 
 
 def test_wrong_and_expired_keys_are_401_in_openais_words(gateway: RunningGateway, ledger: Ledger) -> None:
