@@ -131,8 +131,11 @@ def recorded(gateway: RunningGateway) -> RequestEntry:
 
 
 def ask(gateway: RunningGateway, **fields: Any) -> Any:
+    """The whole answer; of a stream the list of its parts."""
     with gateway.client(timeout=60) as client:
-        return client.chat.completions.create(**{"model": "shop", "messages": QUESTION, "max_tokens": 24, **fields})
+        given = {"model": "shop", "messages": QUESTION, "max_tokens": 24, **fields}
+        answer = client.chat.completions.create(**given)
+        return list(answer) if given.get("stream") else answer
 
 
 def test_it_answers_looks_and_says_its_load_under_the_names_that_we_read(engine: EngineHandle) -> None:
@@ -150,7 +153,7 @@ def test_a_plain_answer_and_a_stream_say_the_same_and_are_recorded(serve: Serve)
     assert whole.model == "shop" and whole.usage.completion_tokens == 24
     entry = recorded(gateway)
     assert entry.answer == whole.choices[0].message.content and entry.record.completion_tokens == 24
-    parts = list(ask(gateway, stream=True, stream_options={"include_usage": True}, extra_body={"ignore_eos": True}))
+    parts = ask(gateway, stream=True, stream_options={"include_usage": True}, extra_body={"ignore_eos": True})
     text = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
     assert text == whole.choices[0].message.content and {part.model for part in parts} == {"shop"}
     assert parts[-1].usage is not None and parts[-1].usage.completion_tokens == 24
