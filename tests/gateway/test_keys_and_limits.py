@@ -73,9 +73,7 @@ def test_a_revoked_key_is_refused_within_a_second_and_closes_the_door_behind_it(
     assert gateway.post("/v1/chat/completions", chat())[0] == 401, "revoked is not the same as never created"
 
 
-def test_a_connection_that_is_kept_open_is_asked_for_its_key_each_time(
-    gateway: RunningGateway, ledger: Ledger
-) -> None:
+def test_a_connection_that_is_kept_open_is_asked_for_its_key_each_time(gateway: RunningGateway, ledger: Ledger) -> None:
     first, first_secret = create_key(ledger, name="first")
     second, second_secret = create_key(ledger, name="second")
     _, short = create_key(ledger, name="short", expires_ms=now_ms() + 1500)
