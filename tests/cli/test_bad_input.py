@@ -144,6 +144,20 @@ def test_a_source_that_is_not_there_is_named_before_anything_is_prepared(tmp_pat
         assert set(contents(tmp_path, but=(".flyball/run",))) == {"flyball.yaml"}
 
 
+@pytest.mark.parametrize("method", ["scratch", "finetune"])
+def test_a_context_that_the_model_cannot_read_is_refused_before_training(method: str, tmp_path: Path) -> None:
+    size = "size: {context: 128}" if method == "scratch" else "base: base"
+    release = "release: {engine: {kind: vllm, context: 512}}\n"
+    (tmp_path / "flyball.yaml").write_text(TINY + release + f"train: {{method: {method}, {size}}}\n")
+    (tmp_path / "rows.jsonl").write_text(GOOD)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text('{"max_position_embeddings": 128}')
+    before = contents(tmp_path)
+    said = refused("run", cwd=tmp_path, code=2)
+    assert "release.engine.context is 512, the model will read 128 tokens" in said and "set it to at most that" in said
+    assert contents(tmp_path, but=(".flyball/run",)) == before, "nothing was prepared"
+
+
 def test_damaged_files_of_dvc_are_named(shop: Path) -> None:
     pipeline, lock = (shop / "dvc.yaml").read_text(), (shop / "dvc.lock").read_text()
     (shop / "dvc.lock").write_text("{")

@@ -6,6 +6,7 @@ stages stay. Raw sources inside the project are added to DVC, so that a colleagu
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -129,6 +130,7 @@ def round_trip_yaml() -> Any:
 def reproduce(project: Project, stage: str | None = None) -> list[str]:
     """Run the stages that are out of date (up to `stage`); the stages that ran, in order."""
     check_sources(project)
+    check_context(project)
     before = lock_entries(project)
     names = sync(project)
     track_sources(project)
@@ -166,6 +168,31 @@ def check_sources(project: Project) -> None:
     for what, key, path in wanted:
         if not path.exists() and not any(path.is_relative_to(output) for output in made):
             raise NotFoundError(f"{what} {path} is not there", cure=f"check {key} in {FILE}")
+
+
+def check_context(project: Project) -> None:
+    """Raise ConfigError for a release that would ask for more tokens than the trained model reads: before training."""
+    train, wanted = project.settings.train, project.settings.release.engine.context
+    reads: int | None = None
+    if train.method == "scratch":
+        reads = train.size.context
+    elif train.method == "finetune" and train.base:
+        reads = context_of(expand(train.base, project.root))
+    if wanted is not None and reads is not None and wanted > reads:
+        more = ", or train.size.context to more" if train.method == "scratch" else ""
+        raise ConfigError(
+            f"release.engine.context is {wanted}, the model will read {reads} tokens",
+            cure=f"set it to at most that{more}",
+        )
+
+
+def context_of(folder: Path) -> int | None:
+    """How many tokens the model in a Hugging Face folder reads, as far as it says so."""
+    try:
+        reads = json.loads((folder / "config.json").read_bytes())["max_position_embeddings"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None  # whoever opens the folder says what is wrong
+    return reads if isinstance(reads, int) else None
 
 
 def source_paths(project: Project) -> list[Path]:
