@@ -119,7 +119,7 @@ class Access:
             return LOCAL
         header, connection = exchange.headers.get(b"authorization", b""), exchange.connection
         known = connection.caller
-        if known is not None and known[0] == header and known[1] is keyring:
+        if known is not None and known[0] == header and known[1] == keyring.number:
             same: Principal = known[2]
             if same.expires_ms is None or same.expires_ms > now_ms():
                 return same
@@ -129,7 +129,7 @@ class Access:
         principal = keyring.find(secret.strip().decode("latin-1"))
         if principal is None:
             raise HttpRefusal(401, "this API key is unknown, revoked or expired", code="invalid_api_key")
-        connection.caller = (header, keyring, principal)
+        connection.caller = (header, keyring.number, principal)
         return principal
 
     def _run(self, told: Callable[[bool], None]) -> None:

@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
         self.waits_since = 0.0
         self.held = 0
         self.peer = ""
-        self.caller: tuple[bytes, object, Any] | None = None  # who called before: see Access.principal
+        self.caller: tuple[bytes, int, Any] | None = None  # who called before: see Access.principal
 
     # transport ---------------------------------------------------------------------------------------------------
 

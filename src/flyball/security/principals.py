@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +59,9 @@ MOST_OF_A_NAME = 90
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
 
 
+_NUMBERS = itertools.count(1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyEntry:
     """A key as an administrator sees it: never its secret."""
@@ -72,6 +76,8 @@ class Keyring:
 
     def __init__(self, entries: Iterable[tuple[str, KeyEntry]], *, rows: object = None) -> None:
         self.entries = tuple(entries)
+        self.number = next(_NUMBERS)
+        """Tells it from every other keyring of this process, without keeping it alive."""
         self.rows = rows
         """What the ledger's rows said, to tell that nothing has changed."""
         self.ids = frozenset(entry.principal.id for _, entry in self.entries)
