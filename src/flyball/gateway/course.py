@@ -9,7 +9,7 @@ that asyncio.timeout belongs into a task of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 Ended = Callable[["Course", BaseException | None], None]
@@ -18,10 +18,11 @@ Ended = Callable[["Course", BaseException | None], None]
 class Course:
     """One running coroutine; `ended` is told of its end and of an exception that it did not catch."""
 
-    __slots__ = ("_cancelled", "_coroutine", "_ended", "_running", "_waits_for")
+    __slots__ = ("_cancelled", "_coroutine", "_ended", "_running", "_steps", "_waits_for")
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], ended: Ended) -> None:
         self._coroutine = coroutine
+        self._steps: Iterator[Any] = coroutine.__await__()
         self._ended = ended
         self._waits_for: Any = None
         self._running = False
@@ -50,17 +51,18 @@ class Course:
     def _advance(self, error: BaseException | None) -> None:
         self._running = True
         try:
-            while True:
-                waited = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
-                if not self._cancelled:
-                    break
-                self._cancelled, error = False, asyncio.CancelledError()
-        except StopIteration:
-            self._ended(self, None)
-        except asyncio.CancelledError:
-            self._ended(self, None)
+            # next() ends without an exception, which would cost as much as all else here
+            waited = next(self._steps, None) if error is None else self._coroutine.throw(error)
+            while self._cancelled and waited is not None:
+                self._cancelled = False
+                waited = self._coroutine.throw(asyncio.CancelledError())
+        except (StopIteration, asyncio.CancelledError):
+            waited = None
         except Exception as bug:  # noqa: BLE001 - the edge of a request, as a task is
             self._ended(self, bug)
+            return
+        if waited is None:
+            self._ended(self, None)
         else:
             self._running = False
             self._waits_for = waited
