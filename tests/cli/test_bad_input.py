@@ -158,6 +158,16 @@ def test_a_context_that_the_model_cannot_read_is_refused_before_training(method:
     assert contents(tmp_path, but=(".flyball/run",)) == before, "nothing was prepared"
 
 
+def test_rows_are_made_and_people_erased_whatever_the_release_asks_for(shop: Path) -> None:
+    settings = shop / "flyball.yaml"
+    settings.write_text(settings.read_text().replace("engine: {", "engine: {context: 99999, "))
+    assert "release.engine.context is 99999" in refused("run", cwd=shop, code=2)
+    person = json.loads((shop / "tickets.jsonl").read_bytes().splitlines()[0])["customer_id"]
+    for command in (("data",), ("subject", "erase", person)):
+        done = flyball(*command, cwd=shop)
+        assert done.code == 0, done.err
+
+
 def test_damaged_files_of_dvc_are_named(shop: Path) -> None:
     pipeline, lock = (shop / "dvc.yaml").read_text(), (shop / "dvc.lock").read_text()
     (shop / "dvc.lock").write_text("{")

@@ -39,9 +39,12 @@ def test_what_either_engine_refused_says_nothing() -> None:
 
 def test_a_copy_that_fails_like_its_original_did_at_first_is_no_worse() -> None:
     evidence = MirroredEvidence(CONFIG)
-    evidence.take(*pair("u1", shadow={"outcome": "error"}, attempts=2))
+    assert not evidence.take(*pair("u1", shadow={"outcome": "error"}, attempts=2))
     assert evidence.summary().live_failures == 0
     assert evidence.harm["failures"].total == 0.5  # the same: a copy is tried once, live twice more
+    assert evidence.take(*pair("u2", attempts=2)), "both answered: the answers may be judged"
+    assert evidence.harm["failures"].total == 0.5  # the second pair's score is 0: live alone faltered
+    assert evidence.summary().not_worse.keys() == {"failures"}, "its time has the failed attempt in it"
 
 
 def test_waiting_for_a_slot_is_not_the_engines_time() -> None:

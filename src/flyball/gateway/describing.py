@@ -30,9 +30,7 @@ Written: Any = msgspec.defstruct(
 class Story:
     """What happened to a request so far."""
 
-    __slots__ = (
-        *("arm", "attempts", "endpoint", "fallback", "first_at", "headers", "longest_gap_s", "queue_s", "tally"),
-    )
+    __slots__ = ("arm", "attempts", "endpoint", "fallback", "first_at", "headers", "longest_gap_s", "queue_s", "tally")
 
     def __init__(self, tally: Tally, arm: ArmView, headers: bytes = b"") -> None:
         self.tally, self.arm, self.headers = tally, arm, headers

@@ -155,6 +155,7 @@ def _headers(account: _Account) -> bytes:
     out = b""
     for pool, before, between in account.told:
         remaining = pool.remaining(now)
+        # in whole numbers: formatting a float took more than all the rest
         hundredths = int((pool.limit - remaining) * 6000 / pool.limit + 0.5)
         left, seconds, tenth, hundredth = int(remaining), hundredths // 100, hundredths // 10 % 10, hundredths % 10
         out += b"%b%d%b%d.%d%ds\r\n" % (before, left, between, seconds, tenth, hundredth)

@@ -24,14 +24,18 @@ def uuid7(*, now_ms: int | None = None, random: int | None = None) -> str:
     """A UUIDv7: 48 bits of Unix milliseconds, then random bits (74 of them unless given)."""
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     bits = int.from_bytes(os.urandom(10), "big") if random is None else random
-    first = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | bits >> 62 & 0xFFF  # version 7 of RFC 9562
-    last = 0b10 << 62 | bits & (1 << 62) - 1  # and its variant
-    return _written(first.to_bytes(8, "big") + last.to_bytes(8, "big"))
+    return _written(_head(milliseconds, bits))
 
 
 def milliseconds_of(identifier: str) -> int:
     """Unix milliseconds inside a UUIDv7."""
     return uuid.UUID(identifier).int >> 80
+
+
+def _head(milliseconds: int, bits: int) -> bytes:
+    first = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | bits >> 62 & 0xFFF  # version 7 of RFC 9562
+    last = 0b10 << 62 | bits & (1 << 62) - 1  # and its variant
+    return first.to_bytes(8, "big") + last.to_bytes(8, "big")
 
 
 def _written(value: bytes) -> str:
@@ -61,10 +65,8 @@ def _signed(key: bytes, head: bytes, owner: str) -> bytes:
 def request_id(key: bytes, owner: str, *, now_ms: int | None = None) -> str:
     """A fresh request id that only a holder of `key` can make, bound to `owner` (an API key's id)."""
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    bits = random.getrandbits(_RANDOM_BITS)  # unique is enough: the MAC is the secret
-    first = (milliseconds & (1 << 48) - 1) << 16 | 0x7000 | bits >> 22
-    last = 0b10 << 22 | bits & 0x3FFFFF
-    return _written(_signed(key, first.to_bytes(8, "big") + last.to_bytes(3, "big"), owner))
+    head = _head(milliseconds, random.getrandbits(_RANDOM_BITS) << MAC_BITS)  # unique is enough: the MAC is the secret
+    return _written(_signed(key, head[:-_MAC_BYTES], owner))
 
 
 def is_genuine(key: bytes, owner: str, identifier: str) -> bool:

@@ -61,10 +61,9 @@ class MirroredEvidence:
         self._units.add(shadow.unit)
         faltered, live_faltered = has_faltered(shadow), has_faltered(live)  # a copy is tried once, live more often
         self._score("failures", (1 + faltered - live_faltered) / 2)
-        if faltered or live_faltered:
-            return False
-        self._compare("latency", shadow.total_ms - shadow.queue_ms, live.total_ms - live.queue_ms)
-        self._compare("cost", shadow.cost_usd, live.cost_usd)
+        if not (faltered or live_faltered):
+            self._compare("latency", shadow.total_ms - shadow.queue_ms, live.total_ms - live.queue_ms)
+            self._compare("cost", shadow.cost_usd, live.cost_usd)
         return shadow.outcome == live.outcome == "ok"
 
     def hear(self, shadow: float, live: float) -> None:

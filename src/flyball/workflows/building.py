@@ -16,7 +16,7 @@ from flyball.wiring import Project
 from flyball.workflows.gating import gate
 from flyball.workflows.intake import Build, take_in
 from flyball.workflows.locking import only_one
-from flyball.workflows.pipeline import reproduce
+from flyball.workflows.pipeline import STAGES, check_context, reproduce
 from flyball.workflows.starting import make_ready
 
 
@@ -34,6 +34,8 @@ class RunResult:
 def build(project: Project, *, stage: str | None, wait: bool, say: Callable[[str], None]) -> tuple[str, ...]:
     """Bring the build up to date (up to `stage`); the stages that ran."""
     with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        if stage != STAGES[0]:  # rows can be made, whatever is wrong with what comes after them
+            check_context(project)
         make_ready(project, say)
         return tuple(reproduce(project, stage))
 
@@ -53,6 +55,7 @@ def run(
     """Build, gate, deploy. The gate's verdict is in the result; nothing is deployed unless it is a pass."""
     target = route or project.name
     with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
+        check_context(project)
         make_ready(project, say)
         ran = tuple(reproduce(project))
         made = take_in(project)

@@ -130,7 +130,6 @@ def round_trip_yaml() -> Any:
 def reproduce(project: Project, stage: str | None = None) -> list[str]:
     """Run the stages that are out of date (up to `stage`); the stages that ran, in order."""
     check_sources(project)
-    check_context(project)
     before = lock_entries(project)
     names = sync(project)
     track_sources(project)

@@ -15,7 +15,7 @@ from pathlib import Path
 from flyball.errors import InputError, NotFoundError
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
-from flyball.workflows.pipeline import check_context, check_sources, is_ours, lock_entries, sync
+from flyball.workflows.pipeline import check_sources, is_ours, lock_entries, sync
 from flyball.workflows.repositories import check_programs, git_top, has_dvc, prepare_repository
 
 SAMPLE = "tickets.jsonl"
@@ -120,7 +120,6 @@ def make_ready(project: Project, say: Callable[[str], None]) -> None:
     A key is never made where something was built or erased with one already: it names rows and people.
     """
     check_sources(project)
-    check_context(project)
     check_programs()
     root = project.root
     added = [] if has_dvc(root, root) or has_dvc(root, git_top(root)) else prepare_repository(root)
