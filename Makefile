@@ -21,7 +21,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# The gateway's way of a request as machine code, beside the checkout: PYTHONPATH=build/compiled runs it.
+# The gateway's way of a request as machine code, beside the checkout: PYTHONPATH=$PWD/build/compiled runs it.
 # Compiled twice: first to count, under mixed load, which branches are taken; then laid out by those counts.
 compiled: install $(COMPILED)
 
@@ -30,15 +30,15 @@ $(COMPILED): export FLYBALL_PROFILE := $(CURDIR)/build/profile
 $(COMPILED): setup.py pyproject.toml $(shell find src -name '*.py')
 	rm -rf build
 	FLYBALL_COMPILE=count $(COMPILE) --target build/counting .
-	PYTHONPATH=$(CURDIR)/build/counting $(BIN)/python bench/soak.py --minutes 0.75 --rate 150
+	PYTHONPATH=$(CURDIR)/build/counting $(BIN)/python bench/soak.py --minutes 0.75 --rate 150 | grep '"compiled": true'
 	rm -rf build/temp.* build/lib.*
 	FLYBALL_COMPILE=1 $(COMPILE) --target build/compiled .
 	rm -rf build/counting
 	touch $@
 
 test-compiled: compiled
-	PYTHONPATH=build/compiled $(BIN)/python -c "from flyball.gateway import edge; assert edge.__file__.endswith('.so')"
-	PYTHONPATH=build/compiled $(BIN)/python -m pytest tests/gateway tests/cost
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -c "from flyball.gateway import edge; assert edge.__file__.endswith('.so')"
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest tests/gateway tests/cost
 
 check: install
 	$(BIN)/ruff format --check .

@@ -1,9 +1,8 @@
 """Compiles the gateway's way of a request with mypyc where FLYBALL_COMPILE is set; else all stays Python.
 
-`FLYBALL_COMPILE=1 pip install .` does it where a C compiler is. `make compiled` does it twice beside the checkout, which
-takes off another tenth: `FLYBALL_COMPILE=count` writes into the folder FLYBALL_PROFILE, as it runs, how often each
-branch is taken (GCC), and with that folder `FLYBALL_COMPILE=1` lays the code out by it. pyproject.toml says everything
-else.
+`FLYBALL_COMPILE=1 pip install .` does it where a C compiler is. `make compiled` does it twice beside the checkout: what
+`FLYBALL_COMPILE=count` built counts into the folder FLYBALL_PROFILE which branches it takes (GCC), and with that folder
+`FLYBALL_COMPILE=1` lays the code out by the counts. pyproject.toml says everything else.
 """
 
 import os

@@ -64,12 +64,14 @@ def run(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     keys = make_keys(project, asks=options.rate * seconds)
     with Served(project) as served:
         served.go_live(release)
+        compiled = served.compiled
         killer = Killer(served, random.Random(options.seed))
         began = time.monotonic()
         journal = uvloop.run(drive(served, killer, [secret for _, secret in keys.values()], options))
         seconds = time.monotonic() - began
         waited = wait_for_records(project, journal)
-    report = counted(project, journal, killer) | {
+    report = {"compiled": compiled} | counted(project, journal, killer)
+    report |= {
         "seconds": round(seconds, 1),
         "rate": round(journal.sent / seconds, 1),
         "records_complete_after_s": waited,

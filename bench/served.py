@@ -149,6 +149,12 @@ class Served:
         return int(self.url.rpartition(":")[2])
 
     @property
+    def compiled(self) -> bool:
+        """Whether a compiled gateway answers. `up` runs in the project's folder: PYTHONPATH must be absolute."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as answer:
+            return b'compiled="yes"' in answer.read()
+
+    @property
     def note(self) -> Note:
         """What `up` says of its processes now."""
         note = read_note(self.project.places.run)

@@ -99,6 +99,7 @@ def run(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     _, secret = create_key(project.ledger, name="soak", requests_per_minute=10_000_000, budget_usd=1_000.0)
     with Served(project) as served:
         served.go_live(blue)
+        compiled = served.compiled
         before = ledger_bytes(project)
         journal, switches = uvloop.run(soak(served, secret, green, samples, seconds, options))
         until(lambda: not any(lost(project, journal).values()), what="all records are in the ledger", timeout_s=60)
@@ -106,6 +107,7 @@ def run(root: Path, options: argparse.Namespace) -> dict[str, Any]:
         recorded = connection.execute(select(func.count()).select_from(tables.requests)).scalar_one()
     table = [row for key in sorted(samples.rows) if (row := judged(key, samples.rows[key], seconds))]
     report = {
+        "compiled": compiled,
         "minutes": round(seconds / 60, 2),
         "requests": journal.sent,
         "acknowledged": len(journal.answered) + len(journal.praised),

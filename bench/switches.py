@@ -93,11 +93,13 @@ def switching(root: Path, options: argparse.Namespace) -> dict[str, Any]:
     releases = [add_release(project, name) for name in ("blue", "green")]
     with Served(project) as served:
         served.go_live(releases[0])
+        compiled = served.compiled
         seen, switches = uvloop.run(switch_on(served, releases[1], releases[0], options))
     project.close()
     ends = [*(one.decided_s for one in switches[1:]), time.time()]
     effects = [one for switch, end_s in zip(switches, ends, strict=True) for one in effects_of(switch, end_s, seen)]
     return {
+        "compiled": compiled,
         "switches": sum(one.kind == "switch" for one in switches),
         "rollbacks": sum(one.kind == "rollback" for one in switches),
         "requests": len(seen.answers),

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flyball.gateway.server import COMPILED
+
 BENCH = Path(__file__).parents[2] / "bench"
 
 
@@ -15,6 +17,7 @@ def test_a_minute_of_mixed_load_leaves_memory_descriptors_threads_and_disk_flat(
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
+    assert found["compiled"] == COMPILED, "what was asked for is what was measured"
     assert found["beyond"] == [] and found["lost"] == 0, done.stdout
     assert found["acknowledged"] > 1500 and found["switches_and_rollbacks"] >= 2, found
     assert found["failed_before_first_byte"] == 0, found

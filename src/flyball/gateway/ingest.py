@@ -43,12 +43,12 @@ from flyball.storage.ledger import insert_new
 from flyball.telemetry import log
 
 POLL_S = 0.1
+REST_S = 0.25
+"""After a batch: many small transactions cost more than a few large ones, also under load."""
 BATCH = 256
 RETRY_S = 1.0
 SETTLE_EVERY_S = 0.5
 CORRUPT = "corrupt"
-YIELD = 5
-"""Niceness of an ingester's process: where there are too few cores, answers come first and records a moment later."""
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
                 time.sleep(RETRY_S)
                 continue
             if progress.entries == 0 or not progress.more:
-                time.sleep(POLL_S)  # also under load: many small transactions cost more than a few large ones
+                time.sleep(REST_S if progress.entries else POLL_S)
 
 
 def ingest_once(context: IngestContext) -> int:

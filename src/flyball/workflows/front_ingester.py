@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from flyball.gateway.config import RecordingConfig
-from flyball.gateway.ingest import YIELD, run_ingester
+from flyball.gateway.ingest import run_ingester
+from flyball.gateway.yielding import give_way
 from flyball.workflows.front_state import ingest_context, open_state, state_key
 from flyball.workflows.processes import PR_SET_PDEATHSIG, told_to_stop
 
@@ -24,7 +25,7 @@ def main(state: Path, recording: RecordingConfig, gateway: int) -> None:
     """Take segments in until told to stop."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     stop = told_to_stop()
-    os.nice(YIELD)
+    give_way()
     if os.getppid() == gateway:  # it may have died before we could ask
         run_ingester(ingest_context(state, recording, state_key(state), open_state(state)), stop=stop)
 

@@ -91,9 +91,10 @@ def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
 
 def ingester(project: Project) -> None:
     """Segments to the ledger."""
-    from flyball.gateway.ingest import YIELD, run_ingester
+    from flyball.gateway.ingest import run_ingester
+    from flyball.gateway.yielding import give_way
 
-    os.nice(YIELD)
+    give_way()
     run_ingester(ingest_context(project), stop=told_to_stop())
 
 

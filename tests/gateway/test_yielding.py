@@ -1,0 +1,43 @@
+"""An ingester is interrupted by what answers."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ITSELF = """
+import os, pathlib
+from flyball.gateway.yielding import give_way
+give_way()
+print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0) == os.SCHED_OTHER)
+print(pathlib.Path("/proc/self/sched").read_text())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's scheduler")
+def test_a_process_that_gives_way_is_nicer_and_has_the_longest_slice_but_is_no_idle_one() -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    said = subprocess.run([sys.executable, "-c", ITSELF], check=True, capture_output=True, text=True).stdout
+    assert said.splitlines()[0] == f"{min(mine + 5, 19)} True", "of the normal class, which is never starved"
+    found = re.search(r"^se\.slice\s*:\s*(\d+)", said, re.MULTILINE)
+    release = tuple(int(part) for part in platform.release().split(".")[:2])
+    if found is None or release < (6, 12):
+        pytest.skip(f"Linux {platform.release()} has, or shows, no slices")
+    assert int(found[1]) == 100_000_000
+
+
+def test_where_the_kernel_refuses_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flyball.gateway import yielding
+
+    monkeypatch.setattr(os, "nice", lambda _more: 0)
+    monkeypatch.setattr(yielding, "_SCHED_SETATTR", {platform.machine(): 99_999})  # no such call
+    before = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[16] if sys.platform == "linux" else ""
+    yielding.give_way()
+    if before:
+        assert Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[16] == before
