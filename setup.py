@@ -21,8 +21,8 @@ OTHERS = ("cost/keeping", "cost/pools", "cost/prices", "inference/prompt_path", 
 
 def flags(profile: str, *, count: bool) -> list[str]:
     """The compiler's, beside mypyc's: without names that others could replace, calls need no table in between."""
-    if count and not profile:
-        sys.exit("FLYBALL_COMPILE=count needs FLYBALL_PROFILE: an absolute folder for what it counts")
+    if count and not Path(profile).is_absolute():
+        sys.exit(f"FLYBALL_PROFILE={profile}: FLYBALL_COMPILE=count needs an absolute folder there, for what it counts")
     if profile and not count and not any(Path(profile).glob("*.gcda")):
         sys.exit(f"FLYBALL_PROFILE={profile} holds no counts (*.gcda): run what FLYBALL_COMPILE=count built first")
     common = ["-fvisibility=hidden", "-fno-plt"]

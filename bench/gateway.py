@@ -355,7 +355,7 @@ def report(rounds: dict[str, list[dict[str, float]]], missing: dict[str, str]) -
             for name in rounds
             if name != "nginx"
         }
-    out["python"] = sys.version  # of Flyball, mock and load: how it was built decides over a fifth of the first's CPU
+    out["python"] = sys.version  # of Flyball, mock and load: how it was built decides about a fifth of the first's CPU
     out["not_measured"] = missing
     return out
 

@@ -1,6 +1,6 @@
 """How an ingester gives way on a machine with too few cores: answers come first, records a moment later.
 
-I/O: Linux's scheduler, through a system call that Python has no name for; nothing elsewhere.
+I/O: Linux's scheduler, through a system call that Python has no name for.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import ctypes
 import os
 import platform
 import struct
-import sys
 from typing import Final
 
 NICENESS: Final = 5
@@ -27,6 +26,6 @@ def give_way() -> None:
     """Let this process be interrupted by whatever wakes up; where the kernel refuses, all stays as it was."""
     niceness = os.nice(NICENESS)
     number = _SCHED_SETATTR.get(platform.machine())
-    if sys.platform == "linux" and number is not None:
+    if number is not None:
         attributes = _ATTRIBUTES.pack(_ATTRIBUTES.size, os.SCHED_OTHER, 0, niceness, 0, SLICE_NS, 0, 0)
         ctypes.CDLL(None).syscall(number, 0, attributes, 0)
