@@ -282,7 +282,8 @@ def outcome_of(project: Project, candidate: Candidate, steps: list[Any], load: J
         "assigned": len(requests),
         "answered": len(answered),
         "requests": load.sent,
-        "failed_for_clients": load.failed,
+        "failed_for_clients": len(load.failures),
+        "failures": load.failures[:20],
     }
 
 
@@ -294,7 +295,7 @@ class Judged:
     secret: str
     chance: random.Random
     sent: int = 0
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)
 
     def send_one(self) -> None:
         """One question of somebody who has not asked before."""
@@ -313,7 +314,11 @@ class Judged:
 
     def _told(self, outcome: Outcome) -> None:
         if not outcome.acknowledged:
-            self.failed += outcome.ask.kind == "ask"
+            if outcome.ask.kind == "ask":
+                took_s = outcome.end_s - outcome.sent_s
+                self.failures.append(
+                    f"{outcome.failure or outcome.status} after {took_s:.2f} s: {outcome.body[:200]!r}"
+                )
         elif outcome.ask.kind == "ask":
             right = f'"content": "{RIGHT}"'.encode() in outcome.body
             verdict = {"request_id": outcome.headers["x-flyball-request-id"], "judge": "key", "score": int(right)}

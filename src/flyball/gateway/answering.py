@@ -1,8 +1,9 @@
 """One request from admission to its last byte and its record: attempts, fallback, streaming, aborts. I/O: sockets.
 
 While no byte has gone to the client a failure costs nobody anything: another endpoint or the same one is tried after a
-jittered pause, and a candidate that fails altogether hands its request to the live arm; the record keeps the candidate
-as the one that failed. Once a byte has gone out a failure cuts the stream.
+jittered pause, and a candidate that fails altogether hands its request to the live arm, which has its whole time for it
+however long the candidate was silent; the record keeps the candidate as the one that failed. Once a byte has gone out a
+failure cuts the stream.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ FIRST_ROUTE_S: Final = 1.0
 LOOK_S: Final = 0.02
 RETRIED = frozenset({408, 429})
 """Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
+TIME_OUTS = frozenset({"first token", "total"})
+"""Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
 
 
 class EngineRefused(Exception):
@@ -88,11 +91,12 @@ def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") ->
 class _Answering:
     """The course of one request."""
 
-    __slots__ = ("ask", "exchange", "failed", "state", "story")
+    __slots__ = ("ask", "exchange", "failed", "state", "story", "until")
 
     def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
         self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
         self.failed: set[str] = set()  # keys of the arms that could not answer
+        self.until = ask.began + state.context.config.total_timeout_s  # the end of the arm's time that is asked now
 
     async def run(self) -> None:
         """To the end, whatever it is."""
@@ -132,6 +136,7 @@ class _Answering:
                     raise  # the request is wrong, or live has more to do than it can: no failure of the arm
                 self._fall_back(arm, other, failure)
                 self.failed.add(arm.key)
+                self.until = time.monotonic() + self.state.context.config.total_timeout_s
                 arm = other
 
     def _fall_back(self, arm: ArmView, other: ArmView, failure: Exception) -> None:
@@ -174,7 +179,8 @@ class _Answering:
                 failures += not unsent
                 now = time.monotonic()
                 over = now > give_up if unsent else failures > config.retries
-                if over or self.exchange.state != "waiting" or now - ask.began > config.total_timeout_s:
+                slow = failure.kind in TIME_OUTS and not self.state.balancer.untried(arm, tried)
+                if over or slow or self.exchange.state != "waiting" or now > self.until:
                     raise
                 self.state.metrics.retries.add(ask.view.route.name, failure.kind)
             finally:
@@ -213,12 +219,11 @@ class _Answering:
 
     async def _head(self, call: Call) -> None:
         """Wait for a whole plain answer or the first event of a stream."""
-        config = self.state.context.config
-        total = self.ask.began + config.total_timeout_s
         if self.ask.stream:
-            call.limit("first token", min(time.monotonic() + config.first_token_timeout_s, total))
+            first_s = self.state.context.config.first_token_timeout_s
+            call.limit("first token", min(time.monotonic() + first_s, self.until))
         else:
-            call.limit("total", total)
+            call.limit("total", self.until)
         await call
         if call.failure is not None:
             raise call.take_failure()
@@ -255,7 +260,7 @@ class _Answering:
         exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
         relay.send(first)
         if not call.ended:
-            relay.begin(stall_s=config.stall_timeout_s, total_at=self.ask.began + config.total_timeout_s)
+            relay.begin(stall_s=config.stall_timeout_s, total_at=self.until)
             try:
                 await call
             finally:
@@ -309,7 +314,7 @@ class _Answering:
         self.exchange.answer(error.status, body, headers=self._headers())
 
     def _end_failed(self, failure: UpstreamFailure) -> None:
-        timed_out = failure.kind in ("first token", "total", "stall")
+        timed_out = failure.kind in TIME_OUTS or failure.kind == "stall"
         status = 504 if timed_out else 503 if failure.kind in ("unavailable", "withdrawn") else 502
         if failure.kind == "status 429":
             status = 429  # the engine's own limit: clients know what to do then

@@ -189,6 +189,11 @@ class Balancer:
         queue = self.queues.get(view.key)
         return queue is not None and not queue.length and queue.free(set(), time.monotonic()) is not None
 
+    def untried(self, view: ArmView, tried: set[str]) -> bool:
+        """Whether an arm has an endpoint beside those tried."""
+        queue = self.queues.get(view.key)
+        return queue is not None and any(client.endpoint.id not in tried for client in queue.clients)
+
     def ready(self, view: ArmView) -> bool:
         """Whether an arm has an endpoint that is not put aside."""
         queue = self.queues.get(view.key)

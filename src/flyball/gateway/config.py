@@ -31,7 +31,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     workers: Annotated[int, Meta(ge=1)] = 1
     connect_timeout_s: Annotated[float, Meta(gt=0)] = 2.0
     first_token_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
-    total_timeout_s: Annotated[float, Meta(gt=0)] = 300.0
+    total_timeout_s: Annotated[
+        float, Meta(gt=0, description="Of one release's answer; one that answers for it has as long again.")
+    ] = 300.0
     stall_timeout_s: Annotated[float, Meta(gt=0, description="Longest gap inside a stream.")] = 15.0
     retries: Annotated[int, Meta(ge=0, description="Only while no byte has been sent.")] = 2
     queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a free slot.")] = 10.0

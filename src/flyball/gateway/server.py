@@ -52,6 +52,8 @@ GARBAGE: Final = 10_000
 """New objects before Python looks for cycles among them: with its 700 that takes two percent of a worker's time."""
 BUSY_TICK_S: Final = 0.05
 IDLE_TICK_S: Final = 0.1
+STANDSTILL_S: Final = 0.05
+"""A tick so much too late means that the process stood still; by what, it cannot know."""
 LAST_REQUESTS_S: Final = 0.5
 """A worker that ends still answers what comes so much later: a client cannot know before it is told."""
 SEND_BUFFER_BYTES: Final = 262_144
@@ -129,6 +131,8 @@ class Gateway:
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
         self._pages = MetricsPages(context.metrics_dir if config.workers > 1 else None, worker)
         self._ticks = 0
+        self._due = float("inf")
+        self._stood_still = False
         self._timer: asyncio.TimerHandle | None = None
         self._add_gauges()
 
@@ -290,8 +294,18 @@ class Gateway:
     # time --------------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """Time-outs, reloads and rotation; a bug here must not stop the clock."""
-        self._timer = asyncio.get_running_loop().call_later(BUSY_TICK_S if self.state.busy else IDLE_TICK_S, self._tick)
+        """Time-outs, reloads and rotation; a bug here must not stop the clock.
+
+        After a standstill of this process (a stalled disk, a frozen machine) one tick passes without any: answers have
+        come meanwhile that nobody has read, and their engines were not late.
+        """
+        pause_s = BUSY_TICK_S if self.state.busy else IDLE_TICK_S
+        self._timer = asyncio.get_running_loop().call_later(pause_s, self._tick)
+        now = time.monotonic()
+        late, self._due = now > self._due + STANDSTILL_S, now + pause_s
+        self._stood_still = late and not self._stood_still
+        if self._stood_still:
+            return
         try:
             self._ticks += 1
             self.state.balancer.sweep()
