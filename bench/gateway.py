@@ -87,11 +87,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round, for use while developing")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--systems", default=",".join(SYSTEMS))
-    parser.add_argument("--before", type=Path, help="another checkout of Flyball, measured beside this one")
+    parser.add_argument("--before", type=Path, help="another checkout of Flyball, compiled where it is")
     arguments = parser.parse_args()
     names = arguments.systems.split(",")
     if arguments.before:
-        SYSTEMS["before"] = partial(flyball, code=arguments.before.resolve() / "src")
+        compiled = arguments.before.resolve() / "build/compiled"
+        SYSTEMS["before"] = partial(flyball, code=compiled if compiled.is_dir() else arguments.before.resolve() / "src")
         names.append("before")
     effort = Effort(arguments.rounds, plain=6000, streams=640, seconds=10.0)
     if arguments.quick:

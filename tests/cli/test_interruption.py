@@ -94,7 +94,7 @@ def test_a_build_that_is_ended_leaves_nothing_behind(shop: Path, how: str) -> No
 
 
 def test_after_ctrl_c_the_same_command_goes_on_where_it_was(shop: Path) -> None:
-    change(shop, "steps: 30", "steps: 60")
+    change(shop, "steps: 30", "steps: 600")  # more than the 5 s after which a log has its first line of it
     with build(shop) as running:
         running.wait_for("training, loss")
         os.killpg(running.process.pid, signal.SIGINT)
