@@ -63,17 +63,7 @@ class WorkerState:
 
     def record(self, entry: Entry, kind: str) -> bool:
         """Write an entry to the segment; False, counted and logged, when that is impossible."""
-        try:
-            self.writer.append(entry)
-        except RecordingFailed:
-            self.lose(kind)
-            return False
-        except Exception:  # noqa: BLE001 - what cannot be written must not take the answer with it
-            log.exception("an entry could not be encoded")
-            self.lose(kind)
-            return False
-        self.metrics.recorded.add(kind)
-        return True
+        return self._written([entry], kind)[0]
 
     def record_then(self, entry: Entry, exchange: Exchange, then: Callable[[bool], None]) -> None:
         """Write a request's entry and then say whether it could be, when this turn of the loop is over.
@@ -88,33 +78,40 @@ class WorkerState:
 
     def _record_all(self) -> None:
         group, self.unwritten = self.unwritten, []
-        encoded: list[bytes] = []
-        written: list[bool] = []
-        for entry, _exchange, _then in group:
+        written = self._written([entry for entry, _exchange, _then in group], "request")
+        for recorded, (_entry, exchange, then) in zip(written, group, strict=True):
             try:
-                encoded.append(encode(entry))
-                written.append(True)
-            except Exception:  # noqa: BLE001 - what cannot be written must not take the answers with it
-                log.exception("an entry could not be encoded")
-                written.append(False)
-        try:
-            self.writer.append_all(encoded)
-        except RecordingFailed:
-            written = [False] * len(group)
-        except Exception:  # noqa: BLE001 - as above
-            log.exception("entries could not be sealed")
-            written = [False] * len(group)
-        for good, (_entry, exchange, then) in zip(written, group, strict=True):
-            if good:
-                self.metrics.recorded.add("request")
-            else:
-                self.lose("request")
-            try:
-                then(good)
+                then(recorded)
             except Exception:  # noqa: BLE001 - a bug of ours in one answer must not take the others with it
                 log.exception("a recorded answer could not be sent")
                 self.metrics.errors.add()
                 exchange.cut()
+
+    def _written(self, entries: list[Entry], kind: str) -> list[bool]:
+        """Write entries with one write; which of them could be."""
+        encoded = []
+        written = []
+        for entry in entries:
+            try:
+                encoded.append(encode(entry))
+                written.append(True)
+            except Exception:  # noqa: BLE001 - what cannot be written must not take the answer with it
+                log.exception("an entry could not be encoded")
+                written.append(False)
+        try:
+            if encoded:
+                self.writer.append_all(encoded)
+        except RecordingFailed:
+            written = [False] * len(entries)
+        except Exception:  # noqa: BLE001 - as above
+            log.exception("entries could not be sealed")
+            written = [False] * len(entries)
+        for recorded in written:
+            if recorded:
+                self.metrics.recorded.add(kind)
+            else:
+                self.lose(kind)
+        return written
 
     def lose(self, kind: str) -> None:
         """Count what could not be recorded; of a request nobody can tell from the records what it cost."""
