@@ -103,6 +103,7 @@ class RunningGateway:
         self.gateway: Gateway | None = None
         self._started = threading.Event()
         self._stop: asyncio.Event | None = None
+        self._told = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -115,14 +116,16 @@ class RunningGateway:
         self.stop()
 
     def stop(self) -> None:
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(30)
-            assert not self._thread.is_alive(), "the gateway did not stop"
+        self.stop_later()
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the gateway did not stop"
 
     def stop_later(self) -> None:
-        assert self._loop is not None and self._stop is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
+        """Tell it once: it may end at any moment after that, and a loop that is closed can be told nothing."""
+        if not self._told:
+            assert self._loop is not None and self._stop is not None
+            self._told = True
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

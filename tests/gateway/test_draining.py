@@ -76,14 +76,14 @@ def test_connections_that_wait_to_be_accepted_are_taken_before_the_door_closes(
     gateway: RunningGateway, stack: ExitStack
 ) -> None:
     loop, busy = gateway._loop, threading.Event()
-    assert loop is not None and gateway._stop is not None
+    assert loop is not None
 
     def busy_for_a_moment() -> None:
         busy.set()
         time.sleep(0.5)
 
     loop.call_soon_threadsafe(busy_for_a_moment)
-    loop.call_soon_threadsafe(gateway._stop.set)
+    gateway.stop_later()
     assert busy.wait(5)
     clients = [connected(gateway, stack) for _ in range(20)]
     for client in clients:
