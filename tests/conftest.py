@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,6 +31,13 @@ settings.register_profile(
 )
 settings.load_profile("flyball")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and children inherit that
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What a test opens on its way; closed at its end, the last first."""
+    with ExitStack() as opened:
+        yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -7,7 +7,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,12 +99,6 @@ def routes(script: Script, *others: MockEngine) -> RoutingTable:
     live = made.routes[0].arms[0]
     point = msgspec.structs.replace(live.endpoints[0], id="script", url=f"http://127.0.0.1:{script.port}", slots=64)
     return table(msgspec.structs.replace(live, endpoints=(point, *live.endpoints[1:])))
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def answer(text: str = "whose?", **more: object) -> bytes:

@@ -29,6 +29,14 @@ from flyball.workflows.front_routes import front_routes, given
 
 KEY = ProjectKey(bytes(range(32)))
 LIVE, CANARY = "1" * 64, "2" * 64
+QUICK = GatewayConfig(
+    connect_timeout_s=0.5,
+    first_token_timeout_s=0.4,
+    stall_timeout_s=0.4,
+    total_timeout_s=5.0,
+    queue_timeout_s=2.0,
+    drain_s=2.0,
+)
 
 
 def endpoint(engine: MockEngine, *, slots: int = 8, id: str = "") -> Endpoint:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,26 +12,12 @@ from typing import Any
 import openai
 import pytest
 from mock_engine import WORDS, MockEngine
-from running import CANARY, LIVE, RunningGateway, arm, chat, in_front_of, table
+from running import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import publish
 
 TEXT = "".join(WORDS)
-QUICK = GatewayConfig(
-    connect_timeout_s=0.5,
-    first_token_timeout_s=0.4,
-    stall_timeout_s=0.4,
-    total_timeout_s=5.0,
-    queue_timeout_s=2.0,
-    drain_s=2.0,
-)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def bad_then_good(mode: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -33,12 +33,6 @@ SECRETS = {"env:FIRST": "one", "env:KEY": "key"}
 
 def routes(*upstreams: Upstream, models: tuple[str, ...] = ()) -> RoutingTable:
     return front_routes(FrontConfig(upstreams=upstreams, models=models), SECRETS.__getitem__)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def test_models_are_named_or_asked_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,6 @@ from flyball.gateway.segments import RequestEntry
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
 
 
 def routes(live: MockEngine, shadow: MockEngine, *, share: float = 1.0, **changes: Any) -> RoutingTable:

@@ -24,6 +24,7 @@ from flyball.gateway.segments import RequestEntry
 
 AT_ONCE = 6
 Answer = tuple[int, dict[str, str], Any]
+Write = Callable[[int, bytes], int]
 
 
 def in_one_turn(gateway: RunningGateway, engine: MockEngine, ask: Callable[[int], Answer]) -> list[Answer]:
@@ -68,9 +69,22 @@ def test_one_write_for_all_answers_of_a_turn_and_a_record_of_each(tmp_path: Path
         assert recorded == said
 
 
+def half(real: Write, fd: int, data: bytes) -> int:
+    return real(fd, data[: len(data) // 2])  # what a full disk does
+
+
+def bug(real: Write, fd: int, data: bytes) -> int:
+    raise RuntimeError("a bug of ours")
+
+
+@pytest.mark.parametrize("failure", [half, bug])
 @pytest.mark.parametrize(("on_failure", "status"), [("serve", 200), ("refuse", 503)])
 def test_a_group_that_cannot_be_written_is_said_of_each_answer(
-    on_failure: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on_failure: str,
+    status: int,
+    failure: Callable[[Write, int, bytes], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = GatewayConfig(recording=RecordingConfig(on_failure=on_failure))  # type: ignore[arg-type]
     with (
@@ -78,8 +92,7 @@ def test_a_group_that_cannot_be_written_is_said_of_each_answer(
         RunningGateway(tmp_path, table(arm(engine)), config=config) as gateway,
     ):
         post(gateway)
-        real = os.write
-        monkeypatch.setattr("flyball.gateway.recording.os.write", lambda fd, data: real(fd, data[: len(data) // 2]))
+        monkeypatch.setattr("flyball.gateway.recording.os.write", partial(failure, os.write))
         answers = in_one_turn(gateway, engine, lambda _: post(gateway))
         monkeypatch.undo()
         assert [answer[0] for answer in answers] == [status] * AT_ONCE

@@ -5,31 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from mock_engine import WORDS, MockEngine
-from running import CANARY, RunningGateway, arm, chat, table
+from running import CANARY, QUICK, RunningGateway, arm, chat, table
 
 from flyball.gateway.config import GatewayConfig
 
 TEXT = "".join(WORDS)
-QUICK = GatewayConfig(
-    connect_timeout_s=0.5,
-    first_token_timeout_s=0.4,
-    stall_timeout_s=0.4,
-    total_timeout_s=5.0,
-    queue_timeout_s=2.0,
-    drain_s=2.0,
-)
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    with ExitStack() as opened:
-        yield opened
 
 
 def test_a_hanging_engine_ends_in_a_504_within_its_time(tmp_path: Path, stack: ExitStack) -> None:
