@@ -52,6 +52,7 @@ class Script:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self.socket.close()
 
     def _accept(self) -> None:

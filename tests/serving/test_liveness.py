@@ -51,8 +51,10 @@ def silent_server(what_it_does: str) -> Iterator[EngineHandle]:
         assert process.stdout is not None
         url = f"http://127.0.0.1:{int(process.stdout.readline())}"
         started = start_time(process.pid) or 0.0
-        yield EngineHandle(id="x", release="r", url=url, pid=process.pid, started=started, log=Path("x"))
-        process.kill()
+        try:
+            yield EngineHandle(id="x", release="r", url=url, pid=process.pid, started=started, log=Path("x"))
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -112,8 +114,18 @@ def test_an_engine_whose_main_loop_hangs_says_that_it_is_healthy_and_is_found_al
 def test_one_that_works_without_answering_is_busy_and_one_that_sleeps_is_not() -> None:
     with silent_server("pass") as busy, pytest.raises(EngineBusy):
         look_at(busy)
-    with silent_server("time.sleep(0.01)") as sleeping, pytest.raises(TimeoutError):
-        look_at(sleeping)
+    with silent_server("time.sleep(0.01)") as sleeping:
+        assert not all(seems_busy(sleeping) for _ in range(5)), "once: it may wait for a processor when it is looked at"
+
+
+def seems_busy(handle: EngineHandle) -> bool:
+    try:
+        look_at(handle)
+    except EngineBusy:
+        return True
+    except TimeoutError:
+        return False
+    raise AssertionError("a server that never answers gave a sign of life")
 
 
 def test_a_dead_process_has_done_nothing() -> None:
