@@ -96,7 +96,8 @@ class ProgressLine:
 
 def json_option(function: F) -> F:
     """`--json`: machine-readable output."""
-    return click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")(function)
+    promise = "For machines: one JSON object on standard output; of a list, one a line."
+    return click.option("--json", "as_json", is_flag=True, help=promise)(function)
 
 
 def say(message: str) -> None:
