@@ -18,7 +18,7 @@ from running import KEY, RunningGateway, arm, chat, release, table
 from sqlalchemy import func, select, text
 
 from examples import request_record
-from flyball.gateway import filing
+from flyball.gateway import filing, ingest
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.ingest import ingest_once, run_ingester
@@ -171,6 +171,23 @@ def test_the_same_feedback_twice_is_there_once(context: IngestContext, writer: S
     writer.append(item)
     ingest_once(context)
     assert rows(ledger, tables.feedback) == 1
+
+
+def test_a_segment_that_another_took_in_and_deleted_meanwhile_is_done_with(
+    context: IngestContext, writer: SegmentWriter, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.append(asked())
+    writer.close()
+    finish = ingest._finish
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(ingest, "_finish", finish)
+        assert ingest_once(context) == 0 and not list(context.segments_dir.glob("*.seg"))
+        finish(*arguments)
+
+    monkeypatch.setattr(ingest, "_finish", late)
+    assert ingest_once(context) == 1
+    assert rows(ledger, tables.requests) == 1 and rows(ledger, tables.segments) == 0
 
 
 def test_a_living_writers_segment_is_followed_and_a_finished_one_deleted(

@@ -277,7 +277,7 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
     """Delete a segment that holds nothing more, once its writer has let go of it."""
     if segment.more:
         return
-    with segment.path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), segment.path.open("rb") as file:  # an erasure takes in and deletes too
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
