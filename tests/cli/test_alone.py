@@ -18,7 +18,7 @@ import pytest
 from refusing import contents, refused
 
 from chat_server import ERROR, chat_server
-from small_shop import FLYBALL, eventually, flyball, ok
+from small_shop import FLYBALL, eventually, flyball, ok, ok_lines
 
 GATE = "alpha: 0.05\nrules:\n  - {suite: cases, measure: exact_match, at_least: 0.8}\n"
 
@@ -178,6 +178,67 @@ def test_what_the_gateway_alone_recorded_and_what_it_cost_is_shown(tmp_path: Pat
         assert shown.code == 0 and shown.out.count("anything") == 3, shown.err
     assert "nowhere is not the state folder" in refused("cost", "--state", "nowhere", cwd=tmp_path, code=4)
     assert not (tmp_path / "nowhere").exists()
+
+
+def ask_as(client: openai.OpenAI, person: str) -> None:
+    hello = [{"role": "user", "content": f"hello, I am {person}@example.com"}]
+    client.chat.completions.create(model="anything", messages=hello, user=person)  # type: ignore[arg-type]
+
+
+def test_a_person_is_given_and_erased_what_the_gateway_alone_recorded(tmp_path: Path) -> None:
+    state = ("--state", ".flyball-gateway")
+    with chat_server(lambda text, number: "yes") as server, gateway(tmp_path, server.url) as (url, _):
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        for person in ("ada", "bob", "ada"):
+            ask_as(client, person)
+        given = ok("subject", "export", "ada", *state, cwd=tmp_path)
+        said = [request["texts"]["messages"][0]["content"] for request in given["requests"]]
+        assert said == ["hello, I am ada@example.com"] * 2, "what waits in segments is filed first"
+        receipt = ok("subject", "erase", "ada", *state, cwd=tmp_path)
+        assert receipt["removed"]["traffic"]["payloads"] == 2 and receipt["signature"]
+        assert ok("subject", "erase", "ada", *state, cwd=tmp_path) == receipt, "nothing is left to erase"
+        ask_as(client, "ada")  # comes again later: recorded as anybody's
+        ada, bob = (ok("subject", "export", person, *state, cwd=tmp_path)["requests"] for person in ("ada", "bob"))
+        assert [bool(request["texts"]) for request in ada] == [False, False, True]
+        assert [request["texts"]["messages"][0]["content"] for request in bob] == ["hello, I am bob@example.com"]
+    actions = [entry["action"] for entry in ok_lines("audit", *state, cwd=tmp_path)]
+    assert actions == ["erasure.end", "erasure.step", "erasure.begin"]
+    assert ok("audit", "--verify", *state, cwd=tmp_path)["intact"] is True
+    assert "nowhere is not the state folder" in refused(
+        "subject", "erase", "ada", "--state", "nowhere", cwd=tmp_path, code=4
+    )
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_gateway_alone_lets_go_of_what_is_too_old_to_keep(tmp_path: Path) -> None:
+    moment, state = 0.1 / 86_400, ("--state", ".flyball-gateway")
+    config = tmp_path / "gateway.yaml"
+
+    def texts() -> list[bool]:
+        return [bool(one["texts"]) for one in ok("subject", "export", "ada", *state, cwd=tmp_path)["requests"]]
+
+    with chat_server(lambda text, number: "yes") as server:
+        config.write_text(f"gateway: {{recording: {{sealed_days: {moment}, retention_days: {moment}}}}}\n")
+        with gateway(tmp_path, server.url, "--config", "gateway.yaml") as (url, process):
+            ask_as(openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0), "ada")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        config.write_text(f"gateway: {{recording: {{retention_days: {moment}}}}}\n")
+        with gateway(tmp_path, server.url, "--config", "gateway.yaml") as (url, _):  # what it finds is over its time
+            ask_as(openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0), "ada")
+            eventually(lambda: texts() == [False, True], timeout_s=30)
+    assert len(texts()) == 2, "records stay"
+
+
+def test_moments_are_told_to_people_as_local_time(tmp_path: Path) -> None:
+    state = ("--state", ".flyball-gateway")
+    made = ok("key", "create", "web", "--days", "1", *state, cwd=tmp_path)
+    ok("key", "revoke", made["id"], *state, cwd=tmp_path)
+    heading, row = flyball("key", "list", *state, cwd=tmp_path).out.splitlines()
+    assert heading.split()[-2:] == ["EXPIRES", "REVOKED"]
+    key = ok_lines("key", "list", *state, cwd=tmp_path)[0]
+    moments = [time.localtime(key[name] / 1000) for name in ("expires_ms", "revoked_ms")]
+    assert row.endswith("  ".join(time.strftime("%Y-%m-%d %H:%M:%S", moment) for moment in moments))
 
 
 def test_two_gateways_may_share_a_state_folder(tmp_path: Path) -> None:

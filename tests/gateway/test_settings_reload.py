@@ -92,9 +92,12 @@ def test_a_file_that_did_not_change_or_is_gone_changes_nothing(tmp_path: Path) -
 def test_what_shapes_the_socket_and_the_segments_waits_for_the_next_start() -> None:
     before = GatewayConfig(port=8080, workers=2)
     wanted = msgspec.structs.replace(
-        before, port=9090, retries=9, recording=msgspec.structs.replace(before.recording, max_disk_mb=1)
+        before,
+        port=9090,
+        retries=9,
+        recording=msgspec.structs.replace(before.recording, max_disk_mb=1, sealed_days=1.0),
     )
-    assert waiting(before, wanted) == ["port", "recording.max_disk_mb"]
+    assert waiting(before, wanted) == ["port", "recording.max_disk_mb", "recording.sealed_days"]
     now = merged(before, wanted)
     assert (now.port, now.recording.max_disk_mb, now.retries) == (8080, before.recording.max_disk_mb, 9)
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_ledger, with_new_ledger, with_project
+from flyball.cli.output import (
+    emit,
+    emit_lines,
+    json_option,
+    pairs,
+    say,
+    with_ledger,
+    with_new_ledger,
+    with_project_or_state,
+)
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
@@ -58,7 +67,11 @@ def key_list(ledger: Ledger, as_json: bool) -> None:
     from flyball.security.principals import list_keys
 
     rows = [flat(to_plain(key)) for key in list_keys(ledger)]
-    emit_lines(rows, as_json=as_json, columns=("id", "name", "role", "team", "routes", "budget_usd", "revoked_ms"))
+    emit_lines(
+        rows,
+        as_json=as_json,
+        columns=("id", "name", "role", "team", "routes", "budget_usd", "expires_ms", "revoked_ms"),
+    )
 
 
 @key_command.command("revoke")
@@ -154,16 +167,27 @@ def subject_command() -> None:
     """Erase or export what is held about one person."""
 
 
-@subject_command.command("erase", epilog="\b\nExample:\n  flyball subject erase C0042")
+@subject_command.command(
+    "erase",
+    epilog="\b\nExamples:\n  flyball subject erase C0042\n  flyball subject erase C0042 --state .flyball-gateway",
+)
 @click.argument("subject")
 @click.option("--receipt", type=click.Path(path_type=Path), help="Write the signed receipt here too.")
 @json_option
-@with_project
-def subject_erase(project: Project, subject: str, receipt: Path | None, as_json: bool) -> None:
-    """Erase a person: raw rows, dataset versions, requests, feedback; mark the models; print a signed receipt."""
-    from flyball.workflows.erasing import erase_subject
+@with_project_or_state
+def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_json: bool) -> None:
+    """Erase a person: raw rows, dataset versions, requests, feedback; mark the models; print a signed receipt.
 
-    document = erase_subject(project, subject, say=say)
+    With --state: what a gateway without a project recorded of the person, who is the `user` of its requests.
+    """
+    if isinstance(place, Path):
+        from flyball.workflows.front_people import erase_recorded
+
+        document = erase_recorded(place, subject)
+    else:
+        from flyball.workflows.erasing import erase_subject
+
+        document = erase_subject(place, subject, say=say)
     if receipt:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     emit(document, as_json=as_json, text=pairs)
@@ -172,12 +196,17 @@ def subject_erase(project: Project, subject: str, receipt: Path | None, as_json:
 @subject_command.command("export")
 @click.argument("subject")
 @json_option
-@with_project
-def subject_export(project: Project, subject: str, as_json: bool) -> None:
+@with_project_or_state
+def subject_export(place: Project | Path, subject: str, as_json: bool) -> None:
     """Everything held about a person, unsealed, for that person."""
-    from flyball.workflows.erasing import export_subject
+    if isinstance(place, Path):
+        from flyball.workflows.front_people import export_recorded
 
-    document = export_subject(project, subject)
+        document = export_recorded(place, subject)
+    else:
+        from flyball.workflows.erasing import export_subject
+
+        document = export_subject(place, subject)
     emit(document, as_json=as_json, text=lambda d: msgspec.json.format(msgspec.json.encode(d), indent=2).decode())
 
 
@@ -185,15 +214,15 @@ def subject_export(project: Project, subject: str, as_json: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--verify", is_flag=True, help="Check the chain of hashes from its beginning.")
 @json_option
-@with_project
-def audit_command(project: Project, limit: int, verify: bool, as_json: bool) -> None:
+@with_ledger
+def audit_command(ledger: Ledger, limit: int, verify: bool, as_json: bool) -> None:
     """Who did what: a log whose entries are chained by hash."""
     from flyball.security import audit
 
     if verify:
-        emit({"entries": audit.verify(project.ledger), "intact": True}, as_json=as_json, text=pairs)
+        emit({"entries": audit.verify(ledger), "intact": True}, as_json=as_json, text=pairs)
         return
     from flyball.records.canonical import to_plain
 
-    rows = [to_plain(entry) for entry in audit.entries(project.ledger, limit)]
+    rows = [to_plain(entry) for entry in audit.entries(ledger, limit)]
     emit_lines(rows, as_json=as_json, columns=("at_ms", "actor", "action", "subject", "details"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from flyball.cli.output import show
+from flyball.cli.output import clock, show
 from flyball.records.identity import short
 from flyball.rollout.telling import lines_of, requests_of
 
@@ -36,7 +35,7 @@ def _deployment(row: Mapping[str, Any], whole: bool) -> str:
         lines += _transition(row, transition, first=number == 0, whole=whole)
     if row["now"]:
         first, *rest = _figures(row["now"]["figures"], whole) or ["no traffic yet"]
-        lines += [f"  {_clock(row['now']['at_ms'])}  {'so far':<14} {first}", *(_INDENT + line for line in rest)]
+        lines += [f"  {clock(row['now']['at_ms'])}  {'so far':<14} {first}", *(_INDENT + line for line in rest)]
     return "\n".join(lines)
 
 
@@ -49,7 +48,7 @@ def _transition(row: Mapping[str, Any], transition: Mapping[str, Any], *, first:
     if state == "ramping" and transition["step"] < len(row["steps"]):
         step = row["steps"][transition["step"]]
         label = STEPS[step["variant"]].format(100 * step["share"])
-    lines = [f"  {_clock(transition['at_ms'])}  {click.style(f'{label:<14}', fg=COLOURS.get(state))} {reason}{by}"]
+    lines = [f"  {clock(transition['at_ms'])}  {click.style(f'{label:<14}', fg=COLOURS.get(state))} {reason}{by}"]
     return lines if asked else [*lines, *(_INDENT + line for line in _figures(evidence, whole))]
 
 
@@ -72,7 +71,3 @@ def _figures(evidence: Mapping[str, Any], whole: bool) -> list[str]:
             name, p = (min if prefix == "p_harm_" else max)(p_values.items(), key=lambda item: item[1])
             parts.append(f"{what}: p={p:.2g} ({name})")
     return ["; ".join(parts)] if parts else []
-
-
-def _clock(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, with_project
+from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, with_ledger, with_project
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.storage.ledger import Ledger
 
 
 @click.command("watch")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
-@with_project
-def watch_command(project: Project, limit: int, as_json: bool) -> None:
+@with_ledger
+def watch_command(ledger: Ledger, limit: int, as_json: bool) -> None:
     """Findings of monitoring, newest first."""
     from flyball.records import Finding
     from flyball.records.canonical import to_plain
 
-    rows = [to_plain(stored.record) for stored in project.ledger.find(Finding, limit=limit)]
+    rows = [to_plain(stored.record) for stored in ledger.find(Finding, limit=limit)]
     emit_lines(
         rows, as_json=as_json, columns=("id", "kind", "severity", "measure", "value", "reference", "explanation")
     )

@@ -117,7 +117,7 @@ def requests_command(ledger: Ledger, limit: int, release: str | None, outcome: s
     emit_lines(
         rows,
         as_json=as_json,
-        columns=("id", "route", "release", "variant", "outcome", "status", "total_ms", "cost_usd"),
+        columns=("started_ms", "id", "route", "release", "variant", "outcome", "status", "total_ms", "cost_usd"),
     )
 
 

@@ -12,6 +12,14 @@ import click
 import msgspec
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOMENTS = frozenset({"at_ms", "created_ms", "expires_ms", "exported_ms", "revoked_ms", "started_ms"})
+"""Names of milliseconds since 1970; people get them as local time, under the name without its unit."""
+_project_option = click.option(
+    "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
+)
+_state_option = click.option(
+    "--state", metavar="DIR", help="Of a `flyball gateway` without a project: its state folder."
+)
 
 
 def emit(result: object, *, as_json: bool, text: Callable[[Any], str]) -> None:
@@ -33,21 +41,32 @@ def emit_lines(rows: Iterable[Mapping[str, Any]], *, as_json: bool, columns: tup
 
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     """Rows as aligned text with a heading."""
-    cells = [[show(row.get(column)) for column in columns] for row in rows]
-    widths = [
-        max(len(name), *(len(line[i]) for line in cells)) if cells else len(name) for i, name in enumerate(columns)
-    ]
-    heading = "  ".join(
-        name.upper().replace("_", " ").ljust(width) for name, width in zip(columns, widths, strict=True)
-    )
+    named = [[fact(column, row.get(column)) for column in columns] for row in rows]
+    cells = [[text for _, text in line] for line in named]
+    names = [fact(column, None)[0] for column in columns]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) if cells else len(name) for i, name in enumerate(names)]
+    heading = "  ".join(name.upper().replace("_", " ").ljust(width) for name, width in zip(names, widths, strict=True))
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     return "\n".join([click.style(heading.rstrip(), bold=True), *lines]) if lines else "(none)"
 
 
 def pairs(facts: Mapping[str, Any]) -> str:
     """Facts as aligned `name  value` lines."""
-    width = max((len(name) for name in facts), default=0)
-    return "\n".join(f"{click.style(name.ljust(width), bold=True)}  {show(value)}" for name, value in facts.items())
+    shown = [fact(name, value) for name, value in facts.items()]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{click.style(name.ljust(width), bold=True)}  {text}" for name, text in shown)
+
+
+def fact(name: str, value: Any) -> tuple[str, str]:
+    """Name and value as a person reads them."""
+    if name in MOMENTS:
+        return name.removesuffix("_ms"), show(None) if value is None else clock(value)
+    return name, show(value)
+
+
+def clock(at_ms: int) -> str:
+    """A moment in local time, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
 
 
 def show(value: Any) -> str:
@@ -108,9 +127,7 @@ def say(message: str) -> None:
 def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
     """Open the project of the current folder (or --project DIR), hand it to the command, and close it."""
 
-    @click.option(
-        "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
-    )
+    @_project_option
     def wrapped(project_folder: str | None, *args: Any, **kwargs: Any) -> Any:
         from pathlib import Path
 
@@ -125,6 +142,21 @@ def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
     return update_wrapper(wrapped, function)
 
 
+def with_project_or_state(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand over the project, or with --state DIR the folder (a Path) of a `flyball gateway` without one."""
+
+    in_project = with_project(function)
+
+    @_project_option
+    @_state_option
+    def wrapped(project_folder: str | None, state: str | None, *args: Any, **kwargs: Any) -> Any:
+        from pathlib import Path
+
+        return in_project(project_folder, *args, **kwargs) if state is None else function(Path(state), *args, **kwargs)
+
+    return update_wrapper(wrapped, function)
+
+
 def with_new_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
     """`with_ledger`, also for the state folder of a gateway that is still to be started."""
     return with_ledger(function, makes_state=True)
@@ -133,10 +165,8 @@ def with_new_ledger(function: Callable[..., Any]) -> Callable[..., Any]:
 def with_ledger(function: Callable[..., Any], *, makes_state: bool = False) -> Callable[..., Any]:
     """Hand over the ledger of a project, or with --state DIR that of a `flyball gateway` without one."""
 
-    @click.option(
-        "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
-    )
-    @click.option("--state", metavar="DIR", help="Of a `flyball gateway` without a project: its state folder.")
+    @_project_option
+    @_state_option
     def wrapped(project_folder: str | None, state: str | None, *args: Any, **kwargs: Any) -> Any:
         from pathlib import Path
 

@@ -19,6 +19,7 @@ from flyball.gateway.config import GatewayConfig
 from flyball.telemetry import log
 
 UNTIL_RESTART = ("host", "port", "workers", "connect_timeout_s", "max_body_bytes")
+RECORDING_UNTIL_RESTART = ("max_disk_mb", "sealed_days", "retention_days")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,11 @@ class SettingsFile:
 def waiting(before: GatewayConfig, wanted: GatewayConfig) -> list[str]:
     """The changed settings that need a restart."""
     names = [name for name in UNTIL_RESTART if getattr(before, name) != getattr(wanted, name)]
-    if before.recording.max_disk_mb != wanted.recording.max_disk_mb:
-        names.append("recording.max_disk_mb")
-    return names
+    return names + [
+        f"recording.{name}"
+        for name in RECORDING_UNTIL_RESTART
+        if getattr(before.recording, name) != getattr(wanted.recording, name)
+    ]
 
 
 def merged(current: GatewayConfig, wanted: GatewayConfig) -> GatewayConfig:

@@ -1,8 +1,11 @@
-"""The state folder of a gateway without a project: a key, a ledger, segments. I/O: that folder."""
+"""The state folder of a gateway without a project: a key, a ledger, segments, and how long they are kept. I/O: it."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import msgspec
 
 from flyball.errors import NotFoundError
 from flyball.gateway.config import RecordingConfig
@@ -12,6 +15,7 @@ from flyball.settings import secret
 from flyball.storage.ledger import Ledger, open_ledger
 
 PROJECT = "standalone"
+RECORDING = "recording.json"
 
 
 def state_key(state: Path) -> ProjectKey:
@@ -35,6 +39,20 @@ def check_used(state: Path) -> None:
 def open_state(state: Path) -> Ledger:
     """The ledger of a gateway without a project."""
     return open_ledger(f"sqlite:///{state.resolve() / 'ledger.db'}", project=PROJECT)
+
+
+def keep_recording(state: Path, recording: RecordingConfig) -> None:
+    """Leave word for commands that take segments in of how long their gateway keeps things."""
+    path = state / RECORDING
+    temporary = path.with_name(f".{RECORDING}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(recording))
+    temporary.replace(path)
+
+
+def kept_recording(state: Path) -> RecordingConfig:
+    """What the last gateway of this folder was started with."""
+    path = state / RECORDING
+    return msgspec.json.decode(path.read_bytes(), type=RecordingConfig) if path.is_file() else RecordingConfig()
 
 
 def ingest_context(state: Path, recording: RecordingConfig, key: ProjectKey, ledger: Ledger) -> IngestContext:

@@ -25,7 +25,7 @@ from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
 from flyball.workflows.front_config import FrontConfig, read_config
 from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
-from flyball.workflows.front_state import ingest_context, open_state
+from flyball.workflows.front_state import ingest_context, keep_recording, open_state
 from flyball.workflows.front_worker import FrontSpec, secret_of, worker_context
 from flyball.workflows.keeping import Keeper
 from flyball.workflows.supervising import LOOPBACK, free_port
@@ -59,6 +59,7 @@ def front(
     )
     ledger = open_state(state)
     context = worker_context(spec, ledger)
+    keep_recording(state, gateway.recording)
     routes = RoutesFile(
         context.routes_path,
         table,
