@@ -82,7 +82,7 @@ def show(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(show(item) for item in value)
     if isinstance(value, Mapping):
-        return "  ".join(f"{show(name)} {show(item)}" for name, item in value.items()) or "–"
+        return "  ".join(" ".join(fact(show(name), item)) for name, item in value.items()) or "–"
     return str(value)
 
 
