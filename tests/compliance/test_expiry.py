@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from flyball.compliance import retention
 from flyball.compliance.retention import Expired, expire
@@ -32,6 +34,25 @@ def test_originals_go_first_then_the_redacted_text_and_the_record_stays(ledger: 
     assert expire(ledger, START_MS + 31 * DAY_MS, retention_days=30) == Expired(sealed=1, redacted=1, keys=0)
     assert payload_of(ledger, request) is None and get_request(ledger, request).id == request
     assert payload_of(ledger, young) is not None
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+def test_what_is_kept_and_what_was_forgotten_is_not_looked_through_again(ledger: Ledger) -> None:
+    Traffic(ledger).ask_many(["a"] * 40, at_ms=START_MS)
+    asked: list[tuple[str, Any]] = []
+
+    @event.listens_for(ledger.engine, "before_cursor_execute")
+    def note(connection: object, cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    expire(ledger, START_MS)
+    sealed, redacted = list(asked)
+    with ledger.read() as connection:
+        plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {one}", values) for one, values in (sealed, redacted)]
+        details = [plan.one().detail for plan in plans]
+    assert "USING INDEX payloads_by_expiry (project=? AND expires_ms<?)" in details[0]
+    assert "USING INDEX payloads_redacted_only (project=? AND id<?)" in details[1]
 
 
 def test_keys_of_single_requests_go_with_their_originals_and_keys_of_people_stay(ledger: Ledger) -> None:

@@ -135,6 +135,20 @@ def test_budgets_of_the_first_version_are_kept_by_the_second_and_by_the_way_back
     engine.dispose()
 
 
+def test_the_indexes_for_retention_come_with_the_third_version_and_go_with_the_way_back(ledger: Ledger) -> None:
+    def conditions() -> list[str]:
+        with ledger.read() as connection:
+            indexes = inspect(connection).get_indexes("payloads")
+        found = [index.get("dialect_options", {}).get(f"{ledger.engine.dialect.name}_where") for index in indexes]
+        return sorted(str(condition).strip("()") for condition in found if condition is not None)
+
+    assert conditions() == ["sealed IS NOT NULL", "sealed IS NULL"]
+    schema.downgrade(ledger.engine, "0002")
+    assert conditions() == []
+    schema.bring_up_to_date(ledger.engine)
+    assert conditions() == ["sealed IS NOT NULL", "sealed IS NULL"]
+
+
 def test_a_ledger_that_is_away_at_the_start_is_brought_up_to_date_when_it_is_back(empty_url: str) -> None:
     away = reach_ledger("postgresql://flyball@127.0.0.1:1/nothing?connect_timeout=1", project="shop")
     with pytest.raises(LedgerAway, match="does not answer"), away.read():

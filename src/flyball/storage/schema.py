@@ -21,7 +21,7 @@ from flyball.storage import tables
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions."""
 
 _ONE_MIGRATION = text("SELECT pg_advisory_xact_lock(715517)")  # any number, the same in every process

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 _sequence = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows only for INTEGER PRIMARY KEY
@@ -85,6 +85,8 @@ feedback = Table(
     sqlite_autoincrement=True,
 )
 
+_SEALED, _NOT_SEALED = text("sealed IS NOT NULL"), text("sealed IS NULL")
+
 payloads = Table(
     "payloads",
     metadata,
@@ -95,7 +97,8 @@ payloads = Table(
     Column("redacted", Text),  # JSON with personal data replaced; None once erased
     Column("expires_ms", BigInteger, nullable=False),
     Index("payloads_by_subject", "project", "subject"),
-    Index("payloads_by_expiry", "expires_ms"),
+    Index("payloads_by_expiry", "project", "expires_ms", sqlite_where=_SEALED, postgresql_where=_SEALED),
+    Index("payloads_redacted_only", "project", "id", sqlite_where=_NOT_SEALED, postgresql_where=_NOT_SEALED),
 )
 
 subject_keys = Table(
