@@ -2,6 +2,7 @@
 
 `records` holds canonical bytes; the other columns everywhere are indexes or operational state. `payloads` and
 `subject_keys` are the only tables with personal content (sealed or redacted), and the only ones erasure deletes from.
+An index of requests, feedback or payloads needs statistics for SQLite beside it, as migration 0003 gives them.
 """
 
 from __future__ import annotations
