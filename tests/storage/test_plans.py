@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event
 from examples import request_record
 from flyball.console import listing
 from flyball.storage import traffic
-from flyball.storage.ledger import Ledger
+from flyball.storage.ledger import Ledger, open_ledger
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 LARGE = ("requests", "feedback", "payloads")
@@ -61,6 +62,12 @@ def taken_in(ledger: Ledger) -> None:
 def test_no_question_reads_or_sorts_a_whole_project(ledger: Ledger, ask: Callable[[Ledger], object]) -> None:
     found = plans(ledger, lambda: ask(ledger))
     assert not [line for line in found if line.endswith("(project=?)") or "ORDER BY" in line], found
+
+
+def test_the_process_that_made_the_ledger_knows_the_statistics_too(tmp_path: Path, ledger_url: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/new.db", project="shop")
+    assert plans(ledger, lambda: traffic.search_requests(ledger)) == ["SCAN requests"]
+    ledger.close()
 
 
 def test_every_index_of_a_large_table_has_its_statistics(ledger: Ledger) -> None:

@@ -44,6 +44,7 @@ def upgrade() -> None:
         row = text("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (:table, :index, :stat)")
         for (table, index), stat in ROWS_AND_ROWS_PER_KEY.items():
             op.execute(row.bindparams(table=table, index=index, stat=stat))
+        op.execute(text("ANALYZE sqlite_master"))  # reads them for this connection; later ones do so by themselves
 
 
 def downgrade() -> None:
