@@ -15,7 +15,7 @@ from pathlib import Path
 import openai
 import psutil
 import pytest
-from refusing import contents, refused
+from refusing import check_refusal, contents, refused
 
 from chat_server import ERROR, chat_server
 from small_shop import FLYBALL, eventually, flyball, ok, ok_lines
@@ -208,6 +208,14 @@ def test_a_person_is_given_and_erased_what_the_gateway_alone_recorded(tmp_path: 
         "subject", "erase", "ada", "--state", "nowhere", cwd=tmp_path, code=4
     )
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_erasure_names_a_damaged_file_and_its_cure(tmp_path: Path) -> None:
+    ok("key", "create", "web", "--state", ".flyball-gateway", cwd=tmp_path)
+    (tmp_path / ".flyball-gateway/recording.json").write_bytes(b"")  # a power cut at the wrong moment
+    result = flyball("subject", "erase", "ada", "--state", ".flyball-gateway", "--json", cwd=tmp_path)
+    said = check_refusal(result, result.code)
+    assert result.code != 0 and "recording.json" in said and "start the gateway" in said
 
 
 def test_the_gateway_alone_lets_go_of_what_is_too_old_to_keep(tmp_path: Path) -> None:

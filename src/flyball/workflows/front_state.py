@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.errors import NotFoundError
+from flyball.errors import CorruptionError, NotFoundError
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
@@ -50,9 +50,15 @@ def keep_recording(state: Path, recording: RecordingConfig) -> None:
 
 
 def kept_recording(state: Path) -> RecordingConfig:
-    """What the last gateway of this folder was started with."""
+    """What the last gateway of this folder was started with; CorruptionError for a file that does not say it."""
     path = state / RECORDING
-    return msgspec.json.decode(path.read_bytes(), type=RecordingConfig) if path.is_file() else RecordingConfig()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RecordingConfig) if path.is_file() else RecordingConfig()
+    except msgspec.MsgspecError as error:
+        raise CorruptionError(
+            f"{path} does not say how long things are kept: {error}",
+            cure="start the gateway of this folder once, which writes it anew",
+        ) from error
 
 
 def ingest_context(state: Path, recording: RecordingConfig, key: ProjectKey, ledger: Ledger) -> IngestContext:
