@@ -130,10 +130,29 @@ class EngineSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What is done to every text before a model reads it: the same to rows, suites and requests.
+
+    `version` is that of the steps' code; `steps` are their names, in the order in which they run. `control_tokens` are
+    the model's own, which no text may form. A text is cut after `max_characters`; None: it is not cut.
+    """
+
+    version: int
+    steps: tuple[str, ...]
+    control_tokens: tuple[str, ...] = ()
+    max_characters: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """All that decides an answer, under one fingerprint; what was evaluated is what serves."""
+    """All that decides an answer, under one fingerprint; what was evaluated is what serves.
+
+    `request_fields` are the fields of the API that a request may set and that change the answer; None: a release from
+    before this field, which lets all pass. `preparation` is None for a release from before it: texts are not prepared.
+    """
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("request_fields", "preparation")
     project: str
     task: str
     model: str
@@ -147,6 +166,8 @@ class Release:
     input_redaction: str
     guardrails: tuple[str, ...]
     engine: EngineSettings
+    request_fields: tuple[str, ...] | None = None
+    preparation: Preparation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,11 +49,12 @@ class RequestRecord:
 
     `release` is the one that the request was assigned to, and whose success or failure it is; where another answered in
     its stead, `answered_by` names that one. A shadow's copy `mirrors` the request that was answered: it has its own
-    cost, and nobody saw its answer. A request that a tester `forced` to an arm is no evidence about that arm.
+    cost, and nobody saw its answer. A request that a tester `forced` to an arm is no evidence about that arm. `kind` is
+    the endpoint that was asked; `cause` says in our own words why it failed; tokens may be `estimated` from the texts.
     """
 
     VERSION: ClassVar[int] = 1
-    ADDED: ClassVar[tuple[str, ...]] = ("forced", "mirrors")
+    ADDED: ClassVar[tuple[str, ...]] = ("forced", "mirrors", "kind", "cause", "estimated")
     id: str
     project: str
     route: str
@@ -84,6 +85,9 @@ class RequestRecord:
     answered_by: str | None = None
     mirrors: str | None = None
     forced: bool = False
+    kind: Literal["chat", "completion", "embedding"] = "chat"
+    cause: str | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
