@@ -181,6 +181,7 @@ class _Answering:
                 return
             except UpstreamFailure as failure:
                 self.state.balancer.failed(client)
+                story.blame(self.state, client, failure)
                 tried.add(client.endpoint.id)
                 unsent = failure.kind == "connect" and patient  # the engine may be starting again
                 failures += not unsent
@@ -289,6 +290,8 @@ class _Answering:
     def _end_stream(self, call: Call, held: bytes) -> None:
         if call.failure is not None or not self.story.tally.finished:
             reason = call.failure or self.story.tally.error or "the engine ended the stream early"
+            cause = call.failure.cause if call.failure else "stream: the engine ended it early, or told of an error"
+            self.story.cause = f"{cause} ({self.story.endpoint})"
             self._record("cut", 200, error=call.failure.kind if call.failure else "stream")
             self._end_broken(502, f"the answer was cut: {reason}", code="stream_cut")
             return
@@ -317,11 +320,22 @@ class _Answering:
             self.exchange.answer(status, error_body(status, message, code=code), headers=self._headers())
 
     def _end_refused(self, refusal: HttpRefusal) -> None:
+        if refusal.code == "overloaded":
+            refusal = self._with_cause(refusal)
         self._record("error" if refusal.status >= 500 else "refused", refusal.status, error=refusal.code)
         refuse(self.exchange, refusal, headers=self._headers())
 
+    def _with_cause(self, refusal: HttpRefusal) -> HttpRefusal:
+        """Not only that no slot became free, but why, where endpoints have failed."""
+        cause = self.story.cause or self.state.balancer.trouble(self.story.arm)
+        self.story.cause = cause or refusal.message
+        if cause is None:
+            return refusal
+        return HttpRefusal(refusal.status, f"{refusal.message}; {cause}", code=refusal.code, headers=refusal.headers)
+
     def _end_engine_refused(self, error: EngineRefused) -> None:
         chunk = decoded(error.body)
+        self.story.cause = f"status {error.status}: the engine refused the request ({self.story.endpoint})"
         self._record("refused", error.status, error=f"engine_status:{error.status}")
         if chunk is not None and isinstance(chunk.error, dict) and "message" in chunk.error:
             body = error.body  # it speaks OpenAI's envelope already
@@ -336,9 +350,14 @@ class _Answering:
         status = 504 if timed_out else 503 if failure.kind in ("unavailable", "withdrawn") else 502
         if failure.kind == "status 429":
             status = 429  # the engine's own limit: clients know what to do then
+        message = str(failure)
+        if failure.kind == "unavailable" and (trouble := self.state.balancer.trouble(self.story.arm)) is not None:
+            message = f"{message}; {trouble}"
+            self.story.cause = trouble
+        self.story.cause = self.story.cause or failure.cause
         self._record("error", status, error=failure.kind)
         retry = (("retry-after", failure.retry_after or "1"),)
-        refusal = HttpRefusal(status, str(failure), code="engine_error", headers=retry)
+        refusal = HttpRefusal(status, message, code="engine_error", headers=retry)
         refuse(self.exchange, refusal, headers=self._headers())
 
     def _headers(self, *, recorded: bool = True) -> bytes:

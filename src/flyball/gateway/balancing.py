@@ -194,6 +194,13 @@ class Balancer:
         queue = self.queues.get(view.key)
         return queue is not None and any(client.endpoint.id not in tried for client in queue.clients)
 
+    def trouble(self, view: ArmView) -> str | None:
+        """Why an arm's endpoints cannot be reached, as far as is known; None where all can."""
+        queue = self.queues.get(view.key)
+        clients = () if queue is None else queue.clients
+        found = [f"connect: {client.trouble} ({client.endpoint.id})" for client in clients if client.trouble]
+        return "; ".join(found) or None
+
     def ready(self, view: ArmView) -> bool:
         """Whether an arm has an endpoint that is not put aside."""
         queue = self.queues.get(view.key)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Final
 
+from flyball.gateway.causes import words_of
+
 if TYPE_CHECKING:
     from flyball.gateway.relaying import Relay
     from flyball.gateway.upstream import EndpointClient, UpstreamConnection
@@ -24,12 +26,14 @@ _CR: Final = 13
 class UpstreamFailure(Exception):
     """An endpoint failed; `kind` names the failure. `stale`: a pooled connection was closed before any byte.
 
-    `retry_after`: what an endpoint that has too much to do (429) said of when to come back.
+    `retry_after`: what an endpoint that has too much to do (429) said of when to come back. `cause` is the kind and, in
+    our own words, why; the message may quote the engine.
     """
 
-    def __init__(self, kind: str, message: str, *, stale: bool = False, retry_after: str = "") -> None:
+    def __init__(self, kind: str, message: str, *, stale: bool = False, retry_after: str = "", cause: str = "") -> None:
         super().__init__(message)
         self.kind = kind
+        self.cause = f"{kind}: {cause or words_of(kind)}"
         self.stale = stale
         self.retry_after = retry_after
 

@@ -10,10 +10,13 @@ import msgspec
 
 from flyball.cost.prices import request_usd
 from flyball.gateway.asking import Ask
+from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.routing import ArmView
 from flyball.gateway.state import WorkerState
 from flyball.gateway.streams import Tally
+from flyball.gateway.upstream import EndpointClient
 from flyball.records import RequestRecord
+from flyball.telemetry import log
 
 Written: Any = msgspec.defstruct(
     "Written",
@@ -30,7 +33,10 @@ Written: Any = msgspec.defstruct(
 class Story:
     """What happened to a request so far."""
 
-    __slots__ = ("arm", "attempts", "endpoint", "fallback", "first_at", "headers", "longest_gap_s", "queue_s", "tally")
+    __slots__ = (
+        *("arm", "attempts", "cause", "endpoint", "fallback", "first_at", "headers", "longest_gap_s", "queue_s"),
+        "tally",
+    )
 
     def __init__(self, tally: Tally, arm: ArmView, headers: bytes = b"") -> None:
         self.tally, self.arm, self.headers = tally, arm, headers
@@ -38,6 +44,16 @@ class Story:
         self.queue_s = self.first_at = self.longest_gap_s = 0.0
         self.endpoint = ""
         self.fallback: str | None = None
+        self.cause: str | None = None  # why it failed last, in our own words
+
+    def blame(self, state: WorkerState, client: EndpointClient, failure: UpstreamFailure) -> None:
+        """Keep why an endpoint failed this request, and log it: once a minute for each endpoint and cause."""
+        endpoint = client.endpoint.id
+        self.cause = f"{failure.cause} ({endpoint})"
+        silent = state.complaints.due(endpoint, failure.cause)
+        if silent is not None:
+            more = f"; {silent} times more since this was said last" if silent else ""
+            log.warning("%s at %s:%d failed: %s%s", endpoint, client.host, client.port, failure.cause, more)
 
 
 def request_record(
@@ -95,6 +111,8 @@ def request_record(
         cost_usd=cost_of(state, story),
         mirrors=mirrors,
         forced=ask.forced,
+        kind=ask.kind,
+        cause=story.cause if error is not None else None,
     )
     return record
 

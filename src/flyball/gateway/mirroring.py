@@ -122,8 +122,9 @@ async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
         call = await _called(client, PATHS[ask.kind], payload, until=ask.began + config.total_timeout_s)
         _understood(call, story, kind=ask.kind)
         state.balancer.succeeded(client)
-    except UpstreamFailure:
+    except UpstreamFailure as failure:
         state.balancer.failed(client)
+        story.blame(state, client, failure)
         raise
     finally:
         state.balancer.release(ask.arm, client)

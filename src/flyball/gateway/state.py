@@ -10,6 +10,7 @@ from typing import Final
 
 from flyball.gateway.access import Access
 from flyball.gateway.balancing import Balancer
+from flyball.gateway.causes import Complaints
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.course import Course
 from flyball.gateway.envelope import HttpRefusal
@@ -48,6 +49,7 @@ class WorkerState:
     mirrors: set[Course] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
+    complaints: Complaints = field(default_factory=Complaints)
     unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
     hashed: Callable[[str, str], str] = field(init=False)
     """(purpose, value) → the keyed hash under `row_key`; the same people come again and again."""

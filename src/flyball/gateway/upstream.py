@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from flyball.gateway.calls import Call, UpstreamFailure
+from flyball.gateway.causes import connect_words
 from flyball.storage.routing import Endpoint
 
 IDLE_S: Final = 3.0  # engines close idle connections after 5 s; a little earlier is safe
@@ -173,6 +174,7 @@ class EndpointClient:
         self.ejected_until = 0.0
         self.ejections = 0
         self.trial = False
+        self.trouble = ""  # why the last attempt to connect came to nothing
 
     async def send(self, path: bytes, body: bytes, *, fresh: bool = False) -> Call:
         """Start a call; UpstreamFailure("connect") when no connection can be made. `fresh`: on a new connection."""
@@ -181,7 +183,8 @@ class EndpointClient:
             loop = asyncio.get_running_loop()
             connection = await loop.create_task(self._connect(loop))
             if connection.transport.is_closing():
-                raise UpstreamFailure("connect", "the engine closed the connection before anything was sent")
+                words = "the connection was closed before anything was sent"
+                raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words)
         head = self._heads.get(path)
         if head is None:
             head = b"POST %b%b HTTP/1.1\r\n%bcontent-length: " % (self._prefix, path, self._tail)
@@ -237,8 +240,8 @@ class EndpointClient:
                     ssl=self._tls,
                     server_hostname=self.host if self._tls else None,
                 )
-        except TimeoutError as error:
-            raise UpstreamFailure("connect", f"no connection within {self._connect_timeout_s} s") from error
-        except OSError as error:
-            raise UpstreamFailure("connect", f"no connection: {error}") from error
+        except (OSError, UnicodeError) as error:
+            self.trouble = words = connect_words(error, host=self.host, timeout_s=self._connect_timeout_s)
+            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words) from error
+        self.trouble = ""
         return protocol
