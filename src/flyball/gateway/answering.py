@@ -226,10 +226,9 @@ class _Answering:
             call.cancel()
 
     async def _head(self, call: Call) -> None:
-        """Wait for a whole plain answer or the first event of a stream."""
+        """Wait for a whole plain answer, the first event of a stream, or an engine that thinks aloud."""
         if self.ask.stream:
-            first_s = self.state.context.config.first_token_timeout_s
-            call.limit("first token", min(time.monotonic() + first_s, self.until))
+            call.listen(self.state.context.config.first_token_timeout_s, self.until)
         else:
             call.limit("total", self.until)
         await call
@@ -271,12 +270,14 @@ class _Answering:
         story, exchange, config = self.story, self.exchange, self.state.context.config
         relay = Relay(call, exchange, story.tally, wants_usage=self.ask.wants_usage)
         first = relay.counted(call.events)
-        if story.tally.error is not None or not call.events:
+        if story.tally.error is not None or (call.ended and not call.events):
             raise UpstreamFailure("stream", story.tally.error or "the engine ended the stream before its first event")
-        self.state.balancer.succeeded(client)
-        story.first_at = time.monotonic()
+        story.first_at = relay.first_at  # 0 while it thinks
+        if story.first_at:
+            self.state.balancer.succeeded(client)
         recorded = not self.state.writer.failing
         exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
+        relay.thinks(call.comments)
         relay.send(first)
         if not call.ended:
             relay.begin(stall_s=config.stall_timeout_s, total_at=self.until)
@@ -285,6 +286,9 @@ class _Answering:
             finally:
                 story.longest_gap_s = relay.longest_gap_s
                 call.relay = None
+                if relay.first_at > story.first_at:
+                    story.first_at = relay.first_at
+                    self.state.balancer.succeeded(client)
         self._end_stream(call, relay.held)
 
     def _end_stream(self, call: Call, held: bytes) -> None:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
 DRAIN_S: Final = 1.0
+THINKING_S: Final = 1.0
+"""How long comments of an engine that thinks are held back: until they go on, another engine may still answer."""
 _DONE = b"data: [DONE]"
 _CR: Final = 13
+_LF: Final = 10
 
 
 class UpstreamFailure(Exception):
@@ -47,6 +50,7 @@ class Call:
         "body",
         "buffer",
         "client",
+        "comments",
         "connection",
         "content_type",
         "deadline",
@@ -57,10 +61,13 @@ class Call:
         "parts",
         "relay",
         "retry_after",
+        "show_at",
+        "silence_s",
         "size",
         "stall_s",
         "status",
         "stream",
+        "thinking",
         "total_at",
         "touched",
     )
@@ -77,19 +84,26 @@ class Call:
         self.body = b""
         self.buffer = b""
         self.events: list[bytes] = []
+        self.comments: list[bytes] = []  # before the first event
+        self.thinking = True  # no event came yet
+        self.show_at = 0.0  # when the comments are worth waking up for
         self.relay: Relay | None = None  # what takes a stream after its first events
         self.ended = False
         self.failure: UpstreamFailure | None = None
         self.touched = False  # a byte of the answer came
         self.deadline = 0.0
         self.deadline_kind = ""
+        self.silence_s = 0.0
         self.stall_s = 15.0
         self.total_at = 0.0  # no stream goes on beyond, whoever is slow
         self.awake = False
         self._on_wake: Callable[[Call], None] | None = None
 
     def __await__(self) -> Generator[Call, None, None]:
-        """Until the whole plain answer, the first events of a stream, or a failure; after `sleep` until the end."""
+        """Until the whole plain answer, the first events of a stream, or a failure; after `sleep` until the end.
+
+        A stream that has sent nothing but comments for THINKING_S wakes too: `thinking` says so.
+        """
         if not self.awake:
             yield self
 
@@ -149,6 +163,23 @@ class Call:
         """Fail with `kind` when the call has neither ended nor been extended by `deadline`."""
         self.deadline, self.deadline_kind = deadline, kind
 
+    def listen(self, silence_s: float, total_at: float) -> None:
+        """Fail when an engine is silent for so long before its first event, whatever it thinks, or at `total_at`."""
+        now = time.monotonic()
+        self.silence_s, self.total_at = silence_s, total_at
+        self.show_at = now + THINKING_S
+        self.limit("first token", min(now + silence_s, total_at))
+
+    def heard(self) -> None:
+        """A byte came before the first event: it is no silence."""
+        if self.silence_s and self.thinking:
+            self.deadline = min(time.monotonic() + self.silence_s, self.total_at)
+
+    def show(self, now: float) -> None:
+        """Wake up for comments that came a while ago and no event since."""
+        if self.thinking and self.comments and self.relay is None and now >= self.show_at and not self.awake:
+            self.wake()
+
     def pause(self, writable: bool) -> None:
         """Let the engine wait while the client is slow; that is no stall of the engine."""
         if self.connection is None or self.connection.transport.is_closing():
@@ -197,8 +228,8 @@ class Call:
             if len(self.buffer) > MAX_EVENT_BYTES:
                 self.fail("lying", "one event of the engine is larger than 8 MiB")
                 return
-        if not self.events and self.relay is None:
-            events = [event for event in events if not event.startswith(b":")]  # "I am alive" is not a first token
+        if self.thinking:
+            events = self._thought(events)
         if not events:
             return
         done = buffer.find(_DONE) >= 0 and self._ends_in(events)
@@ -210,6 +241,26 @@ class Call:
         if done:
             self.complete()
 
+    def _thought(self, events: list[bytes]) -> list[bytes]:
+        """Take comments off before the first event: "I am alive" is not a first token."""
+        self.heard()
+        place = next((place for place, event in enumerate(events) if not is_comment(event)), len(events))
+        comments, events = [event for event in events[:place] if event], events[place:]
+        if events:
+            self.thinking = False
+        elif self.buffer.startswith(b":") and _LF in self.buffer:  # a line of its own, without an empty one behind it
+            line, _, self.buffer = self.buffer.rpartition(b"\n")
+            if is_comment(line):
+                comments.append(line)
+            else:
+                self.buffer = line + b"\n" + self.buffer
+        if self.relay is not None:
+            self.relay.thinks(comments)
+        else:
+            self.comments += comments
+            self.show(time.monotonic())
+        return events
+
     def _ends_in(self, events: list[bytes]) -> bool:
         """Whether one of the events says [DONE]; those behind it are dropped."""
         for index, event in enumerate(events):
@@ -217,6 +268,11 @@ class Call:
                 del events[index + 1 :]
                 return True
         return False
+
+
+def is_comment(event: bytes) -> bool:
+    """Whether an event holds nothing but comments."""
+    return all(not line or line.startswith(b":") for line in event.split(b"\n"))
 
 
 def _with_line_feeds(data: bytes) -> bytes:

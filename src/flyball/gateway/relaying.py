@@ -12,7 +12,10 @@ from flyball.gateway.streams import Tally
 class Relay:
     """What a Call hands its stream to after the first events."""
 
-    __slots__ = ("call", "connection", "exchange", "held", "last_at", "longest_gap_s", "tally", "wants_usage")
+    __slots__ = (
+        *("call", "connection", "exchange", "first_at", "held", "last_at", "longest_gap_s", "stall_s", "tally"),
+        "wants_usage",
+    )
 
     def __init__(self, call: Call, exchange: Exchange, tally: Tally, *, wants_usage: bool) -> None:
         self.call, self.exchange, self.tally, self.wants_usage = call, exchange, tally, wants_usage
@@ -20,13 +23,16 @@ class Relay:
         self.held = b""
         """The event that says [DONE]: the last byte that matters to a client, sent once the record is written."""
         self.last_at = time.monotonic()
+        self.first_at = 0.0 if call.thinking else self.last_at
         self.longest_gap_s = 0.0
+        self.stall_s = 0.0
 
     def begin(self, *, stall_s: float, total_at: float) -> None:
-        """Take what comes from now on."""
+        """Take what comes from now on; an engine that thinks still has the time of a first token."""
         call, self.last_at = self.call, time.monotonic()
-        call.stall_s, call.total_at = stall_s, total_at
-        call.limit("stall", min(self.last_at + stall_s, total_at))
+        self.stall_s = stall_s
+        call.stall_s, call.total_at = (call.thinking and call.silence_s) or stall_s, total_at
+        call.limit("first token" if call.thinking else "stall", min(self.last_at + call.stall_s, total_at))
         self.exchange.on_writable = call.pause
         if self.exchange.blocked:  # by the first events already
             call.pause(False)
@@ -35,8 +41,16 @@ class Relay:
 
     def events(self, events: list[bytes]) -> None:
         """Events that have come together."""
+        if not self.first_at:
+            self.first_at = self.last_at = time.monotonic()
+            self.call.stall_s, self.call.deadline_kind = self.stall_s, "stall"
         self._arrived()
         self.send(self.counted(events))
+
+    def thinks(self, comments: list[bytes]) -> None:
+        """Comments of an engine that thinks, once the head of the answer has left."""
+        if comments:
+            self.exchange.send(b"\n\n".join(comments) + b"\n\n")
 
     def chunk(self, chunk: bytes) -> bool:
         """One more piece of text alone, which is most of what comes, goes on without being parsed; else False."""

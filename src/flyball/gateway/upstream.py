@@ -126,6 +126,7 @@ class UpstreamConnection(asyncio.Protocol):
         if (call := self.call) is not None and status >= 200:
             call.status = status
             call.stream = call.status == 200 and call.content_type.startswith(b"text/event-stream")
+            call.heard()
         self.closing = not self.parser.should_keep_alive()
 
     def on_chunk_header(self) -> None:
@@ -211,6 +212,8 @@ class EndpointClient:
         """Fail calls that are over their time and close connections that idle too long."""
         for call in [call for call in self.calls if call.deadline and now > call.deadline]:
             call.fail(call.deadline_kind, f"the engine exceeded its {call.deadline_kind} time")
+        for call in [call for call in self.calls if call.comments]:
+            call.show(now)
         for connection in [connection for connection, until in self.ending.items() if now > until]:
             connection.transport.abort()  # it said [DONE] but does not end
         while self.idle and now - self.idle[0].idle_since > IDLE_S:
