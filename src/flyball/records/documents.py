@@ -10,7 +10,7 @@ import msgspec
 
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import JSON, KINDS, Record
-from flyball.records.canonical import canonical_json, fingerprint, parse, to_plain
+from flyball.records.canonical import canonical_bytes, canonical_json, fingerprint, parse
 
 
 def write_document(path: Path, record: Record, recorded: Mapping[str, JSON] | None = None) -> None:
@@ -20,7 +20,7 @@ def write_document(path: Path, record: Record, recorded: Mapping[str, JSON] | No
         "type": kind.__name__,
         "version": kind.VERSION,
         "fingerprint": fingerprint(record),
-        "content": to_plain(record),
+        "content": msgspec.json.decode(canonical_bytes(record))["content"],  # fields of later on are left out there
         "recorded": dict(recorded or {}),
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
