@@ -16,7 +16,14 @@ GATEWAY = (
     *("limits", "metrics", "recording", "relaying", "routing", "server", "state", "streams", "upstream"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
-OTHERS = ("cost/keeping", "cost/pools", "cost/prices", "inference/prompt_path", "records/identity")
+OTHERS = (
+    "cost/keeping",
+    "cost/pools",
+    "cost/prices",
+    "inference/prompt_path",
+    "inference/request_fields",
+    "records/identity",
+)
 
 
 def flags(profile: str, *, count: bool) -> list[str]:

@@ -2,7 +2,8 @@
 
     FlyballError
     ├── InputError          bad usage or input: a file, a key in flyball.yaml, a request body
-    │   └── ConfigError     flyball.yaml itself
+    │   ├── ConfigError     flyball.yaml itself
+    │   └── UnsupportedField      a field of a request that the release does not let through
     ├── NotFoundError       a record, route, file or subject that does not exist
     ├── EnvironmentMissing  a package, program, port, disk or permission that the machine lacks
     ├── LockedError         another process holds what this one needs
@@ -43,6 +44,14 @@ class InputError(FlyballError):
 
 class ConfigError(InputError):
     code = "invalid_configuration"
+
+
+class UnsupportedField(InputError):
+    code = "unsupported_parameter"
+
+    def __init__(self, message: str, *, param: str, cure: str = "") -> None:
+        super().__init__(message, cure=cure)
+        self.param = param
 
 
 class NotFoundError(FlyballError):

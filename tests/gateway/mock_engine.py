@@ -23,6 +23,7 @@ class MockEngine:
         self.model = model
         self.words = WORDS
         self.bodies: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
         self.heads: list[str] = []
         self.connections = 0
         self.active = 0
@@ -75,7 +76,9 @@ class MockEngine:
         length = int(
             next(line for line in head.split("\r\n") if line.lower().startswith("content-length")).split(":")[1]
         )
-        body = json.loads(await reader.readexactly(length))
+        raw = await reader.readexactly(length)
+        body = json.loads(raw)
+        self.raw.append(raw)
         self.bodies.append(body)
         self.heads.append(head)
         mode = self.behaviour if isinstance(self.behaviour, str) else self.behaviour(len(self.bodies), body)

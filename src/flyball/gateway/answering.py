@@ -366,10 +366,11 @@ class _Answering:
 
     def _headers(self, *, recorded: bool = True) -> bytes:
         """Whose answer this is: the release that gave it, and the variant that the unit was assigned to."""
-        return b"x-flyball-request-id: %b\r\n%b%b%b%b" % (
+        return b"x-flyball-request-id: %b\r\n%b%b%b%b%b" % (
             self.ask.id.encode(),
             self.story.arm.release_header,
             self.ask.arm.variant_header,
+            self.ask.ignored,
             self.story.headers,
             b"" if recorded else RECORDING_FAILED,
         )

@@ -12,7 +12,8 @@ from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
-from flyball.inference.prompt_path import redactor
+from flyball.inference.prompt_path import PromptPath, redactor
+from flyball.inference.request_fields import header_value
 from flyball.records.identity import request_id
 from flyball.security.principals import Principal, may_use
 
@@ -25,6 +26,7 @@ PATHS: dict[Kind, bytes] = {
 _MAX_ID: Final = 512
 _DEFAULT_COMPLETION_TOKENS: Final = 1024
 _LARGE: Final = 65_536
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CONTAINER_BYTES: Final = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
 
@@ -33,7 +35,7 @@ class Ask:
     """One request, understood."""
 
     __slots__ = (
-        *("arm", "began", "body", "client_id", "conversation", "forced", "id", "kind", "principal", "raw"),
+        *("arm", "began", "body", "client_id", "conversation", "forced", "id", "ignored", "kind", "principal", "raw"),
         *("started_ms", "stream", "subject", "unit", "view", "wants_usage"),
     )
 
@@ -61,6 +63,7 @@ class Ask:
         self.view, self.arm, self.unit, self.forced = view, arm, unit, forced
         self.subject, self.conversation, self.client_id = subject, conversation, client_id
         self.stream, self.wants_usage, self.started_ms, self.began = stream, wants_usage, started_ms, began
+        self.ignored = b""  # a header line: the fields that count for nothing with the release that answers
 
 
 def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
@@ -78,6 +81,8 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     if unit is None:
         unit = _unit_of_caller(state, principal, client_id or exchange.connection.peer)
     variant = exchange.text(b"x-flyball-variant")
+    arm = _arm(state, view, principal, unit, variant)
+    _check_endpoint(kind, view, arm)
     options = body.get("stream_options")
     now_ms = time.time_ns() // 1_000_000
     return Ask(
@@ -87,7 +92,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         body=body,
         raw=exchange.body,
         view=view,
-        arm=_arm(state, view, principal, unit, variant),
+        arm=arm,
         unit=unit,
         forced=variant is not None,
         subject=subject,
@@ -102,13 +107,30 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
 
 def engine_payload(ask: Ask, arm: ArmView) -> bytes:
     """What the engine gets: the prompt path of the release applied, the token count asked for in streams."""
-    if arm.path is None and arm.arm.model is None and not ask.stream and "model" in ask.body:
-        return ask.raw  # nothing to change: the client's own bytes
-    body = _prompted(ask, arm)
+    if arm.path is None:
+        return _untouched(ask, arm)
+    _check_endpoint(ask.kind, ask.view, arm)  # of one that answers in another's stead too
+    body = _prompted(ask, arm.path)
     if ask.stream:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     return msgspec.json.encode(body)
+
+
+def _untouched(ask: Ask, arm: ArmView) -> bytes:
+    """The client's own bytes for a bare upstream; where its name of the model differs, all other fields' bytes."""
+    ask.ignored = b""
+    changed: dict[str, Any] = {}
+    if arm.arm.model is not None or not ask.body.get("model"):
+        changed["model"] = arm.arm.model or ask.view.route.name
+    if ask.stream and not ask.wants_usage:
+        options = ask.body.get("stream_options")
+        changed["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    if not changed:
+        return ask.raw
+    fields: dict[str, Any] = _FIELDS.decode(ask.raw)
+    fields.update(changed)
+    return msgspec.json.encode(fields)
 
 
 def estimated_tokens(ask: Ask) -> tuple[int, int]:
@@ -194,21 +216,23 @@ def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, f
     return arm
 
 
-def _prompted(ask: Ask, arm: ArmView) -> dict[str, Any]:
-    if arm.path is None:
-        return {**ask.body, "model": arm.arm.model or ask.view.route.name}
-    if ask.kind == "completion":
-        raise HttpRefusal(
-            400, f"{ask.view.route.name!r} answers /v1/chat/completions only", code="unsupported_endpoint"
-        )
+def _check_endpoint(kind: Kind, view: RouteView, arm: ArmView) -> None:
+    """400 where a release answers no such requests: nothing of them was evaluated."""
+    if kind != "chat" and arm.path is not None and not (kind == "embedding" and arm.path.embeds):
+        raise HttpRefusal(400, f"{view.route.name!r} answers /v1/chat/completions only", code="unsupported_endpoint")
+
+
+def _prompted(ask: Ask, path: PromptPath) -> dict[str, Any]:
     try:
         if ask.kind == "chat":
-            body = arm.path.engine_request(ask.body)
+            asked = path.engine_request(ask.body)
+            body, ignored = asked.body, asked.ignored
         else:
-            redact = redactor(arm.path.release.input_redaction)
-            body = {**ask.body, "input": _redacted(ask.body.get("input"), redact)}
+            redact = redactor(path.release.input_redaction)
+            body, ignored = {**ask.body, "input": _redacted(ask.body.get("input"), redact)}, ()
     except InputError as error:
         raise refusal_of(error) from error
+    ask.ignored = b"x-flyball-ignored: %b\r\n" % header_value(ignored).encode() if ignored else b""
     body.pop("user", None)  # no engine of ours needs to know
     return body
 

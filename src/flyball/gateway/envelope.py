@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, UnsupportedField
 
 _TYPES = {
     401: "authentication_error",
@@ -39,7 +39,8 @@ class HttpRefusal(Exception):
 def refusal_of(error: FlyballError) -> HttpRefusal:
     """The refusal that says what an expected error says."""
     message = f"{error.message}; {error.cure}" if error.cure else error.message
-    return HttpRefusal(error.http_status, message, code=error.code)
+    param = error.param if isinstance(error, UnsupportedField) else None
+    return HttpRefusal(error.http_status, message, code=error.code, param=param)
 
 
 def error_body(status: int, message: str, *, code: str, param: str | None = None) -> bytes:

@@ -58,10 +58,14 @@ class HttpCompleter:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._idle: deque[http.client.HTTPConnection] = deque()
 
-    def complete(self, body: Mapping[str, Any]) -> Completion:
-        """The engine's answer to a chat body; InputError for a bad body, UpstreamError when the engine fails."""
-        request = self._prompt_path.engine_request(body) if self._prompt_path else dict(body)
+    def complete(self, body: Mapping[str, Any], *, besides: Mapping[str, Any] | None = None) -> Completion:
+        """The engine's answer to a chat body; InputError for a bad body, UpstreamError when the engine fails.
+
+        `besides`: fields of the engine's own that no client may set, such as the slot that answers.
+        """
+        request = self._prompt_path.engine_request(body).body if self._prompt_path else dict(body)
         request.setdefault("model", self._model)
+        request.update(besides or {})
         began = time.perf_counter()
         status, raw = self._send(msgspec.json.encode(request))
         total_ms = (time.perf_counter() - began) * 1000

@@ -10,16 +10,20 @@ then counts any other answer as wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flyball.errors import InputError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
+from flyball.inference.request_fields import FieldRules
 from flyball.records import Release
 
-PROMPT_PATH: Final = 1
-"""Version of this path; an EvalReport says which one it was measured through."""
+PROMPT_PATH: Final = 2
+"""Version of this path; an EvalReport says which one it was measured through.
+
+2: a release says which fields of a request count, and how texts are prepared. Releases from before are asked as ever.
+"""
 
 VLLM_BASE, VLLM_ADAPTER = "base", "adapter"
 """The names under which a vLLM that we started serves its model, and an adapter on it."""
@@ -31,6 +35,13 @@ _DECIDED_BY_LABELS = (
     *("frequency_penalty", "presence_penalty", "repeat_penalty", "mirostat"),
 )
 _LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
+
+
+class EngineRequest(NamedTuple):
+    """What the engine gets, and the names of the client's fields that count for nothing and are told to it."""
+
+    body: dict[str, Any]
+    ignored: tuple[str, ...]
 
 
 class PromptPath:
@@ -60,14 +71,24 @@ class PromptPath:
             schema = {"name": "answer", "schema": constraint.schema}
             self._fixed["response_format"] = {"type": "json_schema", "json_schema": schema}
         self._sampling = dict(release.sampling)
+        self._fields: FieldRules | None = None  # of a release from before it named any: all pass
+        if release.request_fields is not None:
+            decided = self._fixed if self._labels else self._sampling | self._fixed
+            self._fields = FieldRules(release.request_fields, labels=self._labels, decided=decided)
+        self.embeds = engine.kind == "openai" and self._fields is None
+        """Whether it passes on requests for embeddings: nothing evaluates them, so that newer releases do not."""
         self._examples = [{"role": example.role, "content": example.content} for example in release.examples]
 
-    def engine_request(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def engine_request(self, body: Mapping[str, Any]) -> EngineRequest:
         """What the engine's /v1/chat/completions gets for `body`; InputError for a bad one. `body` is not changed."""
         if not isinstance(body, Mapping):
             raise InputError("the request is not a JSON object", cure='send {"model": …, "messages": […]}')
         messages = messages_of(body)
-        request = dict(body)
+        ignored: tuple[str, ...] = ()
+        if self._fields is not None:
+            request, ignored = self._fields.sort(body)
+        else:
+            request = dict(body)
         if self._labels:
             for key in _DECIDED_BY_LABELS:
                 request.pop(key, None)
@@ -85,7 +106,7 @@ class PromptPath:
         head = [{"role": "system", "content": system}] if system else []
         request["messages"] = [*head, *self._examples, *turns]
         request.update(self._fixed)
-        return request
+        return EngineRequest(request, ignored)
 
     def _clean(self, text: str) -> str:
         return neutralise(self._redact(text))
@@ -105,7 +126,7 @@ class PromptPath:
 
 def engine_request(release: Release, body: Mapping[str, Any]) -> dict[str, Any]:
     """What `release`'s engine gets for `body`; who answers many requests keeps a PromptPath instead."""
-    return PromptPath(release).engine_request(body)
+    return PromptPath(release).engine_request(body).body
 
 
 def prompt_text(body: Mapping[str, Any]) -> str:

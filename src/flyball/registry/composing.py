@@ -10,6 +10,7 @@ import msgspec
 from flyball.errors import ConfigError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
+from flyball.inference.request_fields import fields_of_release
 from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Release, fingerprint
 from flyball.registry.config import EngineConfig, ReleaseConfig
 
@@ -27,6 +28,7 @@ def compose(
         )
     for rule in config.guardrails:
         guardrail(rule, context=context)
+    constraint = _constraint(config, task, labels)
     return Release(
         project=project,
         task=task,
@@ -37,7 +39,7 @@ def compose(
         system_prompt=config.system_prompt,
         examples=_examples(config),
         sampling=_sampling(config),
-        constraint=_constraint(config, task, labels),
+        constraint=constraint,
         input_redaction=redaction,
         guardrails=config.guardrails,
         engine=EngineSettings(
@@ -47,7 +49,20 @@ def compose(
             threads=config.engine.threads,
             flags=_flags(config.engine) | _prices(config.engine),
         ),
+        request_fields=fields_of_release(
+            config.request_fields,
+            labels=constraint.kind == "labels",
+            tools=_knows_tools(config.engine, model),
+            elsewhere=config.engine.kind == "openai",
+        ),
     )
+
+
+def _knows_tools(config: EngineConfig, model: ModelVersion) -> bool:
+    """Whether the engine reads tools and takes calls of them out of an answer."""
+    if config.kind == "vllm":
+        return any(flag.lstrip("-").replace("_", "-") == "tool-call-parser" for flag in config.flags)
+    return config.kind == "openai" or "tools" in model.chat_template
 
 
 def _flags(config: EngineConfig) -> dict[str, Any]:

@@ -73,4 +73,14 @@ class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     ] = "auto"
     sampling: SamplingConfig = msgspec.field(default_factory=SamplingConfig)
     guardrails: Annotated[tuple[str, ...], Meta(description="Names of guardrails on requests: max_prompt_tokens.")] = ()
+    request_fields: (
+        Annotated[
+            tuple[str, ...],
+            Meta(
+                description="Fields of the API that a request may set and that change the answer; null: sampling, "
+                "limits, response_format, and tools where the engine knows them (with labels: none)."
+            ),
+        ]
+        | None
+    ) = None
     engine: EngineConfig = msgspec.field(default_factory=EngineConfig)

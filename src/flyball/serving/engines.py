@@ -42,7 +42,7 @@ DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the f
 _LAUNCH_S = 30.0
 _WARM_UP_S = 5.0
 _BATCH_TOKENS = 4
-_QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}], "max_tokens": 1}
+_QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,18 +197,17 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: 
     """
     completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, api_key=api_key)
     slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
-    questions = [{**_QUESTION, "id_slot": slot} if slots > 1 else _QUESTION for slot in range(slots)]
+    places = [{"id_slot": slot} if slots > 1 else {} for slot in range(slots)]
     deadline = time.monotonic() + _WARM_UP_S
     try:
-        for question in questions:
-            completer.complete(question)
+        for place in places:
+            completer.complete(_QUESTION, besides={**place, "max_tokens": 1})
             if time.monotonic() > deadline:
                 return
         if slots > 1:
             with ThreadPoolExecutor(slots) as pool:
-                list(
-                    pool.map(lambda question: completer.complete({**question, "max_tokens": _BATCH_TOKENS}), questions)
-                )
+                together = [{**place, "max_tokens": _BATCH_TOKENS} for place in places]
+                list(pool.map(lambda besides: completer.complete(_QUESTION, besides=besides), together))
     finally:
         completer.close()
 
