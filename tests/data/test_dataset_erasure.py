@@ -15,9 +15,10 @@ import pytest
 from rows_on_disk import FIELDS, KEY, all_rows, build, rejects, rows, write_lines
 
 from flyball.data.config import SourceConfig
-from flyball.data.erasure import rewrite_source, rewrite_without
+from flyball.data.erasure import rewrite_without
 from flyball.data.profile import FILE, read_profile
 from flyball.data.rows import subject_hash
+from flyball.data.source_erasure import rewrite_source
 from flyball.errors import EnvironmentMissing
 from flyball.records import fingerprint
 
@@ -101,7 +102,7 @@ def test_other_formats_lose_exactly_the_persons_rows(tmp_path: Path, name: str) 
         data = (tmp_path / "plain.csv").read_bytes()
         path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     assert rewrite_source(path, CONFIG, WHO, KEY) == (2 if name == "a.parquet" else 3)
-    from flyball.data.reading import read_source
+    from flyball.data.readers.reading import read_source
 
     assert [row.fields for row in read_source(path)] == [row for row in wanted if row["who"] != "p3"]
     assert rewrite_source(path, CONFIG, WHO, KEY) == 0

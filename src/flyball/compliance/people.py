@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flyball.errors import CorruptionError
+from flyball.errors import CorruptionError, InputError
 from flyball.records import JSON
+from flyball.records.identifiers import canonical_text
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import SubjectKeys, unseal
 from flyball.storage.ledger import Ledger
@@ -23,8 +24,11 @@ class Person:
 
 
 def person_of(project_key: ProjectKey, subject: str) -> Person:
-    """The person of this name."""
-    return Person(subject=subject, hash=project_key.hash("subject", subject))
+    """The person of this name, in whichever of its spellings; InputError for what names nobody."""
+    name = canonical_text(subject)
+    if name is None:
+        raise InputError(f"{subject!r} names nobody", cure="flyball subject erase SUBJECT")
+    return Person(subject=name, hash=project_key.hash("subject", name))
 
 
 def open_payload(ledger: Ledger, project_key: ProjectKey, payload: Payload) -> Mapping[str, JSON] | None:

@@ -18,7 +18,7 @@ from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicat
 from flyball.data.folders import replaced_folder
 from flyball.data.preparing import Preparer
 from flyball.data.profile import make_profile
-from flyball.data.reading import read_source
+from flyball.data.readers.reading import read_source
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
 from flyball.data.splitting import side_of
 from flyball.data.staging import Staging
@@ -133,7 +133,7 @@ def _collect(
     tally = SourceTally(name=source.name)
     books.tallies.append(tally)
     split = preparer.config.split
-    for raw in read_source(source.path):
+    for raw in read_source(source.path, source.config):
         tally.see(raw)
         if raw.line % PROGRESS_EVERY == 0:
             progress(f"reading {source.name}", raw.line, 0)

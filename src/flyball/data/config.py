@@ -25,7 +25,7 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One file of rows (JSONL, CSV or Parquet; gzip too)."""
+    """One file of rows (JSONL, a JSON array, CSV or Parquet; gzip too), or a folder of .txt and .md files."""
 
     path: Annotated[str, Meta(description="Relative to the project, absolute, or with ${VARIABLE} of the environment.")]
     name: Annotated[str, Meta(description="How records call it; default: the file's name.")] | None = None
@@ -35,6 +35,24 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             Literal["train", "validation", "test"],
             Meta(description="The side all its rows are on; null: by hash of the group."),
         ]
+        | None
+    ) = None
+    format: (
+        Annotated[
+            Literal["jsonl", "json", "csv", "parquet", "text"],
+            Meta(description="csv: any delimited text; text: .txt and .md files; null: by the file's name."),
+        ]
+        | None
+    ) = None
+    encoding: Annotated[str, Meta(description="Such as cp1252 or utf-16; null: seen in the file.")] | None = None
+    delimiter: (
+        Annotated[str, Meta(min_length=1, max_length=4, description="Of CSV; null: seen in its first lines.")] | None
+    ) = None
+    quote: Annotated[str, Meta(max_length=1, description='Of CSV; "" where quotes mean nothing; null: ".')] | None = (
+        None
+    )
+    columns: (
+        Annotated[tuple[str, ...], Meta(min_length=1, description="Names of CSV's columns where no line has them.")]
         | None
     ) = None
 

@@ -9,10 +9,12 @@ from typing import Any
 from flyball.data.cleaning import clean
 from flyball.data.config import DataConfig, SourceConfig
 from flyball.data.duplicates import normal_form
-from flyball.data.reading import RawRow
+from flyball.data.readers.raw_row import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
+from flyball.errors import InputError
 from flyball.privacy.redaction import redact
 from flyball.records.canonical import canonical_json
+from flyball.records.identifiers import canonical_identifier
 from flyball.records.identity import keyed_hash
 
 KEYED_HASH = re.compile(r"[0-9a-f]{64}")
@@ -35,7 +37,10 @@ class Preparer:
         """The row, or the reject with its reason."""
         if raw.fields is None:
             return self._reject(raw, raw.problem, raw.detail)
-        subject, group = self._people(raw.fields)
+        try:
+            subject, group = self._people(raw.fields)
+        except InputError as error:
+            return self._reject(raw, "malformed", f"subject or group: {error.message}")
         if subject in self.suppressed:
             return self._reject(raw, "erased", "its subject asked to be erased", subject)
         text, label = raw.fields.get(self.source.fields.text), self._label(raw.fields)
@@ -62,10 +67,10 @@ class Preparer:
         )
 
     def _people(self, fields: dict[str, Any]) -> tuple[str | None, str | None]:
-        subject = as_text(fields.get(self.source.fields.subject or ""))
+        subject = canonical_identifier(fields.get(self.source.fields.subject or ""))
         if subject and not (self.name.startswith(PRODUCTION) and KEYED_HASH.fullmatch(subject)):
             subject = subject_hash(self.key, subject)
-        group = as_text(fields.get(self.source.fields.group or ""))
+        group = canonical_identifier(fields.get(self.source.fields.group or ""))
         same = self.source.fields.group == self.source.fields.subject
         return subject or None, None if same or not group else f"group:{group}"
 

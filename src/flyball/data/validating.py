@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flyball.data.config import Fields, SourceConfig, ValidateConfig
 from flyball.data.preparing import PRODUCTION
-from flyball.data.reading import RawRow
+from flyball.data.readers.raw_row import RawRow
 from flyball.errors import InputError, nearest
 
 FIELDS_SHOWN = 20

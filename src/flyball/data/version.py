@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
 from flyball.data.config import DataConfig, SourceConfig
 from flyball.records import SourceRef, SplitRef, fingerprint_of
+
+LAYOUT = ("format", "encoding", "delimiter", "quote", "columns")
+FIELDS_OF_LATER: tuple[str, ...] = ()
+"""Settings that came later: left out where they are not set, so that old datasets keep their names."""
 
 
 def source_ref(name: str, digests: Iterable[bytes]) -> SourceRef:
@@ -28,7 +33,12 @@ def settings_fingerprint(config: DataConfig, sources: Sequence[tuple[str, Source
     return fingerprint_of(
         {
             "sources": [
-                {"name": name, "fields": msgspec.to_builtins(source.fields), "split": source.split}
+                {
+                    "name": name,
+                    "fields": _set(msgspec.to_builtins(source.fields), FIELDS_OF_LATER),
+                    "split": source.split,
+                    **{name: value for name in LAYOUT if (value := getattr(source, name)) is not None},
+                }
                 for name, source in sorted(sources, key=lambda pair: pair[0])
             ],
             **{
@@ -37,3 +47,8 @@ def settings_fingerprint(config: DataConfig, sources: Sequence[tuple[str, Source
             },
         }
     )
+
+
+def _set(values: dict[str, Any], later: Sequence[str]) -> dict[str, Any]:
+    """Settings without those of later that are not set."""
+    return {name: value for name, value in values.items() if name not in later or value is not None}

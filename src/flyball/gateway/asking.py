@@ -14,6 +14,7 @@ from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.inference.prompt_path import PromptPath, redactor
 from flyball.inference.request_fields import header_value
+from flyball.records.identifiers import canonical_text
 from flyball.records.identity import request_id
 from flyball.security.principals import Principal, may_use
 
@@ -73,7 +74,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         _make_room(exchange)
     body = parsed(exchange.body)
     view = _route(state, principal, body)
-    user = _text(body, "user")
+    user = canonical_text(_text(body, "user") or "")
     subject = state.hashed("subject", user) if user else None
     conversation = _hashed(state, exchange, b"x-flyball-conversation", "conversation")
     client_id = _hashed(state, exchange, b"x-flyball-client-id", "client_id")

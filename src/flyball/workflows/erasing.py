@@ -20,8 +20,8 @@ from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
 from flyball.compliance.people import Person
 from flyball.data.config import Fields, SourceConfig
-from flyball.data.erasure import rewrite_source
 from flyball.data.rows import SPLITS, read_rejects, read_rows
+from flyball.data.source_erasure import rewrite_source
 from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
@@ -77,7 +77,7 @@ class SourceEraser:
         suppress(self.project, person)
         rows = 0
         for path, config in self.files():
-            rows += rewrite_source(path, config, person.hash, self.project.key.row_key)
+            rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
         removed = objects.remove(self.project, objects.naming(self.project, person))
         return Traces(counts={"rows": rows, "objects": removed})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from flyball.errors import NotFoundError
 from flyball.records import DatasetVersion
+from flyball.records.identifiers import canonical_text
 from flyball.registry.lineage import ancestry, descendants
 from flyball.wiring import Project
 from flyball.workflows.intake import RowRef, rows_of
@@ -33,7 +34,7 @@ def describe(row: RowRef) -> dict[str, Any]:
 
 def forward(project: Project, name: str) -> dict[str, Any]:
     """What was made from a row (its content hash) or a person's rows (the id in the source)."""
-    subject = project.key.hash("subject", name)
+    subject = project.key.hash("subject", canonical_text(name) or name)
     datasets = []
     rows: dict[str, dict[str, Any]] = {}
     for stored in project.ledger.find(DatasetVersion, limit=1000):

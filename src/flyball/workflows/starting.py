@@ -157,7 +157,7 @@ def sample_settings(root: Path) -> tuple[str, list[str], list[str]]:
 
 def guessed_settings(root: Path, source: Path) -> tuple[str, list[str], list[str]]:
     """A project over the user's file; every guess is explained as a comment."""
-    from flyball.data.guessing import guess
+    from flyball.data.schema_inference import guess
 
     found = guess(source)
     path = str(source.relative_to(root)) if source.is_relative_to(root) else str(source)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from flyball.data.preparing import as_text
-from flyball.data.reading import RawRow, read_source
+from flyball.data.readers.raw_row import RawRow
+from flyball.data.readers.reading import read_source
 from flyball.errors import InputError
 
 ROWS = 20_000

@@ -6,14 +6,13 @@ import csv
 import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rows_on_disk import build, rows
 
-from flyball.data.reading import MAX_LINE_BYTES, RawRow, read_source
+from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
+from flyball.data.readers.reading import read_source
 from flyball.errors import InputError, NotFoundError
 
 
@@ -85,14 +84,15 @@ def test_csv_rows_say_the_line_where_they_begin_and_what_is_wrong(tmp_path: Path
 def test_a_csv_quote_that_never_closes_is_rejected_and_not_read_into_memory(tmp_path: Path) -> None:
     found = read(tmp_path / "a.csv", b'text,label\nok,a\n"open,' + b"x" * 1000 + b"\n" * 3)
     assert found[0].fields == {"text": "ok", "label": "a"}
-    assert [row.problem for row in found[1:]] == ["malformed"]
+    assert [row.problem for row in found[1:]] == ["unclosed quote"]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", "text".encode("utf-16"), "is UTF-16"),
-        ("a.csv", "text".encode("utf-16"), "is UTF-16"),
+        ("a.csv", ("text\n" + "привет как дела\n" * 9).encode("cp1251"), "is not UTF-8; it may be cp1251"),
+        ("a.json", b'[{"a": 1},]', "is no JSON document"),
+        ("a.json", b'{\n"a": 1\n}', "holds no array of objects"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 5000)[:-20], "damaged gzip"),
         ("a.jsonl.gz", b"\x1f\x8bnonsense", "damaged gzip"),
         ("a.parquet", b"PAR1 no", "no readable Parquet file"),
@@ -112,19 +112,3 @@ def test_a_file_that_is_no_source_says_why_and_what_to_do(
 def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no file"):
         list(read_source(tmp_path / "none.jsonl"))
-
-
-@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
-def test_other_formats_build_the_same_rows_as_jsonl(tmp_path: Path, name: str) -> None:
-    wanted: list[dict[str, Any]] = rows(60)
-    if name.endswith("csv"):
-        with (tmp_path / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["text", "label", "who"])
-            writer.writeheader()
-            writer.writerows(wanted)
-    else:
-        pq.write_table(pa.Table.from_pylist(wanted), tmp_path / name)
-    (tmp_path / "b.jsonl").write_text("".join(json.dumps(row) + "\n" for row in wanted))
-    first = build(tmp_path / name, tmp_path / "one")
-    second = build(tmp_path / "b.jsonl", tmp_path / "two")
-    assert first.splits == second.splits

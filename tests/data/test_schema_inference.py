@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rows_on_disk import write_lines
 
-from flyball.data.guessing import Guess, guess
 from flyball.data.sample import write_tickets
+from flyball.data.schema_inference import Guess, guess
 from flyball.errors import InputError
 
 

@@ -1,0 +1,1 @@
+"""Readers of sources: one module a format, all behind `reading.read_source`."""

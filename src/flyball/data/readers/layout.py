@@ -1,0 +1,190 @@
+"""How a source is written: format, encoding, delimiter and quote, as set or as seen. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from flyball.errors import InputError
+
+Format = Literal["jsonl", "json", "csv", "parquet", "text"]
+SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+    ".md": "text",
+}
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+WESTERN = "cp1252"
+OTHERS = ("cp1251", "gb18030", "shift_jis", "euc_kr", "big5")
+"""Encodings that are named, never guessed, when a file is neither UTF-8 nor Western."""
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_HIGH_WORD = re.compile(rb"[\x80-\xff]{4,}")
+_WESTERN_LETTER = re.compile(rb"(?:[A-Za-z][\xc0-\xff]|[\xc0-\xff][a-z])")
+_WESTERN_MARK = re.compile(rb"[\x80\x85\x91-\x97\xa3\xa9\xab\xae\xb0\xb4\xbb\xbf]")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the reader of a text file goes by; `returns_alone`: lines end with a carriage return and no line feed."""
+
+    format: Format
+    encoding: str = "utf-8"
+    bom: int = 0
+    returns_alone: bool = False
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = ""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether bytes can be read as they stand."""
+        return self.encoding == "utf-8" and not self.returns_alone
+
+
+def format_of(path: Path, head: bytes, declared: Format | None = None) -> Format:
+    """The format of a file by its settings, else its name; a .json file by its first bytes too."""
+    if declared is not None:
+        return declared
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".gzip"):
+        suffixes.pop()
+    kind = SUFFIXES.get(suffixes[-1] if suffixes else "")
+    if kind is None:
+        raise InputError(
+            f"{path}: no reader for {''.join(path.suffixes) or 'a file without a suffix'}",
+            cure=f"use one of {', '.join(sorted(SUFFIXES))} (with .gz too, except Parquet), or set"
+            " data.sources[].format",
+        )
+    return "json" if kind == "jsonl" and is_json_document(head, whole=suffixes[-1] == ".json") else kind
+
+
+def is_json_document(head: bytes, *, whole: bool) -> bool:
+    """Whether a file begins one JSON document of rows rather than one object a line."""
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if start.startswith(b"["):
+        return start[1:].lstrip()[:1] in (b"{", b"]", b"")
+    first, _, rest = start.partition(b"\n")
+    return whole and start.startswith(b"{") and not first.rstrip().endswith(b"}") and bool(rest.strip())
+
+
+def encoding_of(path: Path, head: bytes, declared: str | None = None) -> tuple[str, int]:
+    """(the encoding, bytes of its mark) of a file by its first bytes; InputError when it is one that we cannot tell."""
+    if declared is not None:
+        name = codec_name(path, declared)
+        for mark, encoding in _BOMS:
+            if head.startswith(mark) and (encoding == name or name in encoding):
+                return encoding, len(mark)
+        return name, 0
+    for mark, encoding in _BOMS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    if wide := _wide_encoding(head):
+        return wide, 0
+    bad = [line for line in head.split(b"\n")[:-1] or [head] if not line.isascii() and not is_utf8(line)]
+    good = any(not line.isascii() and is_utf8(line) for line in head.split(b"\n")[:-1])
+    if not bad or good:
+        return "utf-8", 0
+    sample = b"\n".join(bad)
+    if len(_HIGH_WORD.findall(sample)) * 2 > len(bad):
+        fitting = [name for name in OTHERS if _decodes(sample, name)]
+        raise InputError(
+            f"{path} is not UTF-8; it may be {', '.join(fitting) or 'in another encoding'}",
+            cure="set data.sources[].encoding, or convert the file: iconv -f ENCODING -t UTF-8",
+        )
+    if _WESTERN_LETTER.search(sample) or _WESTERN_MARK.search(sample):
+        return WESTERN, 0
+    return "utf-8", 0
+
+
+def codec_name(path: Path, declared: str) -> str:
+    """Python's name of an encoding that somebody wrote down."""
+    try:
+        name = codecs.lookup(declared).name
+        "".encode(name)
+    except (LookupError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"{path}: no encoding {declared!r}", cure="use utf-8, utf-16, cp1252, cp1251, gb18030, shift_jis or such"
+        ) from error
+    return {"utf-8-sig": "utf-8", "ascii": "utf-8"}.get(name, name)
+
+
+def is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return False
+    return True
+
+
+def _wide_encoding(head: bytes) -> str:
+    """UTF-16 without a mark: every second byte of mostly ASCII text is zero."""
+    sample = head[: 2 * (min(len(head), 4096) // 2)]
+    if len(sample) < 4:
+        return ""
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if odd > 0.6 * half and even < 0.1 * half:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.6 * half and odd < 0.1 * half else ""
+
+
+def ends_with_returns(text: str) -> bool:
+    """Whether lines end with a carriage return alone, as old Macintosh programs write them."""
+    return "\r" in text.rstrip("\r") and "\n" not in text
+
+
+def escapes_quotes(text: str) -> bool:
+    """Whether quotes inside quotes are written with a backslash, as MySQL and others write them."""
+    return re.search(r'[^\\",;\t|]\\"[^",;\t|\r\n]', text) is not None
+
+
+def delimiter_of(path: Path, text: str, quote: str) -> str:
+    """The delimiter of the first lines: the one that splits the header and agrees most with the lines after it."""
+    if marked := re.match(r"sep=(.)\r?\n", text):
+        return marked[1]  # Excel says so itself
+    named = {".tsv": "\t", ".tab": "\t", ".psv": "|"}
+    for suffix in path.suffixes:
+        if suffix.lower() in named:
+            return named[suffix.lower()]
+    plain = _QUOTED.sub("", text) if quote == '"' else text
+    lines = [line for line in plain.splitlines()[:200] if line.strip()]
+    if not lines:
+        return ","
+    best, best_score = ",", 0.0
+    for delimiter in DELIMITERS.values():
+        wanted = lines[0].count(delimiter)
+        if not wanted:
+            continue
+        agreeing = Counter(line.count(delimiter) == wanted for line in lines[1:])[True]
+        score = (agreeing + 1) / len(lines) + (0.01 if delimiter == "," else 0.0)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best

@@ -1,0 +1,56 @@
+"""A folder of .txt and .md files, one row each; or one such file. I/O: reads files.
+
+A row has `text`, `file` (its path in the folder) and `folder` (the name of the folder it lies in, often a label).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from flyball.data.readers.layout import encoding_of
+from flyball.data.readers.opening import open_plain
+from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
+from flyball.errors import InputError
+
+SUFFIXES = (".txt", ".md")
+MAX_FILES = 200_000
+
+
+def text_files(folder: Path) -> list[Path]:
+    """The text files of a folder in a fixed order; hidden ones and links to elsewhere are left out."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
+        found += [path for path in files if path.suffix.lower() in SUFFIXES and not path.is_symlink()]
+        if len(found) > MAX_FILES:
+            raise InputError(f"{folder} holds more than {MAX_FILES:,} text files", cure="make them one JSONL file")
+    return sorted(found)
+
+
+def folder_rows(folder: Path, encoding: str | None) -> Iterator[RawRow]:
+    """Every text file of the folder as a row; `line` counts the files."""
+    files = text_files(folder) if folder.is_dir() else [folder]
+    if not files:
+        raise InputError(f"{folder} holds no .txt or .md file", cure="name a file or another folder")
+    for number, path in enumerate(files, 1):
+        yield _row(path, folder, number, encoding)
+
+
+def _row(path: Path, folder: Path, number: int, encoding: str | None) -> RawRow:
+    with open_plain(path) as stream:
+        content = stream.read(MAX_LINE_BYTES + 1)
+    name = str(path.relative_to(folder)) if path != folder else path.name
+    digest = hashlib.sha256(name.encode("utf-8", "replace") + b"\0" + content).digest()
+    if len(content) > MAX_LINE_BYTES:
+        detail = f"{name} is over {MAX_LINE_BYTES} bytes"
+        return RawRow(line=number, digest=digest, problem="line too long", detail=detail)
+    try:
+        codec, mark = encoding_of(path, content, encoding)
+        text = content[mark:].decode(codec)
+    except (UnicodeDecodeError, InputError):
+        return RawRow(line=number, digest=digest, problem="not UTF-8", detail=name)
+    return RawRow(line=number, digest=digest, fields={"text": text, "file": name, "folder": path.parent.name})
