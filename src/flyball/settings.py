@@ -130,10 +130,17 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     """Values that are allowed each, but not together: (what is wrong, the cure)."""
     data, train, size = settings.data, settings.train, settings.train.size
     held_out = data.split.validation + data.split.test
-    if held_out >= 1:
+    if held_out > 1 or (held_out == 1 and train.method != "none"):
         yield f"data.split holds out {held_out:g} of the rows, so that none is left to train on", "lower its shares"
     if train.method == "finetune" and not train.base:
         yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
+    elsewhere = settings.release.engine.kind == "openai"
+    if train.method == "none" and bool(train.base) == elsewhere:
+        have = "there are both" if elsewhere else "there is neither"
+        yield (
+            f"train.method is none, which takes train.base or release.engine.kind openai, and {have}",
+            "set train.base to a model folder or GGUF file, or release.engine to a server's kind, url and model",
+        )
     if train.method == "command" and not train.command:
         yield "train.method is command, but train.command is missing", "set train.command to what trains"
     if size.hidden % size.heads or size.heads % size.kv_heads:

@@ -18,7 +18,7 @@ MODEL = ModelVersion(
     architecture="LlamaForCausalLM",
     parameters=10,
     context_length=128,
-    formats=("gguf:q8_0",),
+    formats=("gguf:q8_0", "safetensors"),
     files=(FileRef(path="model.gguf", size_bytes=1, sha256="0" * 64),),
     chat_template="{{ messages }}",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,10 @@ compose_command = one_stage("compose", "release", "Compose the release: all that
 
 @click.command(
     "evaluate",
-    epilog="\b\nExamples:\n  flyball evaluate\n"
+    epilog="\b\nExamples:\n  flyball evaluate\n  flyball evaluate 3f9c2a71b0de\n"
     "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml",
 )
-@click.argument("url", required=False)
+@click.argument("what", metavar="[RELEASE|URL]", required=False)
 @click.option("--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="JSONL of cases; with a URL.")
 @click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
 @click.option("--model", default="default", show_default=True, help="The `model` to ask for; with a URL.")
@@ -85,7 +86,7 @@ compose_command = one_stage("compose", "release", "Compose the release: all that
 @wait_option
 @json_option
 def evaluate_command(
-    url: str | None,
+    what: str | None,
     suites: tuple[Path, ...],
     gate_file: Path | None,
     model: str,
@@ -95,10 +96,13 @@ def evaluate_command(
     no_wait: bool,
     as_json: bool,
 ) -> int:
-    """Measure the release in its own engine; or, with a URL, any OpenAI-compatible server, without a project."""
+    """Measure the release that was built, in its own engine; or any RELEASE by its name (its first digits do).
+
+    With a URL: any OpenAI-compatible server, without a project.
+    """
     from flyball.cli.wording import evaluation_text, record_document
 
-    if url is None:
+    if what is None:
         arguments = [
             *(["-C", folder] if folder else []),
             *(["--no-wait"] if no_wait else []),
@@ -106,26 +110,42 @@ def evaluate_command(
         ]
         one_stage("evaluate", "evaluation", "").main(args=arguments, standalone_mode=False)
         return 0
+    if not what.startswith(("http://", "https://")):
+        from flyball.wiring import open_project
+        from flyball.workflows.measuring import evaluate_named
+
+        with closing(open_project(Path(folder) if folder else None)) as project:
+            measured = evaluate_named(project, what, wait=not no_wait, progress=ProgressLine(), say=say)
+        emit({"evaluation": record_document(measured), "gate": None}, as_json=as_json, text=evaluation_text)
+        return 0
     from flyball.workflows.judging import judge
 
     report, decision = judge(
-        url, model=model, suites=suites, gate_file=gate_file, api_key=api_key, out=out, progress=ProgressLine()
+        what, model=model, suites=suites, gate_file=gate_file, api_key=api_key, out=out, progress=ProgressLine()
     )
     document = {"evaluation": record_document(report), "gate": record_document(decision) if decision else None}
     emit(document, as_json=as_json, text=evaluation_text)
     return verdict_code(decision.verdict) if decision else 0
 
 
-@click.command("gate")
+@click.command("gate", epilog="\b\nExamples:\n  flyball gate\n  flyball gate 3f9c2a71b0de")
+@click.argument("release", required=False)
 @json_option
 @with_project
-def gate_command(project: Project, as_json: bool) -> int:
-    """Decide whether the release that was built may ship, against the live one. Exit code 3: no, 6: cannot tell."""
+def gate_command(project: Project, release: str | None, as_json: bool) -> int:
+    """Decide whether the release that was built (or RELEASE) may ship, against the live one.
+
+    Exit code 3: no, 6: cannot tell.
+    """
     from flyball.cli.wording import decision_text, record_document
     from flyball.workflows.gating import gate
     from flyball.workflows.intake import take_in
+    from flyball.workflows.measuring import gate_named
 
-    decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine())
+    if release:
+        decision = gate_named(project, release, route=project.name, progress=ProgressLine())
+    else:
+        decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine())
     emit(record_document(decision), as_json=as_json, text=decision_text)
     return verdict_code(decision.verdict)
 

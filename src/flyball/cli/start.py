@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_project
+from flyball.records.identity import short
 from flyball.wiring import Project
+
+model_name_option = click.option("--model-name", metavar="NAME", help="The model's name there; with a URL.")
+api_key_option = click.option("--api-key", metavar="REF", help="A reference such as env:OPENAI_API_KEY; with a URL.")
 
 
 @click.command(
@@ -35,26 +40,47 @@ def init_text(document: dict[str, Any]) -> str:
     return f"{document['project']}\n{created}{notes}\nNext: cd {document['project']} && flyball run && flyball up"
 
 
-@click.command("import", epilog="\b\nExamples:\n  flyball import models/my-llama\n  flyball import adapter.gguf")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.command(
+    "import",
+    epilog="\b\nExamples:\n  flyball import models/my-llama\n  flyball import model.gguf\n"
+    "  flyball import http://127.0.0.1:8000/v1 --model-name my-llama\n  flyball import adapter.gguf",
+)
+@click.argument("source", metavar="PATH|URL")
+@model_name_option
+@api_key_option
 @json_option
 @with_project
-def import__command(project: Project, folder: Path, as_json: bool) -> None:
-    """Take in a Hugging Face model folder as a model version that can be released, or a LoRA adapter.
+def import__command(project: Project, source: str, model_name: str | None, api_key: str | None, as_json: bool) -> None:
+    """Take in a model that exists, with a release of it: a Hugging Face folder, a GGUF file, or a server's URL.
 
-    An adapter is a GGUF file (llama.cpp) or a PEFT folder (vLLM); name it as release.adapter.
+    Or a LoRA adapter, as a GGUF file (llama.cpp) or a PEFT folder (vLLM): name it as release.adapter.
     """
     from flyball.cli.wording import record_document
     from flyball.registry.adapters import is_adapter
     from flyball.workflows.importing import take_adapter, take_model
+    from flyball.workflows.measuring import rows_of
 
-    if is_adapter(folder):
-        taken = {"adapter": record_document(take_adapter(project, folder))}
+    if is_adapter(Path(source)):
+        taken = {"adapter": record_document(take_adapter(project, Path(source)))}
         emit(taken, as_json=as_json, text=lambda d: pairs({"adapter": d["adapter"]["id"]}))
         return
-    model, release = take_model(project, folder)
+
+    def labels() -> Sequence[str]:
+        return project.settings.data.validate.labels or rows_of(project, wait=True, say=say).labels
+
+    model, release = take_model(project, source, labels=labels, model_name=model_name, api_key=api_key)
     document = {"model": record_document(model), "release": record_document(release)}
-    emit(document, as_json=as_json, text=lambda d: pairs({"model": d["model"]["id"], "release": d["release"]["id"]}))
+    emit(document, as_json=as_json, text=imported_text)
+
+
+def imported_text(document: dict[str, Any]) -> str:
+    model, release = document["model"], short(document["release"]["id"])
+    facts = {
+        "model": f"{model['id']}  {', '.join(model['content']['formats'])}",
+        "release": document["release"]["id"],
+        "next": f"flyball evaluate {release} && flyball gate {release} && flyball deploy {release}",
+    }
+    return pairs(facts)
 
 
 @click.command("doctor")

@@ -30,7 +30,7 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
         "changed": result.changed,
         "ran": list(result.ran),
         "dataset": record_document(built.dataset),
-        "training_run": record_document(built.training_run),
+        "training_run": record_document(built.training_run) if built.training_run else None,
         "model": record_document(built.model),
         "release": record_document(built.release),
         "evaluation": {**record_document(built.report), "metrics": metrics(built.report)},

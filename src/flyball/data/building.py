@@ -88,11 +88,12 @@ def build_dataset(
     key: bytes,
     suppressed: frozenset[str] = frozenset(),
     out: Path,
+    trains: bool = True,
     progress: Progress = quiet,
 ) -> DatasetVersion:
     """The dataset of these sources in the folder `out`, which is replaced as a whole or not at all.
 
-    `suppressed` are the subject hashes of erased people. Raises InputError for a source or an outcome that breaks a
+    `suppressed` are the subject hashes of erased people; `trains`: there must be rows to train on. Raises InputError for a source or an outcome that breaks a
     rule of `data.validate`.
     """
     ordered = _in_order(sources)
@@ -110,7 +111,7 @@ def build_dataset(
             gone = find_duplicates(books.candidates, _dedupe_settings(config, task))
             _write_sides(folder, staging, books, gone, rejects)
         wants_test = config.split.test > 0 or any(source.config.split == "test" for source in ordered)
-        check_outcome(books.outcome(), config.validate, task=task, wants_test=wants_test)
+        check_outcome(books.outcome(), config.validate, task=task, wants_test=wants_test, wants_train=trains)
         make_profile(folder, key)
     return _version(config, project, task, ordered, books)
 

@@ -72,7 +72,9 @@ class Outcome:
     dropped: Mapping[str, int]
 
 
-def check_outcome(outcome: Outcome, config: ValidateConfig, *, task: str, wants_test: bool) -> None:
+def check_outcome(
+    outcome: Outcome, config: ValidateConfig, *, task: str, wants_test: bool, wants_train: bool = True
+) -> None:
     """The rules of `data.validate`; InputError at the first that is broken."""
     kept = sum(outcome.kept.values())
     why = f"; dropped: {reasons_of(outcome.dropped)}" if outcome.dropped else ""
@@ -90,7 +92,7 @@ def check_outcome(outcome: Outcome, config: ValidateConfig, *, task: str, wants_
         )
     if task == "classification":
         _check_labels(outcome.labels, config)
-    for side in ("train", *(["test"] if wants_test else [])):
+    for side in (*(["train"] if wants_train else []), *(["test"] if wants_test else [])):
         if not outcome.kept.get(side):
             raise InputError(
                 f"the {side} side has no rows ({kept} in all)", cure="add rows or groups, or change data.split"

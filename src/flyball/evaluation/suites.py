@@ -19,6 +19,8 @@ from flyball.records import Message, SuiteRef, canonical_json, fingerprint_of
 
 SAMPLE_SEED = "suite-sample-1"
 EDIT_SEED = "invariance-1"
+OF_THE_ROWS = ("test", "invariance")
+"""Suites made of a dataset's held-out rows; any other name is a file."""
 Kind = Literal["answer", "invariance"]
 
 
@@ -65,7 +67,7 @@ def load_suites(
 
 def load_suite(name: str, *, dataset_dir: Path | None, root: Path, max_items: int | None = None) -> Suite:
     """One suite: `test`, `invariance`, or a JSONL file relative to `root`."""
-    if name in ("test", "invariance"):
+    if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
         held_out = sample(test_items(dataset_dir), max_items)

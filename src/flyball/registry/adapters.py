@@ -16,8 +16,12 @@ _PEFT = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def is_adapter(path: Path) -> bool:
-    """Whether a path is an adapter by its form: a GGUF file, or a folder with PEFT's configuration."""
-    return path.suffix == ".gguf" if path.is_file() else (path / _PEFT[0]).is_file()
+    """Whether a path is an adapter by its form: a GGUF file that says so, or a folder with PEFT's configuration."""
+    if path.is_file():
+        with path.open("rb") as file:
+            known = file.read(4) == b"GGUF"
+        return known and read_header(path).get("general.type") == "adapter"
+    return (path / _PEFT[0]).is_file()
 
 
 def import_adapter(path: Path, *, project: str, out: Path) -> ModelVersion:

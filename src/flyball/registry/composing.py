@@ -14,6 +14,9 @@ from flyball.inference.request_fields import fields_of_release
 from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Release, fingerprint
 from flyball.registry.config import EngineConfig, ReleaseConfig
 
+_FORMS = {"llama.cpp": "gguf", "vllm": "safetensors"}
+"""The form of a model that each engine of ours loads."""
+
 
 def compose(
     config: ReleaseConfig, *, project: str, task: str, model: ModelVersion, labels: Sequence[str], redaction: str
@@ -21,10 +24,22 @@ def compose(
     """The release of `model` under `config`; ConfigError for settings that do not go together."""
     name = fingerprint(model)
     context = config.engine.context or model.context_length
-    if context > model.context_length:
+    if model.context_length and context > model.context_length:  # a server elsewhere may not say what it reads
         raise ConfigError(
             f"release.engine.context is {context}, the model reads {model.context_length} tokens",
             cure=f"set it to at most {model.context_length}, or leave it out",
+        )
+    needed = _FORMS.get(config.engine.kind)
+    if needed and not any(form.partition(":")[0] == needed for form in model.formats):
+        raise ConfigError(
+            f"release.engine.kind is {config.engine.kind}, which loads {needed}; the model is there as "
+            f"{', '.join(model.formats)}",
+            cure=f"give the model as {needed}, or change release.engine.kind",
+        )
+    if config.guardrails and not context:
+        raise ConfigError(
+            "release.guardrails need to know how many tokens the model reads, and its server does not say",
+            cure="set release.engine.context",
         )
     for rule in config.guardrails:
         guardrail(rule, context=context)

@@ -16,6 +16,7 @@ from flyball.errors import CorruptionError
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _LONGEST_STRING = 16_777_216
+_LONGEST_ARRAY = 1 << 30  # bytes of numbers
 Header = Mapping[str, str | int | float | bool]
 """Values by key; of an array its length, under the key with `.length` behind."""
 
@@ -24,51 +25,62 @@ def read_header(path: Path) -> Header:
     """The file's keys and values; CorruptionError when it is no GGUF file, or cut short."""
     with path.open("rb") as file:
         try:
-            magic, version, _tensors, entries = struct.unpack("<4sIQQ", _read(file, 24))
-            if magic != b"GGUF" or version not in (2, 3):
-                raise ValueError("it does not begin as one")
-            return dict(_entry(file) for _ in range(entries))
+            return begin(file)[0]
         except (ValueError, struct.error, UnicodeDecodeError, KeyError) as error:
             raise CorruptionError(
                 f"{path} is not a GGUF file: {error}", cure="run `flyball package` to make it anew, or copy it again"
             ) from error
 
 
+def begin(file: BinaryIO) -> tuple[Header, int]:
+    """The keys and values at the beginning, and how many tensors follow; ValueError and the like for what is none."""
+    magic, version, tensors, entries = struct.unpack("<4sIQQ", read_exactly(file, 24))
+    if magic != b"GGUF" or version not in (2, 3):
+        raise ValueError("it does not begin as one")
+    return dict(_entry(file) for _ in range(entries)), tensors
+
+
 def _entry(file: BinaryIO) -> tuple[str, str | int | float | bool]:
-    key = _string(file)
-    (kind,) = struct.unpack("<I", _read(file, 4))
+    key = read_text(file)
+    (kind,) = struct.unpack("<I", read_exactly(file, 4))
     if kind == _ARRAY:
         return f"{key}.length", _skip_array(file)
-    return key, _string(file) if kind == _STRING else _scalar(file, kind)
+    return key, read_text(file) if kind == _STRING else _scalar(file, kind)
 
 
 def _scalar(file: BinaryIO, kind: int) -> int | float | bool:
     form = f"<{_SCALARS[kind]}"
-    value: int | float | bool = struct.unpack(form, _read(file, struct.calcsize(form)))[0]
+    value: int | float | bool = struct.unpack(form, read_exactly(file, struct.calcsize(form)))[0]
     return value
 
 
-def _skip_array(file: BinaryIO) -> int:
-    kind, count = struct.unpack("<IQ", _read(file, 12))
+def _skip_array(file: BinaryIO, depth: int = 0) -> int:
+    kind, count = struct.unpack("<IQ", read_exactly(file, 12))
     if kind == _STRING:
         for _ in range(count):
-            _string(file)
+            read_text(file)
     elif kind == _ARRAY:
+        if depth:
+            raise ValueError("an array in an array in an array")
         for _ in range(count):
-            _skip_array(file)
+            _skip_array(file, depth + 1)
     else:
-        _read(file, int(count) * struct.calcsize(_SCALARS[kind]))
+        read_exactly(file, int(count) * struct.calcsize(_SCALARS[kind]))
     return int(count)
 
 
-def _string(file: BinaryIO) -> str:
-    (length,) = struct.unpack("<Q", _read(file, 8))
+def read_text(file: BinaryIO) -> str:
+    """A text as GGUF writes it: its length, then UTF-8."""
+    (length,) = struct.unpack("<Q", read_exactly(file, 8))
     if length > _LONGEST_STRING:
         raise ValueError(f"a text of {length} bytes")
-    return _read(file, length).decode("utf-8", "replace")
+    return read_exactly(file, length).decode("utf-8", "replace")
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
+def read_exactly(file: BinaryIO, count: int) -> bytes:
+    """So many bytes; ValueError where the file ends before."""
+    if count > _LONGEST_ARRAY:
+        raise ValueError(f"an array of {count} bytes")
     data = file.read(count)
     if len(data) != count:
         raise ValueError("it is cut short")

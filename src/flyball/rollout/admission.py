@@ -25,19 +25,20 @@ def passing_decision(ledger: Ledger, release: str, *, live: str | None) -> GateD
     decisions = _decisions(ledger, release)
     if not decisions:
         raise RefusedError(
-            f"no gate has decided about release {short(release)}", cure="run `flyball gate`, or `flyball run`"
+            f"no gate has decided about release {short(release)}",
+            cure=f"flyball evaluate {short(release)} && flyball gate {short(release)}",
         )
     current = [decision for decision in decisions if _counts(decision, live)]
     if not current:
         raise RefusedError(
             f"the gate compared release {short(release)} with {_named(decisions[0].baseline_release)}, "
             f"but {_named(live)} is live now",
-            cure="run `flyball gate` again: it compares with what is live",
+            cure=f"run `flyball gate {short(release)}` again: it compares with what is live",
         )
     if current[0].verdict != "pass":
         raise RefusedError(
             f"the gate did not pass release {short(release)}: {current[0].verdict}{_why(current[0])}",
-            cure="see `flyball gate`; only a passing release is deployed",
+            cure=f"see `flyball gate {short(release)}`; only a passing release is deployed",
         )
     return current[0]
 

@@ -24,10 +24,18 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """One recipe: from scratch, from a base model, or a command of the user's."""
 
     method: Annotated[
-        Literal["scratch", "finetune", "command"],
-        Meta(description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; command."),
+        Literal["scratch", "finetune", "command", "none"],
+        Meta(
+            description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; command; "
+            "none: nothing is trained, the model is `base` as it is, or that of a server (release.engine.kind openai)."
+        ),
     ] = "scratch"
-    base: Annotated[str, Meta(description="A Hugging Face model folder on disk, for finetune.")] | None = None
+    base: (
+        Annotated[
+            str, Meta(description="A Hugging Face model folder, for finetune and none; for none a GGUF file too.")
+        ]
+        | None
+    ) = None
     command: (
         Annotated[
             str,

@@ -1,15 +1,27 @@
-"""Take a Hugging Face model folder in as a model version and compose a release of it. I/O: artefacts, ledger."""
+"""Take a model that exists in as a model version and compose a release of it. I/O: reads it, artefacts, ledger.
+
+A model is a Hugging Face folder, a GGUF file, or the URL of a server elsewhere. Nothing is trained, and the lineage
+says so: its version has neither run nor dataset.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from flyball.errors import InputError, NotFoundError
+from flyball.inference.served_models import is_url, served_model
 from flyball.records import ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
 from flyball.registry.composing import compose
+from flyball.registry.config import EngineConfig, ReleaseConfig
+from flyball.registry.elsewhere import model_elsewhere
+from flyball.registry.gguf_model import import_gguf
 from flyball.registry.importing import import_model
+from flyball.settings import expand, secret
 from flyball.wiring import Project
 
 
@@ -26,31 +38,94 @@ def take_adapter(project: Project, path: Path) -> ModelVersion:
     return adapter
 
 
-def take_model(project: Project, folder: Path) -> tuple[ModelVersion, Release]:
-    """The model version and a release of it, both in the ledger, the files in the artefact store."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder", cure="give a Hugging Face model folder with safetensors")
-    out = project.places.state / "partial" / f"import-{folder.name}"
+def take_model(
+    project: Project,
+    source: str,
+    *,
+    labels: Callable[[], Sequence[str]],
+    model_name: str | None = None,
+    api_key: str | None = None,
+) -> tuple[ModelVersion, Release]:
+    """The model version and a release of it, both in the ledger, the files in the artefact store.
+
+    `labels` gives those of the project's rows, where the task is classification.
+    """
+    settings = project.settings
+    engine = engine_for(settings.release.engine, source, model_name=model_name, api_key=api_key)
+    out = project.places.state / "partial" / "import"
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    settings = project.settings
     try:
-        model = import_model(folder, config=settings.package, project=project.name, out=out)
+        model, engine = read_model(project, source, engine=engine, out=out)
         project.artifacts.put(name_of(model), out, model.files)
     finally:
         shutil.rmtree(out, ignore_errors=True)
     check_adapter(project)
     release = compose(
-        settings.release,
+        msgspec.structs.replace(settings.release, engine=engine),
         project=project.name,
         task=settings.task,
         model=model,
-        labels=settings.data.validate.labels or (),
+        labels=labels() if settings.task == "classification" else (),
         redaction=settings.data.redact.profile,
     )
-    project.ledger.append(model, recorded={"imported_from": str(folder)})
+    project.ledger.append(model, recorded={"imported_from": source})
     project.ledger.append(release)
     return model, release
+
+
+def engine_for(engine: EngineConfig, source: str, *, model_name: str | None, api_key: str | None) -> EngineConfig:
+    """The project's engine as this model needs it: a server elsewhere by its URL, files by an engine of ours."""
+    if not is_url(source):
+        if model_name or api_key:
+            raise InputError("--model-name and --api-key belong to a URL", cure="leave them out")
+        if engine.kind != "openai":
+            return engine
+        return msgspec.structs.replace(engine, kind="llama.cpp", url=None, api_key=None, model=None)
+    same = engine.kind == "openai"
+    return msgspec.structs.replace(
+        engine,
+        kind="openai",
+        url=source,
+        model=model_name or (engine.model if same else None),
+        api_key=api_key or (engine.api_key if same else None),
+        flags={},
+        batch=None,
+    )
+
+
+def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path) -> tuple[ModelVersion, EngineConfig]:
+    """The version, its files in `out`, and the engine with what only the model's own server could say."""
+    if engine.kind == "openai":
+        key = secret(engine.api_key, project.root, project.environment) if engine.api_key else None
+        served = served_model(source, name=engine.model, api_key=key)
+        out.mkdir(parents=True, exist_ok=True)
+        known = msgspec.structs.replace(engine, model=served.name)
+        return model_elsewhere(served, project=project.name), known
+    path = Path(source).expanduser()
+    if path.is_file():
+        if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
+            raise InputError(f"{source} is one file of a model", cure=f"give its folder: {path.parent}")
+        return import_gguf(path, project=project.name, out=out), engine
+    if not path.is_dir():
+        raise InputError(
+            f"{source} is neither a folder nor a file",
+            cure="give a Hugging Face model folder with safetensors, a GGUF file, or a server's URL",
+        )
+    return import_model(path, config=project.settings.package, project=project.name, out=out), engine
+
+
+def model_source(project: Project) -> str:
+    """Where the model of a project that trains nothing is: the path of `train.base`, or its server's URL."""
+    settings = project.settings
+    return str(expand(settings.train.base, project.root)) if settings.train.base else settings.release.engine.url or ""
+
+
+def release_of(config: ReleaseConfig, model: ModelVersion) -> ReleaseConfig:
+    """The release's settings with the name by which a server elsewhere knows the model."""
+    if config.engine.kind != "openai" or config.engine.model or model.files:
+        return config
+    return msgspec.structs.replace(config, engine=msgspec.structs.replace(config.engine, model=model.architecture))
 
 
 def check_adapter(project: Project) -> None:

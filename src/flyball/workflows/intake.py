@@ -34,10 +34,10 @@ CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """The records of the build as it stands in loop/."""
+    """The records of the build as it stands in loop/; no training run where a model is taken as it is."""
 
     dataset: DatasetVersion
-    training_run: TrainingRun
+    training_run: TrainingRun | None
     model: ModelVersion
     release: Release
     report: EvalReport
@@ -46,14 +46,15 @@ class Build:
 def take_in(project: Project) -> Build:
     """The build's records, all of them in the ledger."""
     places = project.places
-    folders = (places.dataset, places.training, places.model, places.release, places.evaluation)
+    trained = project.settings.train.method != "none"
+    folders = (places.dataset, *([places.training] if trained else []), places.model, places.release, places.evaluation)
     documents = [read_document(folder / "record.json") for folder in folders]
     build = Build(
         dataset=cast(DatasetVersion, documents[0][0]),
-        training_run=cast(TrainingRun, documents[1][0]),
-        model=cast(ModelVersion, documents[2][0]),
-        release=cast(Release, documents[3][0]),
-        report=cast(EvalReport, documents[4][0]),
+        training_run=cast(TrainingRun, documents[1][0]) if trained else None,
+        model=cast(ModelVersion, documents[-3][0]),
+        release=cast(Release, documents[-2][0]),
+        report=cast(EvalReport, documents[-1][0]),
     )
     check_chain(build)
     keep_rows(project, build.dataset)
@@ -73,17 +74,18 @@ def take_record(project: Project, record: Record, recorded: Mapping[str, JSON]) 
 
 
 def check_chain(build: Build) -> None:
-    """The five records must follow from each other, or loop/ is a mixture of builds."""
+    """The records must follow from each other, or loop/ is a mixture of builds."""
+    run = build.training_run
     links = (
-        ("training", build.training_run.dataset, name_of(build.dataset)),
-        ("model", build.model.training_run, name_of(build.training_run)),
+        *([("training", run.dataset, name_of(build.dataset))] if run else []),
+        ("model", build.model.training_run, name_of(run) if run else None),
         ("release", build.release.model, name_of(build.model)),
         ("evaluation", build.report.release, name_of(build.release)),
     )
     for stage, found, expected in links:
         if found != expected:
             raise NotFoundError(
-                f"loop/{stage} was made from {str(found)[:12]}, but loop/ now has {expected[:12]}",
+                f"loop/{stage} was made from {str(found)[:12]}, but loop/ now has {str(expected)[:12]}",
                 cure="run `flyball run`, which brings every stage up to date",
             )
 

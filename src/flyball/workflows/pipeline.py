@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flyball.errors import ConfigError, EnvironmentMissing, NotFoundError
+from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
+from flyball.registry.gguf_header import read_header
 from flyball.settings import FILE, expand
 from flyball.wiring import Project
 from flyball.workflows.running_dvc import dvc
@@ -30,8 +31,9 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
         return [{FILE: [key for key in wanted if key in present]}]
 
     command = "flyball stage"
+    trained = "training" in stage_names(project)
     sources = [relative(expand(source.path, project.root), project.root) for source in project.settings.data.sources]
-    return {
+    wanted: dict[str, Stage] = {
         "dataset": {
             "cmd": f"{command} dataset",
             "deps": [*sources, "loop/corrections.jsonl", "loop/suppressions.json"],
@@ -46,8 +48,8 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
         },
         "model": {
             "cmd": f"{command} model",
-            "deps": ["loop/dataset/profile.json", "loop/training"],
-            "params": params("project", "package"),
+            "deps": ["loop/dataset/profile.json", "loop/training"] if trained else base_model(project),
+            "params": params("project", "package") if trained else params("project", "train", "package", "release"),
             "outs": ["loop/model"],
         },
         "release": {
@@ -64,6 +66,12 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
             "metrics": [{"loop/metrics.json": {"cache": False}}],
         },
     }
+    return {name: wanted[name] for name in stage_names(project)}
+
+
+def stage_names(project: Project) -> tuple[str, ...]:
+    """The stages of this project: one that takes a model as it is trains nothing."""
+    return tuple(name for name in STAGES if name != "training" or project.settings.train.method != "none")
 
 
 def base_model(project: Project) -> list[str]:
@@ -86,10 +94,13 @@ def sync(project: Project) -> dict[str, str]:
     taken = any(name in listed and not is_ours(listed[name]) for name in STAGES)
     names = {stage: f"{PREFIX}{stage}" if taken else stage for stage in STAGES}
     wanted = stages(project, present)
-    if all(listed.get(names[stage]) == wanted[stage] for stage in STAGES):
+    left = [name for stage, name in names.items() if stage not in wanted and is_ours(listed.get(name))]
+    if not left and all(listed.get(names[stage]) == stage_now for stage, stage_now in wanted.items()):
         return names
-    for stage in STAGES:
-        listed[names[stage]] = wanted[stage]
+    for name in left:
+        del listed[name]
+    for stage, stage_now in wanted.items():
+        listed[names[stage]] = stage_now
     temporary = path.with_name(".dvc.yaml.new")
     with temporary.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
@@ -130,6 +141,8 @@ def round_trip_yaml() -> Any:
 def reproduce(project: Project, stage: str | None = None) -> list[str]:
     """Run the stages that are out of date (up to `stage`); the stages that ran, in order."""
     check_sources(project)
+    if stage and stage not in stage_names(project):
+        raise InputError(f"this project has no stage {stage}: train.method is none", cure="run `flyball run`")
     before = lock_entries(project)
     names = sync(project)
     track_sources(project)
@@ -175,7 +188,7 @@ def check_context(project: Project) -> None:
     reads: int | None = None
     if train.method == "scratch":
         reads = train.size.context
-    elif train.method == "finetune" and train.base:
+    elif train.method in ("finetune", "none") and train.base:
         reads = context_of(expand(train.base, project.root))
     if wanted is not None and reads is not None and wanted > reads:
         more = ", or train.size.context to more" if train.method == "scratch" else ""
@@ -186,7 +199,10 @@ def check_context(project: Project) -> None:
 
 
 def context_of(folder: Path) -> int | None:
-    """How many tokens the model in a Hugging Face folder reads, as far as it says so."""
+    """How many tokens the model in a Hugging Face folder or GGUF file reads, as far as it says so."""
+    if folder.is_file():
+        header = read_header(folder)
+        return int(header.get(f"{header.get('general.architecture')}.context_length", 0)) or None
     try:
         reads = json.loads((folder / "config.json").read_bytes())["max_position_embeddings"]
     except (OSError, ValueError, LookupError, TypeError):

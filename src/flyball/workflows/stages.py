@@ -60,6 +60,7 @@ def dataset(project: Project, progress: Progress) -> DatasetVersion:
         key=project.key.row_key,
         suppressed=suppressed(project.places.suppressions),
         out=fresh(project.places.dataset),
+        trains=settings.train.method != "none",
         progress=progress,
     )
 
@@ -87,9 +88,11 @@ def training(project: Project, progress: Progress) -> TrainingRun:
 
 def model(project: Project, progress: Progress) -> ModelVersion:
     """Weights as the engine will load them."""
+    progress("packaging", 0, 0)
+    if project.settings.train.method == "none":
+        return model_as_it_is(project)
     from flyball.registry.packaging import package  # numpy and gguf load with it
 
-    progress("packaging", 0, 0)
     run, _ = read_document(project.places.training / "record.json")
     profile = project.places.dataset / "profile.json"
     return package(
@@ -102,10 +105,18 @@ def model(project: Project, progress: Progress) -> ModelVersion:
     )
 
 
+def model_as_it_is(project: Project) -> ModelVersion:
+    """A model that exists already: nothing was trained, and no rows went in."""
+    from flyball.workflows.importing import model_source, read_model
+
+    out = fresh(project.places.model)
+    return read_model(project, model_source(project), engine=project.settings.release.engine, out=out)[0]
+
+
 def release(project: Project, _progress: Progress) -> Release:
     """All that decides an answer, under one fingerprint."""
     from flyball.registry.composing import compose  # keeps the CLI light
-    from flyball.workflows.importing import check_adapter
+    from flyball.workflows.importing import check_adapter, release_of
 
     settings = project.settings
     packaged, _ = read_document(project.places.model / "record.json")
@@ -113,7 +124,7 @@ def release(project: Project, _progress: Progress) -> Release:
     check_adapter(project)
     fresh(project.places.release).mkdir(parents=True)
     return compose(
-        settings.release,
+        release_of(settings.release, cast(ModelVersion, packaged)),
         project=project.name,
         task=settings.task,
         model=cast(ModelVersion, packaged),
