@@ -32,20 +32,26 @@ class Counter:
 
     def lines(self, fixed: str) -> list[str]:
         """Its samples."""
-        return [f"{self.name}{_labels(self.labels, key, fixed)} {row[0]:g}" for key, row in self.values.items()]
+        return [f"{self.name}{_labels(self.labels, key, fixed)} {_number(row[0])}" for key, row in self.values.items()]
 
 
 class Gauge:
-    """A number that is asked for when somebody looks."""
+    """A number that is asked for when somebody looks; `kind` counter where it only grows."""
 
-    kind = "gauge"
-
-    def __init__(self, name: str, text: str, read: Callable[[], dict[Labels, float]], labels: Labels = ()) -> None:
-        self.name, self.text, self.labels, self.read = name, text, labels, read
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        read: Callable[[], dict[Labels, float]],
+        labels: Labels = (),
+        *,
+        kind: str = "gauge",
+    ) -> None:
+        self.name, self.text, self.labels, self.read, self.kind = name, text, labels, read, kind
 
     def lines(self, fixed: str) -> list[str]:
         """Its samples."""
-        return [f"{self.name}{_labels(self.labels, key, fixed)} {value:g}" for key, value in self.read().items()]
+        return [f"{self.name}{_labels(self.labels, key, fixed)} {_number(value)}" for key, value in self.read().items()]
 
 
 class Histogram:
@@ -81,9 +87,9 @@ class Histogram:
             for bound, count in zip((*self.buckets, "+Inf"), row[:-1], strict=True):
                 total += count
                 labels = _labels((*self.labels, "le"), (*key, str(bound)), fixed)
-                out.append(f"{self.name}_bucket{labels} {total:g}")
+                out.append(f"{self.name}_bucket{labels} {_number(total)}")
             plain = _labels(self.labels, key, fixed)
-            out += [f"{self.name}_sum{plain} {row[-1]:.9g}", f"{self.name}_count{plain} {total:g}"]
+            out += [f"{self.name}_sum{plain} {_number(row[-1])}", f"{self.name}_count{plain} {_number(total)}"]
         return out
 
 
@@ -188,6 +194,11 @@ class Metrics:
             out += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
             out += family.lines(self.fixed)
         return ("\n".join(out) + "\n").encode()
+
+
+def _number(value: float) -> str:
+    """In full: counts with each of their digits, however many there are."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _labels(names: Labels, values: Labels, fixed: str) -> str:
