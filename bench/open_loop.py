@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         self.client.busy.add(self)
         ask = outcome.ask
         lines = "".join(f"{name}: {value}\r\n" for name, value in ask.headers)
-        head = f"POST {ask.path} HTTP/1.1\r\nhost: x\r\n{lines}content-length: {len(ask.body)}\r\n\r\n"
+        head = f"POST {ask.path} HTTP/1.1\r\nhost: localhost\r\n{lines}content-length: {len(ask.body)}\r\n\r\n"
         self.transport.write(head.encode() + ask.body)
 
     def data_received(self, data: bytes) -> None:

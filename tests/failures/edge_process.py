@@ -123,7 +123,9 @@ class Bystander:
         self.thread.join(30)
 
     def _ask_on(self) -> None:
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        head = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        )
         while not self.stop.wait(0.02):
             began = time.monotonic()
             try:

@@ -15,9 +15,9 @@ from mock_engine import MockEngine
 from running import arm, chat, table
 
 BODY = json.dumps(chat()).encode()
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 WHOLE = POST + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
-BEHIND = b"GET /behind HTTP/1.1\r\nhost: x\r\n\r\n"
+BEHIND = b"GET /behind HTTP/1.1\r\nhost: localhost\r\n\r\n"
 CHUNKED = POST + b"transfer-encoding: chunked\r\n"
 
 
@@ -39,7 +39,7 @@ def worker(engine: MockEngine, tmp_path_factory: pytest.TempPathFactory) -> Iter
         assert running.rss_mb < 200
 
 
-def request(line: bytes, headers: bytes = b"host: x\r\n", body: bytes = b"") -> bytes:
+def request(line: bytes, headers: bytes = b"host: localhost\r\n", body: bytes = b"") -> bytes:
     return line + b"\r\n" + headers + b"\r\n" + body
 
 
@@ -61,9 +61,9 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "CL empty": (POST + b"content-length:\r\n\r\n", 400),
     # lines
     "obs-fold": (POST + b"x-a: b\r\n\tc: d\r\ncontent-length: 0\r\n\r\n", 400),
-    "obs-fold of the first header": (b"GET /healthz HTTP/1.1\r\n host: x\r\n\r\n", 400),
+    "obs-fold of the first header": (b"GET /healthz HTTP/1.1\r\n host: localhost\r\n\r\n", 400),
     "bare LF between headers": (b"GET /healthz HTTP/1.1\r\nhost: x\nx-a: b\r\n\r\n", 400),
-    "bare LF at the end": (b"GET /healthz HTTP/1.1\r\nhost: x\r\n\n", 400),
+    "bare LF at the end": (b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\n", 400),
     "bare CR in a value": (POST + b"x-a: b\rc\r\ncontent-length: 0\r\n\r\n", 400),
     "blank before the colon": (POST + b"content-length : 5\r\n\r\nabcde", 400),
     "no colon": (POST + b"content-length\r\n\r\n", 400),
@@ -121,14 +121,17 @@ ANSWERED: dict[str, tuple[bytes, tuple[int, ...]]] = {
     "dot segments": (request(b"GET /v1/../healthz HTTP/1.1"), (404,)),
     "encoded path": (request(b"GET /%68ealthz HTTP/1.1"), (404,)),
     "letters beyond ASCII in the target": (request("GET /é HTTP/1.1".encode()), (400, 404)),
-    "bytes beyond ASCII in a value": (request(b"GET /healthz HTTP/1.1", b"host: x\r\nx-a: \xff\xfe\r\n"), (200,)),
+    "bytes beyond ASCII in a value": (
+        request(b"GET /healthz HTTP/1.1", b"host: localhost\r\nx-a: \xff\xfe\r\n"),
+        (200,),
+    ),
     "zeros before a length": (POST + b"content-length: 000%d\r\n\r\n" % len(BODY) + BODY, (200,)),
     "chunks with extensions": (
         CHUNKED + b"\r\n%x;a=b;c\r\n%b\r\n0;d\r\n\r\n" % (len(BODY), BODY),
         (200,),
     ),
     "a body that a GET may have": (
-        request(b"GET /healthz HTTP/1.1", b"host: x\r\ncontent-length: 2\r\n", b"ab"),
+        request(b"GET /healthz HTTP/1.1", b"host: localhost\r\ncontent-length: 2\r\n", b"ab"),
         (200,),
     ),
     "an empty line first": (b"\r\n" + WHOLE, (200,)),
@@ -138,7 +141,9 @@ ANSWERED: dict[str, tuple[bytes, tuple[int, ...]]] = {
 @pytest.mark.parametrize("name", ANSWERED)
 def test_what_is_odd_but_plain_is_answered_and_what_follows_too(worker: EdgeProcess, name: str) -> None:
     data, statuses = ANSWERED[name]
-    answers = worker.raw(data + b"GET /behind HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").split(b"HTTP/1.1 ")[1:]
+    answers = worker.raw(data + b"GET /behind HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").split(
+        b"HTTP/1.1 "
+    )[1:]
     assert int(answers[0][:3]) in statuses, answers
     if answers[0][:3] != b"400":
         assert len(answers) == 2 and answers[1].startswith(b"404"), "in the same connection, in order"
@@ -172,7 +177,8 @@ BODIES: dict[str, tuple[bytes, tuple[int, ...]]] = {
 def test_no_body_whatever_is_a_500(worker: EdgeProcess, path: str, name: str) -> None:
     body, statuses = BODIES[name]
     answer = worker.raw(
-        b"POST %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body))
+        b"POST %b HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        % (path.encode(), len(body))
         + body
     )
     expected = (400,) if path == "/v1/feedback" else statuses
@@ -192,7 +198,7 @@ SLOW = {"HEADER_TIMEOUT_S": 0.6, "BODY_TIMEOUT_S": 0.8, "IDLE_TIMEOUT_S": 1.0, "
 @pytest.mark.parametrize(
     ("begin", "drip"),
     [
-        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n", b"x-a: b\r\n"),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n", b"x-a: b\r\n"),
         (POST + b"content-length: 100000\r\n\r\n", b"a"),
         (CHUNKED + b"\r\n", b"1\r\na\r\n"),
     ],
@@ -252,7 +258,7 @@ def test_clients_that_do_not_read_hold_little_and_lose_their_answers(tmp_path: P
                 time.sleep(0.05)
             assert most - before < 80, "120 MB of answers are held back, in the engine"
             with worker.connect() as client:
-                client.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                client.sendall(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
                 text = b"".join(iter(lambda: client.recv(65536), b""))
             assert b'outcome="aborted"' in text and other.port
             for client in clients:
@@ -266,7 +272,9 @@ def test_a_thousand_idle_connections_are_cheap(worker: EdgeProcess) -> None:
         client.sendall(POST)
     time.sleep(0.3)
     assert worker.rss_mb - before < 30
-    assert worker.raw(WHOLE.replace(b"host: x", b"host: x\r\nconnection: close")).startswith(b"HTTP/1.1 200 ")
+    assert worker.raw(WHOLE.replace(b"host: localhost", b"host: localhost\r\nconnection: close")).startswith(
+        b"HTTP/1.1 200 "
+    )
     for client in idle:
         client.close()
 
@@ -293,7 +301,7 @@ def test_where_every_connection_is_at_work_one_more_is_told_503(tmp_path: Path) 
         end = time.monotonic() + 5
         while engine.active < 16 and time.monotonic() < end:
             time.sleep(0.02)
-        answer = worker.raw(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        answer = worker.raw(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1" in answer
         for client in busy:
             client.close()

@@ -261,7 +261,9 @@ def test_a_stream_that_does_not_end_as_streams_do_is_cut_in_time_and_says_so(
     gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
     body = json.dumps(chat(stream=True)).encode()
     began = time.monotonic()
-    raw = gateway.raw(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    raw = gateway.raw(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
     assert time.monotonic() - began < 6
     assert b'"content": "a"' in raw and b"stream_cut" in raw and not raw.endswith(b"0\r\n\r\n")
     assert b"[DONE]" not in raw
@@ -314,7 +316,9 @@ def test_lies_without_end_cost_little_memory(tmp_path: Path, name: str) -> None:
     ):
         before, most = worker.rss_mb, 0.0
         body = json.dumps(chat()).encode()
-        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        head = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        )
         for _ in range(3):
             reply = worker.raw(head % len(body) + body, timeout_s=8)
             assert reply[9:12] in (b"502", b"504"), reply[:200]

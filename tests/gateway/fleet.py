@@ -98,7 +98,8 @@ class Clients:
 
     def _ask(self, secret: str) -> None:
         body = json.dumps(chat(**self._fields)).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+        head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+        head += f"content-length: {len(body)}\r\n"
         request = f"{head}authorization: Bearer {secret}\r\n\r\n".encode() + body
         while not self._stop.is_set():
             try:

@@ -165,13 +165,13 @@ class RunningGateway:
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON of one POST."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        head = f"POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(data)}\r\n{lines}\r\n"
-        return split(self.raw(head.encode() + data))
+        return split(self.raw(head_of("POST", path, {**headers, "content-length": str(len(data))}) + data))
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
-        lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
-        return split(self.raw(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}\r\n".encode()))
+        return split(self.raw(head_of("GET", path, headers)))
+
+    def options(self, path: str, **headers: str) -> tuple[int, dict[str, str], Any]:
+        return split(self.raw(head_of("OPTIONS", path, headers)))
 
     def entries(self) -> list[Entry]:
         """Everything in the segments."""
@@ -196,6 +196,13 @@ class RunningGateway:
             project_key=KEY,
             ledger=ledger,
         )
+
+
+def head_of(method: str, path: str, headers: dict[str, str]) -> bytes:
+    """A request without its body, on a connection of its own."""
+    all_headers = {"host": "localhost", "connection": "close", **headers}
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in all_headers.items())
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
 def receive(connection: socket.socket) -> bytes:

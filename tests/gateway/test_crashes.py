@@ -83,7 +83,9 @@ def client(port: int, stop: threading.Event, answered: list[str], praised: list[
 
 def exchange(connection: socket.socket, path: str, body: Any) -> tuple[dict[str, str], Any]:
     data = json.dumps(body).encode()
-    connection.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data)
+    connection.sendall(
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n\r\n".encode() + data
+    )
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += received(connection)
@@ -163,7 +165,8 @@ def test_sigterm_drains_and_ends_with_success(tmp_path: Path, processes: Process
         with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
             body = json.dumps(chat(stream=True)).encode()
             connection.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+                + body
             )
             first = connection.recv(65536)
             assert processes.kill("0", signal.SIGTERM) == 0

@@ -14,7 +14,7 @@ from mock_engine import MockEngine
 from running import RunningGateway, arm, chat, receive, split, table
 
 BODY = json.dumps(chat()).encode()
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
 
 
 @pytest.fixture

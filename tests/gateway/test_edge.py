@@ -18,7 +18,7 @@ from running import RunningGateway, arm, chat, receive, split, table
 from flyball.gateway import edge
 from flyball.gateway.config import GatewayConfig
 
-CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n"
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 BODY = json.dumps(chat()).encode()
 
 
@@ -63,7 +63,7 @@ CHUNKS = {
 
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_an_ambiguous_message_is_a_400_and_ends_the_connection(gateway: RunningGateway, name: str) -> None:
-    answer = gateway.raw(CHAT + SMUGGLING[name] + b"GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n")
+    answer = gateway.raw(CHAT + SMUGGLING[name] + b"GET /smuggled HTTP/1.1\r\nhost: localhost\r\n\r\n")
     status, headers, body = split(answer)
     assert (status, headers["connection"]) == (400, "close")
     assert body["error"]["type"] == "invalid_request_error"
@@ -165,8 +165,8 @@ def test_no_bytes_whatever_hurt_the_gateway(gateway: RunningGateway, junk: bytes
 
 def test_pipelined_requests_are_answered_in_order(gateway: RunningGateway) -> None:
     ask = CHAT + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
-    health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
-    last = b"GET /nowhere HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    health = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    last = b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     answer = gateway.raw(ask + health + ask + last)
     kinds = [part.split(b"\r\n\r\n")[1][:12] for part in answer.split(b"HTTP/1.1 ")[1:]]
     assert kinds == [b'{"id": "cmpl', b'{"status":"o', b'{"id": "cmpl', b'{"error":{"m']
@@ -196,10 +196,10 @@ def test_an_upgrade_is_ignored_and_the_request_answered(gateway: RunningGateway)
         b"content-length: %d\r\n\r\n" % len(BODY) + BODY,
         b"transfer-encoding: chunked\r\n\r\n" + _chunked(),
     ):
-        last = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        last = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         answer = gateway.raw(CHAT + upgrade + framed + last)
         assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]
-    assert split(gateway.raw(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n"))[0] == 400
+    assert split(gateway.raw(b"CONNECT x:80 HTTP/1.1\r\nhost: localhost\r\n\r\n"))[0] == 400
 
 
 def test_who_expects_100_continue_is_told_to(gateway: RunningGateway) -> None:

@@ -98,7 +98,10 @@ def test_nor_does_one_whose_engine_is_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize("behaviour", ["hang", "stall"])
 def test_a_client_that_went_away_leaves_nothing_either(behaviour: str, tmp_path: Path) -> None:
     body = json.dumps(chat(stream=True)).encode()
-    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (
+        len(body),
+        body,
+    )
     with MockEngine(behaviour) as engine, RunningGateway(tmp_path, table(arm(engine))) as gateway, garbage() as found:
         for number in range(3):
             with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:

@@ -18,6 +18,8 @@ from flyball.security.principals import create_key
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger
 
+TEAMS = (("web", "shop"), ("mobile", "shop"), ("other", "bank"), ("alone", None))
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[MockEngine]:
@@ -127,6 +129,43 @@ def test_another_keys_request_is_a_403_and_an_admins_business(gateway: RunningGa
     assert feedback(gateway, {"request_id": local, "score": 0}, **bearer["two"])[0] == 403
     assert feedback(gateway, {"request_id": local, "score": 0}, **bearer["boss"])[0] == 202
     assert feedback(gateway, {"request_id": uuid7(), "score": 0}, **bearer["boss"])[0] == 404
+
+
+def test_keys_of_one_team_speak_of_each_others_requests(gateway: RunningGateway, ledger: Ledger) -> None:
+    secrets = {name: create_key(ledger, name=name, team=team)[1] for name, team in TEAMS}
+    end = time.monotonic() + 1
+    while gateway.get("/v1/models")[0] != 401:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    bearer = {name: {"authorization": f"Bearer {secret}"} for name, secret in secrets.items()}
+    body = {"request_id": ask(gateway, **bearer["web"]), "score": 1}
+    assert {name: feedback(gateway, body, **headers)[0] for name, headers in bearer.items()} == {
+        "web": 202,
+        "mobile": 202,
+        "other": 403,
+        "alone": 403,
+    }
+
+
+def test_feedback_counts_among_its_keys_requests_a_minute(gateway: RunningGateway, ledger: Ledger) -> None:
+    _, secret = create_key(ledger, name="one", requests_per_minute=5, concurrency=1)
+    bearer = {"authorization": f"Bearer {secret}"}
+    end = time.monotonic() + 1
+    while gateway.get("/v1/models")[0] != 401:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    identifier = ask(gateway, **bearer)
+    answers = [feedback(gateway, {"request_id": identifier, "score": n / 10}, **bearer) for n in range(8)]
+    assert [status for status, _ in answers].count(202) == 4
+    assert answers[-1][0] == 429 and answers[-1][1]["error"]["code"] == "requests_limit_exceeded"
+
+
+def test_feedback_is_smaller_than_a_request_may_be(gateway: RunningGateway) -> None:
+    identifier = ask(gateway)
+    longest = {"request_id": identifier, "correction": "\u00e9" * 100_000, "comment": "\u00e9" * 20_000}
+    assert feedback(gateway, longest)[0] == 202
+    status, answer = feedback(gateway, b"x" * 800_000)
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")
 
 
 def test_only_an_admin_judges_and_a_verdict_says_something(gateway: RunningGateway, ledger: Ledger) -> None:

@@ -115,7 +115,7 @@ def test_a_key_reaches_its_own_routes_only(engine: MockEngine, tmp_path: Path, l
     routes = RoutingTable(version=1, project="shop", routes=(other, shop))
     _, secret = create_key(ledger, name="app", routes=("other",))
     with RunningGateway(tmp_path / "gateway", routes, ledger=ledger) as gateway:
-        assert ask(gateway, secret)[0] == 403
+        assert ask(gateway, secret)[0] == 404
         assert ask(gateway, secret, model="other")[0] == 200
         assert [model.id for model in gateway.client(secret).models.list()] == ["other"]
 

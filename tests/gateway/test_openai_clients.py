@@ -117,7 +117,7 @@ def test_an_unknown_model_is_a_404_that_names_the_known_ones(gateway: RunningGat
 
 def test_unknown_paths_are_refused_and_never_forwarded(gateway: RunningGateway, engine: MockEngine) -> None:
     before = len(engine.bodies)
-    for path in ("/v1/files", "/slots", "/v1/chat/completions/../slots", "/", "/v1//models", "http://x/v1/files"):
+    for path in ("/v1/files", "/slots", "/v1/chat/completions/../slots", "//", "/v1//models", "http://x/v1/files"):
         status, _, body = gateway.get(path)
         assert status == 404 and body["error"]["code"] == "not_found", path
     assert gateway.post("/props", {})[0] == 404

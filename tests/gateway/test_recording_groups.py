@@ -156,7 +156,8 @@ def test_who_went_away_meanwhile_is_recorded_once(tmp_path: Path) -> None:
         body = b'{"model": "shop", "messages": [{"role": "user", "content": "hello"}]}'
         for connection in connections:
             connection.sendall(
-                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b"
+                % (len(body), body)
             )
         while len(engine.bodies) < AT_ONCE:
             time.sleep(0.002)

@@ -105,6 +105,18 @@ def test_what_shapes_the_socket_and_the_segments_waits_for_the_next_start() -> N
 def _answered(connection: socket.socket) -> bytes:
     body = msgspec.json.encode(chat())
     connection.sendall(
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     )
     return connection.recv(65536).split(b" ", 2)[1]
+
+
+def test_pages_that_may_call_are_followed(tmp_path: Path) -> None:
+    file, page = tmp_path / "flyball.yaml", "https://app.example"
+    write(file)
+    with MockEngine() as engine:
+        running = RunningGateway(tmp_path, table(arm(engine)))
+        running.context = replace(running.context, settings=source_at(file))
+        with running:
+            assert running.get("/v1/models", origin=page)[0] == 403
+            write(file, cors_origins=[page])
+            eventually(lambda: running.get("/v1/models", origin=page)[0] == 200)

@@ -41,7 +41,7 @@ def read(gateway: RunningGateway) -> tuple[bytes, float]:
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
         began = time.monotonic()
         client.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: [::1]\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
             % (len(body), body)
         )
         data, first = b"", 0.0

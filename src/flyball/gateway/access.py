@@ -9,15 +9,16 @@ from __future__ import annotations
 import ipaddress
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from flyball.errors import FlyballError, RefusedError
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.exchange import Exchange
+from flyball.gateway.origins import Origins
 from flyball.security.keyring_file import keep, kept
 from flyball.security.keys import ProjectKey
 from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
@@ -43,6 +44,7 @@ class Access:
     ) -> None:
         self._ledger = ledger
         self._loopback = loopback
+        self.origins = Origins()  # of pages that may call without a key, by name
         self._file, self._key = file, key
         self.keyring = Keyring(())
         self.read_ms = now_ms()
@@ -115,7 +117,7 @@ class Access:
         """
         keyring = self.keyring  # one for all that follows: a thread may put another in its place
         if keyring.empty and self._loopback:
-            _refuse_foreign_pages(exchange)
+            self._refuse_foreign_pages(exchange)
             return LOCAL
         header, connection = exchange.headers.get(b"authorization", b""), exchange.connection
         known = connection.caller
@@ -131,6 +133,34 @@ class Access:
             raise HttpRefusal(401, "this API key is unknown, revoked or expired", code="invalid_api_key")
         connection.caller = (header, keyring.number, principal)
         return principal
+
+    def check_page(self, exchange: Exchange) -> None:
+        """Who may read what tells of all routes: probes and scrapes of this machine, and keys for every route.
+
+        On any other address, and under a foreign name (which a page elsewhere may have), a key is needed.
+        """
+        if self._loopback and names_this_machine(exchange.headers.get(b"host", b"")):
+            return
+        if self.principal(exchange).routes:
+            raise HttpRefusal(403, "this key is limited to routes, and this page tells of all", code="forbidden")
+
+    def _refuse_foreign_pages(self, exchange: Exchange) -> None:
+        """A page from elsewhere, in a browser on this machine, must not act as its user.
+
+        It says where it is from, or comes under its own name, made to resolve to this machine (DNS rebinding).
+        """
+        headers = exchange.headers
+        if not names_this_machine(headers.get(b"host", b"")):
+            raise HttpRefusal(
+                421,
+                "without a key the gateway answers only as 127.0.0.1 or localhost; to call it by another name create "
+                "one: `flyball key create NAME`",
+                code="foreign_host",
+            )
+        origin = headers.get(b"origin")
+        if origin and not self.origins.names(origin) and not _is_of_this_machine(origin):
+            where = origin.decode("latin-1")
+            raise HttpRefusal(403, f"pages of {where} may not call without a key", code="foreign_origin")
 
     def _run(self, told: Callable[[bool], None]) -> None:
         good = not self.from_file
@@ -154,11 +184,21 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith(".localhost")
 
 
-def _refuse_foreign_pages(exchange: Exchange) -> None:
-    """A page from elsewhere, in a browser on this machine, must not act as its user."""
-    origin = exchange.text(b"origin")
-    if origin and not is_loopback(urlsplit(origin).hostname or ""):
-        raise HttpRefusal(403, f"pages of {origin} may not call without a key", code="foreign_origin")
+@lru_cache(maxsize=1024)
+def names_this_machine(host: bytes) -> bool:
+    """Whether a Host header, with a port or without, means this machine's own address; HTTP/1.0 sends none."""
+    name = host.decode("latin-1").strip().lower()
+    if name.startswith("["):
+        name, _, port = name[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = name.partition(":")
+    return not host or ((not port or port.isdigit()) and is_loopback(name.removesuffix(".")))
+
+
+def _is_of_this_machine(origin: bytes) -> bool:
+    host = origin.partition(b"://")[2]  # "null" of a file or a frame has none
+    return bool(host) and names_this_machine(host)

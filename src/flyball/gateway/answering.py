@@ -51,7 +51,7 @@ class EngineRefused(Exception):
 async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     """Answer one request and record it."""
     if not state.routes.views:
-        await _first_route(state)
+        await first_route(state)
     try:
         ask = understand(state, exchange, kind)
         state.check_recording()
@@ -79,7 +79,7 @@ def _mirror(state: WorkerState, ask: Ask, exchange: Exchange) -> None:
         mirror(state, ask)
 
 
-async def _first_route(state: WorkerState) -> None:
+async def first_route(state: WorkerState) -> None:
     """Wait a little for a table of routes: the ledger says that the first release is live before the table has come."""
     end = time.monotonic() + FIRST_ROUTE_S
     while not state.routes.views and time.monotonic() < end:

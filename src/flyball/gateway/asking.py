@@ -16,7 +16,7 @@ from flyball.inference.prompt_path import PromptPath, redactor
 from flyball.inference.request_fields import header_value
 from flyball.records.identifiers import canonical_text
 from flyball.records.identity import request_id
-from flyball.security.principals import Principal, may_use
+from flyball.security.principals import Principal
 
 Kind = Literal["chat", "completion", "embedding"]
 PATHS: dict[Kind, bytes] = {
@@ -194,13 +194,15 @@ def _make_room(exchange: Exchange) -> None:
 def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:
     if not state.routes.views:  # before the first table: not the caller's mistake, and over in a moment
         raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
-    model = _text(body, "model") or state.routes.names()[0]
+    model = _text(body, "model")
+    if model is None:
+        names = state.routes.names(principal.routes)
+        if not names:
+            raise HttpRefusal(404, "none of this key's models is served", code="model_not_found", param="model")
+        model = names[0]
     if model not in state.routes.views:
         state.reload_routes()  # the name may be as new as that
-    view = state.routes.find(model)
-    if not may_use(principal, model):
-        raise HttpRefusal(403, f"this key may not use the model {model!r}", code="forbidden", param="model")
-    return view
+    return state.routes.find(model, principal.routes)
 
 
 def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:

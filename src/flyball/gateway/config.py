@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@]+/?)$")]
+
 
 class RecordingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens to requests after they are answered."""
@@ -38,5 +40,12 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     retries: Annotated[int, Meta(ge=0, description="Only while no byte has been sent.")] = 2
     queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a free slot.")] = 10.0
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        Meta(
+            description="Pages in browsers that may call (https://app.example.com), or * for any that has a key. Pages "
+            "that are named may call without a key where none exists."
+        ),
+    ] = ()
     drain_s: Annotated[float, Meta(ge=0)] = 10.0
     recording: RecordingConfig = msgspec.field(default_factory=RecordingConfig)

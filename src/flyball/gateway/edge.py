@@ -19,6 +19,7 @@ import httptools
 
 from flyball.gateway.envelope import error_body
 from flyball.gateway.exchange import STATUS_LINE, Exchange, origin_form
+from flyball.gateway.origins import Origins
 
 MAX_HEADER_BYTES: Final = 32_768
 MAX_HEADERS: Final = 100
@@ -35,6 +36,9 @@ MAX_FRAMING: Final = 10
 """Bytes on the wire per byte of a body in chunks: chunks of one byte are allowed, endless chunk extensions are not."""
 PART_BYTES: Final = 64
 """What one piece of a body costs beside its bytes."""
+SMALL_PATH: Final = b"/v1/feedback"
+SMALL_BODY_BYTES: Final = 786_432
+"""What somebody says of an answer: the longest correction and comment, each character in six bytes (\\u1234)."""
 
 
 class Edge:
@@ -45,6 +49,7 @@ class Edge:
     ) -> None:
         self.handler = handler
         self.max_body_bytes = max_body_bytes
+        self.origins = Origins()
         self.max_connections = max_connections
         self.max_held = max(MAX_HELD_BYTES, 4 * max_body_bytes)
         self.connections: set[Connection] = set()
@@ -131,6 +136,8 @@ class Connection(asyncio.Protocol):
         self.blocked_since = 0.0
         self.waits_since = 0.0
         self.held = 0
+        self.most = edge.max_body_bytes  # of the body that is being read
+        self.extra = b""  # header lines of the answer to it
         self.peer = ""
         self.caller: tuple[bytes, int, Any] | None = None  # who called before: see Access.principal
 
@@ -214,6 +221,7 @@ class Connection(asyncio.Protocol):
         if self.adopting:
             return
         self.header_bytes, self.header_lines, self.raw_bytes = 0, 0, -1
+        self.extra = b""
         self.reading = Exchange(self)
         self.reading.headers = {}
         self.deadline = time.monotonic() + HEADER_TIMEOUT_S
@@ -255,6 +263,11 @@ class Connection(asyncio.Protocol):
         exchange.started = time.monotonic()
         self.deadline = exchange.started + BODY_TIMEOUT_S
         self.header_bytes, self.raw_bytes = 0, -1
+        self.most = self.edge.max_body_bytes
+        if exchange.path.startswith(SMALL_PATH) and self.most > SMALL_BODY_BYTES:
+            self.most = SMALL_BODY_BYTES
+        if self.edge.origins.on:
+            exchange.extra = self.extra = self.edge.origins.lines(exchange.headers)
         self.refusal = self.refusal or self._objection(exchange)
         if self.refusal is None and exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.modern:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -264,7 +277,7 @@ class Connection(asyncio.Protocol):
         if exchange is None or self.refusal is not None:
             return
         exchange.size += len(data)
-        if exchange.size > self.edge.max_body_bytes:
+        if exchange.size > self.most:
             exchange.parts.clear()
             self.refusal = self._too_large_body()
             return
@@ -375,18 +388,15 @@ class Connection(asyncio.Protocol):
             return 400, "a body has either one Content-Length or Transfer-Encoding: chunked", "bad_http"
         if length is not None and not length.isdigit():
             return 400, "Content-Length is not a number", "bad_http"
-        if length is not None and int(length) > self.edge.max_body_bytes:
+        if length is not None and int(length) > self.most:
             return self._too_large_body()
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return 415, "compressed bodies are not read; send plain JSON", "unsupported_encoding"
         return None
 
     def _too_large_body(self) -> tuple[int, str, str]:
-        return (
-            413,
-            f"the body is larger than {self.edge.max_body_bytes} bytes (gateway.max_body_bytes)",
-            "body_too_large",
-        )
+        setting = " (gateway.max_body_bytes)" if self.most == self.edge.max_body_bytes else ""
+        return 413, f"the body is larger than {self.most} bytes{setting}", "body_too_large"
 
     def _too_large_headers(self) -> None:
         limit = f"{MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines"
@@ -396,9 +406,9 @@ class Connection(asyncio.Protocol):
         status, message, code = self.refusal or (400, "not a valid HTTP request", "bad_http")
         self.edge.refused += 1
         body = error_body(status, message, code=code)
-        head = b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b\r\n"
+        head = b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%b%b\r\n"
         retry = b"retry-after: 1\r\n" if status == 503 else b""
-        self.write(head % (STATUS_LINE[status], len(body), retry) + body)
+        self.write(head % (STATUS_LINE[status], len(body), retry, self.extra) + body)
         self._linger()
 
     def _linger(self) -> None:

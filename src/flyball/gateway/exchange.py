@@ -21,6 +21,7 @@ class Exchange:
     __slots__ = (
         "body",
         "connection",
+        "extra",
         "headers",
         "keep_alive",
         "method",
@@ -39,6 +40,7 @@ class Exchange:
         self.method = b""
         self.path = b""
         self.headers: dict[bytes, bytes] = _EMPTY
+        self.extra = b""  # header lines of whatever is answered
         self.parts: list[bytes] = []
         self.body = b""
         self.size = 0
@@ -68,15 +70,26 @@ class Exchange:
         if self.state != "waiting":
             return
         keep = self._keeps()
-        head = b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n" % (
+        head = b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n" % (
             STATUS_LINE[status],
             kind,
             len(body),
             headers,
+            self.extra,
             b"" if keep else b"connection: close\r\n",
         )
         self.state = "answered"
         self.connection.write(head if self.method == b"HEAD" else head + body)
+        self.connection.finished(close=not keep)
+
+    def confirm(self, headers: bytes) -> None:
+        """204: yes, with nothing to say but headers."""
+        if self.state != "waiting":
+            return
+        keep = self._keeps()
+        close = b"" if keep else b"connection: close\r\n"
+        self.state = "answered"
+        self.connection.write(b"%s%s%s%s\r\n" % (STATUS_LINE[204], headers, self.extra, close))
         self.connection.finished(close=not keep)
 
     def begin(self, status: int, *, kind: bytes, headers: bytes = b"") -> None:
@@ -87,8 +100,8 @@ class Exchange:
         close = b"" if self._keeps() and self.modern else b"connection: close\r\n"
         self.state = "streaming"
         self.connection.write(
-            b"%scontent-type: %s\r\ncache-control: no-cache\r\n%s%s%s\r\n"
-            % (STATUS_LINE[status], kind, framing, headers, close)
+            b"%scontent-type: %s\r\ncache-control: no-cache\r\n%s%s%s%s\r\n"
+            % (STATUS_LINE[status], kind, framing, headers, self.extra, close)
         )
 
     def send(self, data: bytes) -> None:

@@ -44,8 +44,18 @@ _DECODER = msgspec.json.Decoder(FeedbackBody)
 
 
 async def take_feedback(state: WorkerState, exchange: Exchange) -> None:
-    """Check, write, make durable, acknowledge with 202."""
+    """Check, write, make durable, acknowledge with 202. It counts among its key's requests a minute."""
     principal = state.access.principal(exchange)
+    admission = state.limits.admit(principal, tokens=0, usd=0.0, seats=0.0)
+    if admission is None:
+        admission = await state.limits.admitted(principal, tokens=0, usd=0.0, seats=0.0)
+    try:
+        await _take(state, exchange, principal, admission.headers)
+    finally:
+        admission.settle(tokens=0, usd=0.0)
+
+
+async def _take(state: WorkerState, exchange: Exchange, principal: Principal, headers: bytes) -> None:
     body = read_body(exchange.body)
     if body.judge is not None:
         check_judge(principal, body)
@@ -55,7 +65,7 @@ async def take_feedback(state: WorkerState, exchange: Exchange) -> None:
     if not await _durably(state, entry):
         raise unrecorded()
     answer = {"id": entry.feedback.id, "object": "feedback", "request_id": body.request_id, "client_id": body.client_id}
-    exchange.answer(202, msgspec.json.encode(answer))
+    exchange.answer(202, msgspec.json.encode(answer), headers=headers)
 
 
 def read_body(raw: bytes) -> FeedbackBody:
@@ -84,13 +94,15 @@ def read_body(raw: bytes) -> FeedbackBody:
 
 
 def check_owner(state: WorkerState, principal: Principal, request: str) -> None:
-    """404 for an id that no key of ours made, 403 for another key's, unless an admin asks."""
+    """404 for an id that no key of ours made, 403 for one of another team's key, unless an admin asks."""
     if is_genuine(state.mac_key, principal.id, request):
         return
-    others = state.access.keyring.ids | {LOCAL.id}
-    if not any(is_genuine(state.mac_key, owner, request) for owner in others):
+    teams = state.access.keyring.teams
+    owner = next((id for id in (*teams, LOCAL.id) if is_genuine(state.mac_key, id, request)), None)
+    if owner is None:
         raise HttpRefusal(404, "no request has this id", code="request_not_found", param="request_id")
-    if principal.role != "admin":
+    same_team = principal.team is not None and teams.get(owner) == principal.team
+    if principal.role != "admin" and not same_team:
         raise HttpRefusal(403, "another key made this request", code="forbidden", param="request_id")
 
 

@@ -66,19 +66,19 @@ class Limits:
         self.keeper = keeper
         self._accounts: dict[str, _Account] = {}
 
-    def admit(self, principal: Principal, *, tokens: int, usd: float) -> Admission | None:
+    def admit(self, principal: Principal, *, tokens: int, usd: float, seats: float = 1.0) -> Admission | None:
         """Let a request in at once; None where it must wait for the ledger, or is refused: see `admitted`."""
         account = self._account(principal)
-        need = (1.0, 1.0, tokens, usd)
+        need = (seats, 1.0, tokens, usd)
         if not self.keeper.take(account.pools, need):
             return None
         return Admission(self.keeper, account.pools, need, _headers(account) if account.told else b"")
 
-    async def admitted(self, principal: Principal, *, tokens: int, usd: float) -> Admission:
+    async def admitted(self, principal: Principal, *, tokens: int, usd: float, seats: float = 1.0) -> Admission:
         """Let a request in after a short wait in turn, or 429 with when to come back."""
         self.keeper.look_at_calendar()
         account = self._account(principal)
-        need = (1.0, 1.0, tokens, usd)
+        need = (seats, 1.0, tokens, usd)
         shortage = await self.keeper.wait(account.pools, need)
         if shortage is not None:
             raise _refusal(account, shortage, need)

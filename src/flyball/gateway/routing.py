@@ -147,15 +147,16 @@ class Routes:
         releases = {arm.release for route in table.routes for arm in route.arms}
         self._paths = {name: path for name, path in self._paths.items() if name in releases}
 
-    def names(self) -> list[str]:
-        """Every route, the default one first."""
-        return [view.route.name for view in sorted(self.views.values(), key=lambda view: not view.route.default)]
+    def names(self, only: Collection[str] = ()) -> list[str]:
+        """Every route, the default one first; of those in `only`, where it names some."""
+        ordered = sorted(self.views.values(), key=lambda view: not view.route.default)
+        return [view.route.name for view in ordered if not only or view.route.name in only]
 
-    def find(self, model: str) -> RouteView:
-        """The route of a `model` name; 404 with the known names otherwise."""
+    def find(self, model: str, only: Collection[str] = ()) -> RouteView:
+        """The route of a `model` name; 404 with the known names otherwise. A caller of `only` some sees no other."""
         view = self.views.get(model)
-        if view is None:
-            known = ", ".join(self.names()) or "none yet"
+        if view is None or (only and model not in only):
+            known = ", ".join(self.names(only)) or "none yet"
             raise HttpRefusal(
                 404, f"the model {model!r} does not exist; known: {known}", code="model_not_found", param="model"
             )

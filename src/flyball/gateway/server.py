@@ -16,10 +16,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
 import uvloop
 
-from flyball import __version__
 from flyball.cost.keeping import LimitKeeper
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.access import Access, is_loopback
@@ -30,20 +28,22 @@ from flyball.gateway.context import GatewayContext
 from flyball.gateway.course import Course
 from flyball.gateway.descriptors import client_connections
 from flyball.gateway.edge import Connection, Edge
-from flyball.gateway.envelope import HttpRefusal, error_body
+from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.feedback import take_feedback
+from flyball.gateway.gauges import add_gauges
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.losses import Losses
-from flyball.gateway.metrics import Gauge, Metrics
+from flyball.gateway.metrics import Metrics
 from flyball.gateway.metrics_pages import MetricsPages
+from flyball.gateway.origins import Origins, is_preflight
+from flyball.gateway.pages import is_model_path, models, show
 from flyball.gateway.recording import SegmentWriter
 from flyball.gateway.reloading import SettingsFile
 from flyball.gateway.routing import Routes
 from flyball.gateway.state import WorkerState
 from flyball.records.identity import uuid7
-from flyball.security.principals import may_use
 from flyball.telemetry import log
 
 THREADS_YIELD_S: Final = 0.0005
@@ -63,7 +63,7 @@ _COMPLETIONS: dict[bytes, Kind] = {
     b"/v1/completions": "completion",
     b"/v1/embeddings": "embedding",
 }
-_GET = (b"GET", b"HEAD")
+FEEDBACK: Final = b"/v1/feedback"
 COMPILED = not __file__.endswith(".py")
 """Whether this is machine code (setup.py)."""
 
@@ -134,7 +134,11 @@ class Gateway:
         self._due = float("inf")
         self._stood_still = False
         self._timer: asyncio.TimerHandle | None = None
-        self._add_gauges()
+        self._allow_origins()
+        add_gauges(self.state, self.edge, compiled=COMPILED)
+
+    def _allow_origins(self) -> None:
+        self.edge.origins = self.state.access.origins = Origins(self.state.context.config.cors_origins)
 
     async def start(self) -> int:
         """Listen; the port."""
@@ -211,13 +215,30 @@ class Gateway:
             self.state.courses.add(started)
             exchange.on_disconnect = started.cancel
             started.start()
-        elif path == b"/v1/feedback" and exchange.method == b"POST":
-            self._begin(exchange, self._guarded(exchange))
+        elif path == FEEDBACK and exchange.method == b"POST":
+            self._begin(exchange, self._guarded(exchange, take_feedback(self.state, exchange)))
+        elif is_model_path(path) and not self.state.routes.views:
+            self._begin(exchange, self._guarded(exchange, models(self.state, exchange, path)))
         else:
             try:
                 self._at_once(exchange, path)
             except HttpRefusal as refusal:
                 refuse(exchange, refusal)
+
+    def _at_once(self, exchange: Exchange, path: bytes) -> None:
+        """What needs no engine: a browser that asks what it may do, a page, or that there is none."""
+        origins = self.edge.origins
+        if origins.on and is_preflight(exchange.method, exchange.headers):
+            if not origins.allows(exchange.headers):
+                where = exchange.headers[b"origin"].decode("latin-1")
+                raise HttpRefusal(403, f"pages of {where} may not call (gateway.cors_origins)", code="foreign_origin")
+            exchange.confirm(origins.preflight(exchange.headers))
+        elif path in _COMPLETIONS or path == FEEDBACK:
+            raise HttpRefusal(
+                405, "only POST is answered here", code="method_not_allowed", headers=(("allow", "POST"),)
+            )
+        else:
+            show(self.state, self._pages, exchange, path)
 
     def _answered(self, course: Course, bug: BaseException | None) -> None:
         self.state.courses.discard(course)
@@ -239,57 +260,12 @@ class Gateway:
         log.error("a request ended in an error of ours", exc_info=bug)
         self.state.metrics.errors.add()
 
-    async def _guarded(self, exchange: Exchange) -> None:
+    async def _guarded(self, exchange: Exchange, course: Coroutine[Any, Any, None]) -> None:
         try:
-            await take_feedback(self.state, exchange)
+            await course
         except HttpRefusal as refusal:
             self.state.metrics.refused.add(refusal.code)
             refuse(exchange, refusal)
-
-    def _at_once(self, exchange: Exchange, path: bytes) -> None:
-        """Answers that need no engine."""
-        if path in _COMPLETIONS or path == b"/v1/feedback":
-            raise HttpRefusal(
-                405, "only POST is answered here", code="method_not_allowed", headers=(("allow", "POST"),)
-            )
-        known = path in (b"/healthz", b"/readyz", b"/metrics", b"/v1/models") or path.startswith(b"/v1/models/")
-        if not known:
-            raise HttpRefusal(404, "no such path; see /v1/models, /v1/chat/completions", code="not_found")
-        if exchange.method not in _GET:
-            raise HttpRefusal(405, "only GET is answered here", code="method_not_allowed", headers=(("allow", "GET"),))
-        if path == b"/healthz":
-            exchange.answer(200, b'{"status":"ok"}')
-        elif path == b"/readyz":
-            self._ready(exchange)
-        elif path == b"/metrics":
-            page = self._pages.with_others(self.state.metrics.text())
-            exchange.answer(200, page, kind=b"text/plain; version=0.0.4; charset=utf-8")
-        else:
-            self._models(exchange, path.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1"))
-
-    def _ready(self, exchange: Exchange) -> None:
-        """Ready is: not draining, and every route has an engine, of live or a fallback, that is not put aside."""
-        state = self.state
-        waiting = [
-            name for name, view in state.routes.views.items() if not any(map(state.balancer.ready, view.trusted))
-        ]
-        if state.draining or waiting or not state.routes.views:
-            reason = "draining" if state.draining else f"no engine for: {', '.join(waiting) or 'any route'}"
-            exchange.answer(503, error_body(503, reason, code="not_ready"))
-        else:
-            exchange.answer(200, b'{"status":"ready"}')
-
-    def _models(self, exchange: Exchange, wanted: str) -> None:
-        principal = self.state.access.principal(exchange)
-        if wanted:
-            name = self.state.routes.find(wanted).route.name
-            exchange.answer(200, msgspec.json.encode(self._model(name)))
-            return
-        names = [name for name in self.state.routes.names() if may_use(principal, name)]
-        exchange.answer(200, msgspec.json.encode({"object": "list", "data": [self._model(name) for name in names]}))
-
-    def _model(self, name: str) -> dict[str, object]:
-        return {"id": name, "object": "model", "created": 0, "owned_by": self.state.context.project}
 
     # time --------------------------------------------------------------------------------------------------------
 
@@ -327,63 +303,11 @@ class Gateway:
         if (found := self._settings.changed(context.config)) is not None:
             config, cost = found
             self.state.context = replace(context, config=config, cost=cost)
+            self._allow_origins()
             self.state.metrics.reloads.add("settings", "ok")
             log.info("the settings were read anew")
         elif self._settings.failed and not failed:
             self.state.metrics.reloads.add("settings", "failed")
-
-    def _add_gauges(self) -> None:
-        state = self.state
-
-        def queues() -> dict[tuple[str, ...], float]:
-            return {(key,): float(queue.length) for key, queue in state.balancer.queues.items()}
-
-        keeper, access = state.limits.keeper, state.access
-        state.metrics.gauges += [
-            Gauge(
-                "flyball_gateway_build_info",
-                "Always 1: what answers.",
-                lambda: {(__version__, "yes" if COMPILED else "no"): 1.0},
-                ("version", "compiled"),
-            ),
-            Gauge(
-                "flyball_gateway_keys_age_seconds",
-                "Since the ledger last said who may call.",
-                lambda: {(): access.age_s},
-            ),
-            Gauge(
-                "flyball_gateway_keys_from_file",
-                "Whether keys are those that were kept before the ledger went away.",
-                lambda: {(): float(access.from_file)},
-            ),
-            Gauge(
-                "flyball_gateway_limits_transactions_total",
-                "Leases of limits and budgets from the ledger.",
-                lambda: {("ok",): float(keeper.transactions - keeper.failures), ("failed",): float(keeper.failures)},
-                ("result",),
-                kind="counter",
-            ),
-            Gauge(
-                "flyball_gateway_limits_waited_total",
-                "Requests that had to wait for a lease.",
-                lambda: {(): float(keeper.waited)},
-                kind="counter",
-            ),
-            Gauge("flyball_gateway_in_flight", "Requests being answered.", lambda: {(): float(state.busy)}),
-            Gauge("flyball_gateway_connections", "Open connections.", lambda: {(): float(len(self.edge.connections))}),
-            Gauge("flyball_gateway_waiting", "Requests waiting for a slot.", queues, ("arm",)),
-            Gauge(
-                "flyball_gateway_bad_http_total",
-                "Connections refused.",
-                lambda: {(): float(self.edge.refused)},
-                kind="counter",
-            ),
-            Gauge(
-                "flyball_gateway_recording_failing",
-                "Whether the last record could not be written.",
-                lambda: {(): float(state.writer.failed_at > 0)},
-            ),
-        ]
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -81,6 +81,8 @@ class Keyring:
         self.rows = rows
         """What the ledger's rows said, to tell that nothing has changed."""
         self.ids = frozenset(entry.principal.id for _, entry in self.entries)
+        self.teams = {entry.principal.id: entry.principal.team for _, entry in self.entries}
+        """By the id of every key, revoked ones too."""
         self._valid = {digest: entry.principal for digest, entry in self.entries if entry.revoked_ms is None}
 
     @property
