@@ -181,7 +181,7 @@ def test_free_answers_are_not_taken_for_labels(tmp_path: Path) -> None:
     cases.write_bytes(b"".join(msgspec.json.encode({"text": f"say {k}", "label": f"{k}"}) + b"\n" for k in range(20)))
     with chat_server(lambda text, _: text.removeprefix("say ")) as server:
         report, _ = evaluate_url(server.url, model="m", suite_paths=[cases], out=tmp_path / "out")
-    assert {m.name for m in report.measures} == {"exact_match", "latency_p50_ms", "latency_p99_ms"}
+    assert {m.name for m in report.measures} == {"answered", "chrf", "exact_match", "latency_p50_ms", "latency_p99_ms"}
 
 
 def test_macro_f1_equals_hand_counts_and_its_bootstrap_is_seeded() -> None:

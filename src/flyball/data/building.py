@@ -93,8 +93,8 @@ def build_dataset(
 ) -> DatasetVersion:
     """The dataset of these sources in the folder `out`, which is replaced as a whole or not at all.
 
-    `suppressed` are the subject hashes of erased people; `trains`: there must be rows to train on. Raises InputError for a source or an outcome that breaks a
-    rule of `data.validate`.
+    `suppressed` are the subject hashes of erased people; `trains`: some rows must be left to train on. Raises
+    InputError for a source or an outcome that breaks a rule of `data.validate`.
     """
     ordered = _in_order(sources)
     books = Books()

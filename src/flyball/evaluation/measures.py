@@ -1,8 +1,8 @@
 """From per-item scores to measures with two-sided intervals.
 
-Proportions: Clopper–Pearson. Macro F1: seeded percentile bootstrap (statistics/classification.py). Latency quantiles:
-order statistics; a case without an answer counts as slower than every answer. Recall per label and invariance per kind
-of edit are slices.
+Proportions: Clopper–Pearson. Graded scores (chrF, exact fields): betting bounds on their mean. Macro F1: seeded
+percentile bootstrap (statistics/classification.py). Latency quantiles: order statistics; a case without an answer
+counts as slower than every answer. Recall per label and invariance per kind of edit are slices.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ from flyball.evaluation.items import ItemScore
 from flyball.records import Measure
 from flyball.statistics.classification import Pair, macro_f1, macro_f1_replicates, percentile_interval
 from flyball.statistics.intervals import clopper_pearson, quantile, quantile_interval
+from flyball.statistics.means import mean_lower, mean_upper
 
 LATENCY = "latency_ms"
+GRADED = ("chrf", "exact_fields")
+"""Measures whose items score anything from 0 to 1."""
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p99_ms": 0.99}
 
 
@@ -31,7 +34,8 @@ def _of_group(suite: str, name: str, group: Sequence[ItemScore], level: float) -
     if name == LATENCY:
         yield from latencies(suite, group, level)
         return
-    yield proportion(suite, name, group, level)
+    measured = graded if name in GRADED else proportion
+    yield measured(suite, name, group, level)
     if name == "accuracy":
         yield macro(suite, group, level)
         by_label: dict[str, list[ItemScore]] = {}
@@ -45,7 +49,7 @@ def _of_group(suite: str, name: str, group: Sequence[ItemScore], level: float) -
         if score.slice is not None:
             by_slice.setdefault(score.slice, []).append(score)
     for part in sorted(by_slice):
-        yield proportion(suite, name, by_slice[part], level, part=part)
+        yield measured(suite, name, by_slice[part], level, part=part)
 
 
 def proportion(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
@@ -61,6 +65,22 @@ def proportion(suite: str, name: str, group: Sequence[ItemScore], level: float, 
         level=level,
         n=n,
         successes=successes,
+        slice=part,
+    )
+
+
+def graded(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
+    """The mean score with a bound on either side (statistics/means.py)."""
+    scores = [score.score for score in group]
+    alpha = (1.0 - level) / 2.0
+    return Measure(
+        suite=suite,
+        name=name,
+        value=sum(scores) / len(scores),
+        lower=mean_lower(scores, alpha),
+        upper=mean_upper(scores, alpha),
+        level=level,
+        n=len(scores),
         slice=part,
     )
 

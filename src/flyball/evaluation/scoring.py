@@ -1,4 +1,4 @@
-"""From answers to per-item scores: exact match, accuracy over known labels, invariance, latency."""
+"""From answers to per-item scores: exact match, accuracy over known labels, chrF, exact fields, invariance, latency."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flyball.evaluation.answering import Answer
+from flyball.evaluation.chrf import chrf
+from flyball.evaluation.exact_fields import exact_fields, json_object
 from flyball.evaluation.items import ItemScore
 from flyball.evaluation.suites import Item, Suite
 from flyball.records import Message, canonical_json
@@ -50,18 +52,43 @@ def score_suite(
 ) -> Iterator[ItemScore]:
     """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
     known = labels_of(suite, labels) if classification else {}
+    has_fields = not classification and expects_objects(suite)
     for item in suite.items:
         if suite.kind == "invariance":
             yield from _invariance(suite.name, item, answers)
-        else:
-            yield from _answer(suite.name, item, answers[key_of(item.messages)], known)
+            continue
+        answer = answers[key_of(item.messages)]
+        if not known:
+            yield from _free_answer(suite.name, item, answer, has_fields=has_fields)
+        yield from _answer(suite.name, item, answer, known)
+
+
+def expects_objects(suite: Suite) -> bool:
+    """Whether most of the expected answers are JSON objects: then their fields are compared too."""
+    objects = sum(item.expected is not None and json_object(item.expected) is not None for item in suite.items)
+    return objects * 2 > len(suite.items)
+
+
+def _free_answer(suite: str, item: Item, answer: Answer, *, has_fields: bool) -> Iterator[ItemScore]:
+    """What is measured of an answer in free words: whether there is one, and how near it is to the expected one."""
+    common: dict[str, Any] = {"suite": suite, "item": item.id, "slice": item.slice, "error": answer.error}
+    text = "" if answer.error else answer.text
+    yield ItemScore(measure="answered", score=float(bool(text.strip())), **common)
+    if item.expected is None:
+        return
+    yield ItemScore(measure="chrf", score=chrf(text, item.expected), **common)
+    if has_fields:
+        wanted = json_object(item.expected)
+        right = float(text.strip() == item.expected.strip()) if wanted is None else exact_fields(text, wanted)
+        yield ItemScore(measure="exact_fields", score=right, **common)
 
 
 def _answer(suite: str, item: Item, answer: Answer, labels: Mapping[str, str]) -> Iterator[ItemScore]:
     expected = item.expected or ""
     right = answer.error is None and answer.text.strip() == expected.strip()
     common: dict[str, Any] = {"suite": suite, "item": item.id, "slice": item.slice, "error": answer.error}
-    yield ItemScore(measure="exact_match", score=float(right), **common)
+    if item.expected is not None:
+        yield ItemScore(measure="exact_match", score=float(right), **common)
     if labels:
         found = None if answer.error else labels.get(normalised(answer.text))
         yield ItemScore(measure="accuracy", score=float(found == expected), expected=expected, answer=found, **common)
