@@ -12,8 +12,20 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *("access", "answering", "asking", "balancing", "calls", "course", "describing", "edge", "envelope", "exchange"),
-    *("limits", "metrics", "recording", "relaying", "routing", "server", "state", "streams", "upstream"),
+    *(
+        "access",
+        "answering",
+        "asking",
+        "balancing",
+        "breaker",
+        "calls",
+        "course",
+        "describing",
+        "edge",
+        "envelope",
+        "exchange",
+    ),
+    *("limits", "metrics", "recording", "relaying", "routing", "server", "state", "statuses", "streams", "upstream"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

@@ -123,7 +123,7 @@ class MockEngine:
                 writer.write(_plain(json.dumps(error).encode(), status="400 Bad Request"))
             case "429":
                 writer.write(_plain(b"{}", status="429 Too Many Requests\r\nretry-after: 17"))
-            case "500" | "503":
+            case "500" | "501" | "503":
                 writer.write(_plain(b"{}", status=f"{mode} Error"))
             case "huge_headers":
                 writer.write(b"HTTP/1.1 200 OK\r\n" + b"x-filler: " + b"y" * 200_000 + b"\r\n\r\n")

@@ -53,7 +53,7 @@ def test_each_server_has_its_own_key_and_answers_after_those_before_it() -> None
     view = view_of(routes(*given(URLS, ["env:FIRST"]), models=("one",)).routes[0], {})
     points = [one.endpoints[0] for one in view.route.arms]
     assert [(point.url, point.api_key) for point in points] == list(zip(URLS, ["env:FIRST", None, None], strict=True))
-    keys = [one.release for one in view.route.arms]
+    keys = [f"{one.release}:one" for one in view.route.arms]
     assert view.assign("anybody") is view.live and view.live is not None and view.live.key == keys[0]
     following = [view.after(keys[:place]) for place in range(4)]
     assert [found and found.key for found in following] == [*keys, None]

@@ -1,4 +1,4 @@
-"""How other people's servers answer: one line each. Run through the gateway and directly by test_upstream_behaviours.py.
+"""How other people's servers answer: one line each, run through the gateway and directly (test_upstream_behaviours.py).
 
 Add a line to a table and the runner compares what an `openai` client reads through the gateway with what it reads
 directly, and looks at the record. `plain` and `stream` make a line; whatever they cannot say is said with Behaviour.

@@ -14,8 +14,10 @@ import time
 from typing import Final
 
 from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.balancing import Target
+from flyball.gateway.breaker import CLOSED
 from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.chunks import NO_DATA, decoded
+from flyball.gateway.chunks import NO_DATA
 from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
@@ -24,19 +26,19 @@ from flyball.gateway.relaying import Relay
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
+from flyball.gateway.statuses import excerpt, failed_with, is_refusal, own_words
 from flyball.gateway.streams import Tally
-from flyball.gateway.upstream import EndpointClient
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
 FIRST_ROUTE_S: Final = 1.0
 """How long a request waits where nothing is served yet."""
 LOOK_S: Final = 0.02
-RETRIED = frozenset({408, 429})
-"""Beside all 5xx, and 3xx: an engine that sends its clients elsewhere is none."""
 _LARGE: Final = 65_536
 TIME_OUTS = frozenset({"first token", "total"})
 """Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
+FINAL = frozenset({*TIME_OUTS, *(f"status {status}" for status in range(300, 400))})
+"""What would not be otherwise the next time, on the same endpoint."""
 
 
 class EngineRefused(Exception):
@@ -87,10 +89,10 @@ async def first_route(state: WorkerState) -> None:
         state.reload_routes()
 
 
-def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"") -> None:
-    """Send a refusal in OpenAI's envelope."""
-    lines = b"".join(f"{name}: {value}\r\n".encode() for name, value in refusal.headers)
-    body = error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
+def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"", body: bytes = b"") -> None:
+    """Send a refusal in OpenAI's envelope; `body`: it is written already."""
+    lines = b"".join(f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in refusal.headers)
+    body = body or error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
     exchange.answer(refusal.status, body, headers=headers + lines)
 
 
@@ -164,40 +166,53 @@ class _Answering:
         """Attempts on one arm's endpoints until one answers."""
         config, ask, story = self.state.context.config, self.ask, self.story
         payload = engine_payload(ask, arm)
-        patient = arm.arm.variant == "live" and self._trusted_beside(arm) is None  # worth waiting for
+        patient = self._trusted_beside(arm) is None  # worth waiting for
         give_up = time.monotonic() + config.queue_timeout_s
         tried: set[str] = set()
         failures = 0
         while True:
             asked_at = time.monotonic()
-            client = await self.state.balancer.acquire(
+            target = await self.state.balancer.acquire(
                 arm, key=ask.principal.id, avoid=tried, deadline=give_up, patient=patient
             )
             story.queue_s += time.monotonic() - asked_at
             story.attempts += 1
-            story.endpoint = client.endpoint.id
+            story.endpoint = target.client.endpoint.id
             try:
-                await self._on_endpoint(client, payload)
+                await self._on_endpoint(target, payload)
                 return
             except UpstreamFailure as failure:
-                self.state.balancer.failed(client)
-                story.blame(self.state, client, failure)
-                tried.add(client.endpoint.id)
+                self.state.balancer.failed(target, failure)
+                story.blame(self.state, target.client, failure)
+                tried.add(target.client.endpoint.id)
                 unsent = failure.kind == "connect" and patient  # the engine may be starting again
                 failures += not unsent
                 now = time.monotonic()
                 over = now > give_up if unsent else failures > config.retries
-                slow = failure.kind in TIME_OUTS and not self.state.balancer.untried(arm, tried)
-                if over or slow or self.exchange.state != "waiting" or now > self.until:
+                if over or self.exchange.state != "waiting" or now > self.until:
+                    raise
+                if not unsent and not self._worth_another(arm, target, failure, tried):
                     raise
                 self.state.metrics.retries.add(ask.view.route.name, failure.kind)
             finally:
-                self.state.balancer.release(arm, client)
+                self.state.balancer.release(target)
             await asyncio.sleep(BACKOFF_S * 2 ** min(story.attempts, 5) * random.uniform(0.5, 1.0))
 
-    async def _on_endpoint(self, client: EndpointClient, payload: bytes) -> None:
+    def _worth_another(self, arm: ArmView, target: Target, failure: UpstreamFailure, tried: set[str]) -> bool:
+        """Whether to try once more on this arm: on another endpoint always, on the same one where that may help.
+
+        It does not where the endpoint was too slow, has too much to do or fails at others too, nor
+        while another server of the model has yet to be asked.
+        """
+        if self.state.balancer.untried(arm, tried):
+            return True
+        if failure.load or failure.kind in FINAL or target.breaker.state != CLOSED:
+            return False
+        return not (self.ask.view.interchangeable and self._trusted_beside(arm) is not None)
+
+    async def _on_endpoint(self, target: Target, payload: bytes) -> None:
         """One attempt; a pooled connection that the engine had closed already is not one and is replaced at once."""
-        path = PATHS[self.ask.kind]
+        path, client = PATHS[self.ask.kind], target.client
         if self.story.attempts > 1:
             self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
         call = await client.send(path, payload)
@@ -209,19 +224,15 @@ class _Answering:
                     raise
                 call = await client.send(path, payload, fresh=True)
                 await self._head(call)
-            if call.status >= 500 or call.status in RETRIED or 300 <= call.status < 400:
-                raise UpstreamFailure(
-                    f"status {call.status}",
-                    f"the engine answered {call.status}: {_excerpt(call.body)}",
-                    retry_after=call.retry_after,
-                )
-            if call.status >= 400:
-                self.state.balancer.succeeded(client)
+            if is_refusal(call.status):
+                self.state.balancer.succeeded(target)
                 raise EngineRefused(call.status, call.body)
+            if call.status >= 300:
+                raise failed_with(call)
             if call.stream:
-                await self._stream(client, call)
+                await self._stream(target, call)
             else:
-                self._plain(client, call)
+                self._plain(target, call)
         finally:
             call.cancel()
 
@@ -237,7 +248,7 @@ class _Answering:
 
     # answers -----------------------------------------------------------------------------------------------------
 
-    def _plain(self, client: EndpointClient, call: Call) -> None:
+    def _plain(self, target: Target, call: Call) -> None:
         tally, ask = self.story.tally, self.ask
         chunk = tally.whole(call.body)
         if (
@@ -245,8 +256,8 @@ class _Answering:
             or chunk.error is not None
             or not (chunk.choices or (ask.kind == "embedding" and chunk.data is not NO_DATA))
         ):
-            raise UpstreamFailure("lying", f"the engine's answer is not one: {_excerpt(call.body)}")
-        self.state.balancer.succeeded(client)
+            raise UpstreamFailure("lying", f"the engine's answer is not one: {excerpt(call.body)}")
+        self.state.balancer.succeeded(target)
         self.body = tally.renamed(call.body, chunk.model)
         entry = self._entry(*self._outcome())
         if entry is None or len(ask.raw) + len(self.body) > _LARGE:  # no copy of it beside those of others
@@ -265,7 +276,7 @@ class _Answering:
         else:
             self.exchange.answer(200, self.body, headers=self._headers(recorded=recorded))
 
-    async def _stream(self, client: EndpointClient, call: Call) -> None:
+    async def _stream(self, target: Target, call: Call) -> None:
         """Pass events on as they come; the last piece goes out after the record is written."""
         story, exchange, config = self.story, self.exchange, self.state.context.config
         relay = Relay(call, exchange, story.tally, wants_usage=self.ask.wants_usage)
@@ -274,7 +285,7 @@ class _Answering:
             raise UpstreamFailure("stream", story.tally.error or "the engine ended the stream before its first event")
         story.first_at = relay.first_at  # 0 while it thinks
         if story.first_at:
-            self.state.balancer.succeeded(client)
+            self.state.balancer.succeeded(target)
         recorded = not self.state.writer.failing
         exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
         relay.thinks(call.comments)
@@ -338,31 +349,23 @@ class _Answering:
         return HttpRefusal(refusal.status, f"{refusal.message}; {cause}", code=refusal.code, headers=refusal.headers)
 
     def _end_engine_refused(self, error: EngineRefused) -> None:
-        chunk = decoded(error.body)
         self.story.cause = f"status {error.status}: the engine refused the request ({self.story.endpoint})"
         self._record("refused", error.status, error=f"engine_status:{error.status}")
-        if chunk is not None and isinstance(chunk.error, dict) and "message" in chunk.error:
-            body = error.body  # it speaks OpenAI's envelope already
-        else:
-            body = error_body(
-                error.status, f"the engine refused the request: {_excerpt(error.body)}", code="engine_refused"
-            )
+        said = f"the engine refused the request: {excerpt(error.body)}"
+        body = own_words(error.body) or error_body(error.status, said, code="engine_refused")
         self.exchange.answer(error.status, body, headers=self._headers())
 
     def _end_failed(self, failure: UpstreamFailure) -> None:
-        timed_out = failure.kind in TIME_OUTS or failure.kind == "stall"
-        status = 504 if timed_out else 503 if failure.kind in ("unavailable", "withdrawn") else 502
-        if failure.kind == "status 429":
-            status = 429  # the engine's own limit: clients know what to do then
         message = str(failure)
         if failure.kind == "unavailable" and (trouble := self.state.balancer.trouble(self.story.arm)) is not None:
             message = f"{message}; {trouble}"
             self.story.cause = trouble
         self.story.cause = self.story.cause or failure.cause
+        status = _status_of(failure)
         self._record("error", status, error=failure.kind)
-        retry = (("retry-after", failure.retry_after or "1"),)
+        retry = failure.retry or (("retry-after", "1"),)
         refusal = HttpRefusal(status, message, code="engine_error", headers=retry)
-        refuse(self.exchange, refusal, headers=self._headers())
+        refuse(self.exchange, refusal, headers=self._headers(), body=own_words(failure.body))
 
     def _headers(self, *, recorded: bool = True) -> bytes:
         """Whose answer this is: the release that gave it, and the variant that the unit was assigned to."""
@@ -404,6 +407,12 @@ def _kind(failure: Exception) -> str:
     return failure.kind if isinstance(failure, UpstreamFailure) else getattr(failure, "code", "error")
 
 
-def _excerpt(body: bytes) -> str:
-    """The beginning of an engine's error for the record and the client, one line."""
-    return " ".join(body[:300].decode("utf-8", "replace").split()) or "nothing"
+def _status_of(failure: UpstreamFailure) -> int:
+    """What the client is told: load as the endpoint says it, its failure as one of a gateway, its silence as that."""
+    if failure.load:
+        return failure.status
+    if failure.kind in TIME_OUTS or failure.kind == "stall":
+        return 504
+    if own_words(failure.body):
+        return failure.status
+    return 503 if failure.kind in ("unavailable", "withdrawn") else 502

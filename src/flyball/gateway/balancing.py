@@ -1,9 +1,8 @@
-"""Which engine takes a request: least load, slots, a fair bounded queue, and ejection of engines that fail.
+"""Which engine takes a request: least load, slots, a fair bounded queue, and a breaker per endpoint and model.
 
-Waiting requests are served key by key in turn, so that one busy caller cannot starve the others. An endpoint that
-fails three times in a row is put aside for a second, then for twice as long each time; after that one request tries
-it. Whether a request waits for an endpoint that is put aside, or fails at once, is its own choice (`patient`): where
-there is no other arm to fall back on, a restarting engine is worth waiting for.
+Waiting requests are served key by key in turn, so that one busy caller cannot starve the others. What a failure says of
+an endpoint is the breaker's to say (breaker.py). Whether a request waits for an endpoint that is put aside, or fails at
+once, is its own choice (`patient`): where nobody else could answer it, a restarting engine is worth waiting for.
 """
 
 from __future__ import annotations
@@ -15,53 +14,70 @@ from collections.abc import Callable
 from typing import Final
 
 from flyball.errors import FlyballError
+from flyball.gateway.breaker import AVOIDED, MAX_LOAD_S, OPEN, Breaker
 from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.envelope import HttpRefusal
-from flyball.gateway.routing import ArmView
+from flyball.gateway.routing import ArmView, arm_key
 from flyball.gateway.upstream import EndpointClient
 from flyball.storage.routing import Endpoint, RoutingTable
 from flyball.telemetry import log
 
-FAILURES_TO_EJECT: Final = 3
-EJECT_S: Final = 1.0
-MAX_EJECT_S: Final = 4.0
 MAX_WAITING: Final = 512
 
 
+class Target:
+    """An endpoint that is asked for one model: the connections are shared with other models, the breaker is not."""
+
+    __slots__ = ("breaker", "client")
+
+    def __init__(self, client: EndpointClient) -> None:
+        self.client = client
+        self.breaker = Breaker()
+
+
 class ArmQueue:
-    """The endpoints of one arm and who waits for them."""
+    """The endpoints of one arm for one model and who waits for them."""
 
     def __init__(self) -> None:
-        self.clients: tuple[EndpointClient, ...] = ()
-        self.waiting: OrderedDict[str, deque[asyncio.Future[EndpointClient]]] = OrderedDict()
+        self.targets: tuple[Target, ...] = ()
+        self.waiting: OrderedDict[str, deque[tuple[asyncio.Future[Target], bool]]] = OrderedDict()
         self.length = 0
 
-    def free(self, avoid: set[str], now: float) -> EndpointClient | None:
-        """The least loaded endpoint with a free slot; one that was tried already only when there is no other."""
-        best: EndpointClient | None = None
-        best_rank: tuple[bool, float] | None = None
-        for client in self.clients:
-            if client.active >= client.endpoint.slots or not _usable(client, now):
+    def install(self, clients: list[EndpointClient]) -> None:
+        """Take over a new list of endpoints; what is known of those that stay is kept."""
+        known = {target.client: target for target in self.targets}
+        self.targets = tuple(known.get(client) or Target(client) for client in clients)
+
+    def free(self, avoid: set[str], now: float, *, patient: bool) -> Target | None:
+        """The least loaded endpoint with a free slot; who was tried already, or is in doubt, comes last."""
+        best: Target | None = None
+        best_rank: tuple[bool, int, float] | None = None
+        for target in self.targets:
+            client, breaker = target.client, target.breaker
+            if client.active >= client.endpoint.slots or not breaker.usable(now, patient=patient):
                 continue
-            rank = (client.endpoint.id in avoid, client.active / client.endpoint.slots)
+            rank = (client.endpoint.id in avoid, breaker.rank(now), client.active / client.endpoint.slots)
             if best_rank is None or rank < best_rank:
-                best, best_rank = client, rank
+                best, best_rank = target, rank
         return best
 
-    def all_ejected(self, now: float) -> bool:
-        """Whether there is nothing to wait for."""
-        return not any(_usable(client, now) for client in self.clients)
+    def usable(self, now: float, *, patient: bool) -> bool:
+        """Whether any endpoint may be asked, now or when it has a slot."""
+        return any(target.breaker.usable(now, patient=patient) for target in self.targets)
 
-    def wait(self, key: str, future: asyncio.Future[EndpointClient]) -> None:
+    def wait(self, key: str, future: asyncio.Future[Target], *, patient: bool) -> None:
         """Join the queue."""
-        self.waiting.setdefault(key, deque()).append(future)
+        if not self.length:
+            for target in self.targets:
+                target.client.hungry[self] = None
+        self.waiting.setdefault(key, deque()).append((future, patient))
         self.length += 1
 
-    def leave(self, key: str, future: asyncio.Future[EndpointClient]) -> None:
+    def leave(self, key: str, future: asyncio.Future[Target], *, patient: bool) -> None:
         """Leave the queue without having been served."""
         line = self.waiting.get(key)
-        if line is not None and future in line:
-            line.remove(future)
+        if line is not None and (future, patient) in line:
+            line.remove((future, patient))
             self.length -= 1
             if not line:
                 del self.waiting[key]
@@ -69,20 +85,28 @@ class ArmQueue:
     def serve(self) -> None:
         """Hand free slots to whoever waits, one per key in turn."""
         now = time.monotonic()
-        while self.length and (client := self.free(set(), now)) is not None:
-            key, line = self.waiting.popitem(last=False)
-            future = line.popleft()
+        while self.length:
+            key, line = next(iter(self.waiting.items()))
+            future, patient = line[0]
+            target = self.free(set(), now, patient=patient)
+            if target is None and (patient or self.usable(now, patient=False)):
+                return  # all are busy
+            del self.waiting[key]
+            line.popleft()
             self.length -= 1
             if line:
                 self.waiting[key] = line  # at the end: the other keys come first
-            if not future.done():
-                take(client)
-                future.set_result(client)
+            if target is None:
+                if not future.done():
+                    future.set_exception(unavailable())
+            elif not future.done():
+                take(target)
+                future.set_result(target)
 
     def fail_all(self, failure: UpstreamFailure) -> None:
         """Tell all who wait that nothing will come."""
         for line in self.waiting.values():
-            for future in line:
+            for future, _patient in line:
                 if not future.done():
                     future.set_exception(failure)
         self.waiting.clear()
@@ -108,7 +132,7 @@ class Balancer:
 
     def install(self, table: RoutingTable) -> None:
         """Take over a new table: endpoints that stay keep their connections and load, the others finish their calls."""
-        arms = {arm.release: arm for route in table.routes for arm in route.arms}
+        arms = {arm_key(route, arm): arm for route in table.routes for arm in route.arms}
         wanted = {endpoint for arm in arms.values() for endpoint in arm.endpoints}
         for endpoint in [endpoint for endpoint in self._clients if endpoint not in wanted]:
             client = self._clients.pop(endpoint)
@@ -120,59 +144,66 @@ class Balancer:
             self.queues.pop(key).fail_all(UpstreamFailure("withdrawn", "the release was taken off its route"))
         for key, arm in arms.items():
             queue = self.queues.setdefault(key, ArmQueue())
-            queue.clients = tuple(self._clients[point] for point in arm.endpoints if point in self._clients)
+            queue.install([self._clients[point] for point in arm.endpoints if point in self._clients])
             queue.serve()
 
-    async def acquire(
-        self, view: ArmView, *, key: str, avoid: set[str], deadline: float, patient: bool
-    ) -> EndpointClient:
+    async def acquire(self, view: ArmView, *, key: str, avoid: set[str], deadline: float, patient: bool) -> Target:
         """A slot of one of the arm's endpoints; UpstreamFailure when none will come, 503 after `deadline`."""
         queue = self.queues.get(view.key)
         now = time.monotonic()
-        if queue is None or (not patient and queue.all_ejected(now)):
-            raise UpstreamFailure("unavailable", "no engine of this release is available")
-        if not queue.length and (client := queue.free(avoid, now)) is not None:
-            take(client)
-            return client
+        if queue is None:
+            raise UpstreamFailure("unavailable", "the release is not on a route any more")
+        if not patient and not queue.usable(now, patient=False):
+            raise unavailable()
+        if not queue.length and (target := queue.free(avoid, now, patient=patient)) is not None:
+            take(target)
+            return target
         if queue.length >= MAX_WAITING:
             raise busy("the queue of this release is full")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[EndpointClient] = loop.create_future()
-        queue.wait(key, future)
-        late = loop.call_later(max(deadline - now, 0.001), _too_late, future)
+        future: asyncio.Future[Target] = loop.create_future()
+        queue.wait(key, future, patient=patient)
+        late = loop.call_later(max(deadline - now, 0.001), _too_late, future, queue)
         try:
             return await future
         except asyncio.CancelledError:
-            self._give_back_if_served(future, queue)
+            self._give_back_if_served(future)
             raise
         finally:
             late.cancel()
-            queue.leave(key, future)
+            queue.leave(key, future, patient=patient)
             del future  # it and the traceback of a failure that it brings would keep each other
 
-    def release(self, view: ArmView, client: EndpointClient) -> None:
-        """Give a slot back."""
+    def release(self, target: Target) -> None:
+        """Give a slot back to whoever waits for it, of one model after the other."""
+        client = target.client
         client.active -= 1
-        client.trial = False
-        queue = self.queues.get(view.key)
-        if queue is not None and queue.length:
+        target.breaker.trial = False
+        if client.hungry:
+            self._serve_hungry(client)
+
+    def _serve_hungry(self, client: EndpointClient) -> None:
+        for queue in list(client.hungry):
+            del client.hungry[queue]
             queue.serve()
+            if queue.length:
+                client.hungry[queue] = None  # at the end: other models come first
 
-    def succeeded(self, client: EndpointClient) -> None:
+    def succeeded(self, target: Target) -> None:
         """An endpoint answered."""
-        client.failures = client.ejections = 0
-        client.ejected_until = 0.0
+        target.breaker.succeeded(time.monotonic())
 
-    def failed(self, client: EndpointClient) -> None:
-        """An endpoint failed; after a few times in a row, or on its one trial, it is put aside."""
-        client.failures += 1
-        trial = client.ejected_until > 0
-        if client.failures >= FAILURES_TO_EJECT or trial:
-            pause = min(EJECT_S * 2**client.ejections, MAX_EJECT_S)
-            client.ejections += 1
-            client.ejected_until = time.monotonic() + pause
-            client.close()
-            self._on_eject(client.endpoint.id)
+    def failed(self, target: Target, failure: UpstreamFailure) -> None:
+        """An endpoint failed at one request; what that says of it depends on the failure."""
+        now, breaker = time.monotonic(), target.breaker
+        if failure.load:
+            breaker.limited(now + min(failure.wait_s, MAX_LOAD_S))
+            return
+        state = breaker.failed(failure.kind, failure.cause, now)
+        if state >= AVOIDED:
+            self._on_eject(target.client.endpoint.id)
+        if state == OPEN:
+            target.client.close()
 
     def sweep(self) -> None:
         """Enforce times; called every few tens of milliseconds while there is work."""
@@ -185,26 +216,32 @@ class Balancer:
                 queue.serve()
 
     def has_room(self, view: ArmView) -> bool:
-        """Whether a request would be sent at once, without waiting for a slot."""
-        queue = self.queues.get(view.key)
-        return queue is not None and not queue.length and queue.free(set(), time.monotonic()) is not None
+        """Whether a request would be sent at once: to a free slot, of an endpoint that neither fails nor limits."""
+        queue, now = self.queues.get(view.key), time.monotonic()
+        if queue is None or queue.length:
+            return False
+        target = queue.free(set(), now, patient=False)
+        return target is not None and target.breaker.rank(now) == 0
 
     def untried(self, view: ArmView, tried: set[str]) -> bool:
         """Whether an arm has an endpoint beside those tried."""
         queue = self.queues.get(view.key)
-        return queue is not None and any(client.endpoint.id not in tried for client in queue.clients)
+        return queue is not None and any(target.client.endpoint.id not in tried for target in queue.targets)
 
     def trouble(self, view: ArmView) -> str | None:
-        """Why an arm's endpoints cannot be reached, as far as is known; None where all can."""
+        """Why an arm's endpoints are not asked, as far as is known; None where all are."""
         queue = self.queues.get(view.key)
-        clients = () if queue is None else queue.clients
-        found = [f"connect: {client.trouble} ({client.endpoint.id})" for client in clients if client.trouble]
+        found = []
+        for target in () if queue is None else queue.targets:
+            client, cause = target.client, target.breaker.cause
+            if client.trouble or cause:
+                found.append(f"{cause or 'connect: ' + client.trouble} ({client.endpoint.id})")
         return "; ".join(found) or None
 
     def ready(self, view: ArmView) -> bool:
-        """Whether an arm has an endpoint that is not put aside."""
+        """Whether an arm has an endpoint that can be reached."""
         queue = self.queues.get(view.key)
-        return queue is not None and not queue.all_ejected(time.monotonic())
+        return queue is not None and queue.usable(time.monotonic(), patient=True)
 
     def close(self) -> None:
         """Close all connections."""
@@ -220,26 +257,29 @@ class Balancer:
             return
         self._clients[endpoint] = EndpointClient(endpoint, api_key=secret, connect_timeout_s=self._connect_timeout_s)
 
-    def _give_back_if_served(self, future: asyncio.Future[EndpointClient], queue: ArmQueue) -> None:
+    def _give_back_if_served(self, future: asyncio.Future[Target]) -> None:
         if future.done() and not future.cancelled() and future.exception() is None:
-            future.result().active -= 1
-            queue.serve()
+            self.release(future.result())
 
 
-def take(client: EndpointClient) -> None:
-    """Occupy a slot; the first after an ejection is the trial that decides."""
-    client.active += 1
-    client.trial = client.ejected_until > 0
+def take(target: Target) -> None:
+    """Occupy a slot."""
+    target.client.active += 1
+    target.breaker.taken()
 
 
-def _usable(client: EndpointClient, now: float) -> bool:
-    """Not put aside, or its time is over and nobody tries it yet."""
-    return now >= client.ejected_until and not client.trial
+def unavailable() -> UpstreamFailure:
+    """No endpoint may be asked; `trouble` says why."""
+    return UpstreamFailure("unavailable", "no engine of this release is available")
 
 
-def _too_late(future: asyncio.Future[EndpointClient]) -> None:
-    if not future.done():
+def _too_late(future: asyncio.Future[Target], queue: ArmQueue) -> None:
+    if future.done():
+        return
+    if queue.usable(time.monotonic(), patient=True):
         future.set_exception(busy("no slot of an engine became free in time (gateway.queue_timeout_s)"))
+    else:
+        future.set_exception(unavailable())
 
 
 def busy(message: str) -> HttpRefusal:

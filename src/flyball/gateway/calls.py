@@ -29,16 +29,30 @@ _LF: Final = 10
 class UpstreamFailure(Exception):
     """An endpoint failed; `kind` names the failure. `stale`: a pooled connection was closed before any byte.
 
-    `retry_after`: what an endpoint that has too much to do (429) said of when to come back. `cause` is the kind and, in
-    our own words, why; the message may quote the engine.
+    `cause` is the kind and, in our own words, why; the message may quote the engine. `status` and `body` are what it
+    answered, if it did. `load`: it has too much to do, and said when to come back: `retry` as header lines, `wait_s` in
+    seconds.
     """
 
-    def __init__(self, kind: str, message: str, *, stale: bool = False, retry_after: str = "", cause: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        stale: bool = False,
+        cause: str = "",
+        status: int = 0,
+        body: bytes = b"",
+        load: bool = False,
+        retry: tuple[tuple[str, str], ...] = (),
+        wait_s: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.cause = f"{kind}: {cause or words_of(kind)}"
         self.stale = stale
-        self.retry_after = retry_after
+        self.status, self.body = status, body
+        self.load, self.retry, self.wait_s = load, retry, wait_s
 
 
 class Call:
@@ -61,6 +75,7 @@ class Call:
         "parts",
         "relay",
         "retry_after",
+        "retry_after_ms",
         "show_at",
         "silence_s",
         "size",
@@ -77,7 +92,7 @@ class Call:
         self.connection: UpstreamConnection | None = None
         self.status = 0
         self.content_type = b""
-        self.retry_after = ""
+        self.retry_after = self.retry_after_ms = ""
         self.stream = False  # a 200 with server-sent events
         self.parts: list[bytes] = []
         self.size = 0

@@ -25,6 +25,7 @@ from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import WorkerState
+from flyball.gateway.statuses import is_refusal
 from flyball.gateway.streams import Tally
 from flyball.gateway.upstream import EndpointClient
 from flyball.records.identity import request_id
@@ -115,19 +116,19 @@ async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
     config = state.context.config
     payload = engine_payload(ask, ask.arm)
     deadline = ask.began + config.queue_timeout_s
-    client = await state.balancer.acquire(ask.arm, key="mirror", avoid=set(), deadline=deadline, patient=False)
+    target = await state.balancer.acquire(ask.arm, key="mirror", avoid=set(), deadline=deadline, patient=False)
     story.queue_s = time.monotonic() - ask.began
-    story.attempts, story.endpoint = 1, client.endpoint.id
+    story.attempts, story.endpoint = 1, target.client.endpoint.id
     try:
-        call = await _called(client, PATHS[ask.kind], payload, until=ask.began + config.total_timeout_s)
+        call = await _called(target.client, PATHS[ask.kind], payload, until=ask.began + config.total_timeout_s)
         _understood(call, story, kind=ask.kind)
-        state.balancer.succeeded(client)
+        state.balancer.succeeded(target)
     except UpstreamFailure as failure:
-        state.balancer.failed(client)
-        story.blame(state, client, failure)
+        state.balancer.failed(target, failure)
+        story.blame(state, target.client, failure)
         raise
     finally:
-        state.balancer.release(ask.arm, client)
+        state.balancer.release(target)
 
 
 async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until: float) -> Call:
@@ -147,7 +148,7 @@ async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until:
 
 
 def _understood(call: Call, story: Story, *, kind: str) -> None:
-    if 400 <= call.status < 500 and call.status != 429:
+    if is_refusal(call.status):
         raise HttpRefusal(call.status, "the engine refused the request", code=f"engine_status:{call.status}")
     if call.status != 200:
         raise UpstreamFailure(f"status {call.status}", f"the engine answered {call.status}")

@@ -30,11 +30,8 @@ class ArmView:
     upper: float
     release_header: bytes
     variant_header: bytes
-
-    @property
-    def key(self) -> str:
-        """What its queue and its engines are kept under."""
-        return self.arm.release  # also when it turns from previous to live: nobody who waits is sent off
+    key: str
+    """What its queue and what is known of its engines are kept under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,8 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
     views, upper = [], 0.0
     for arm in ordered:
         upper += arm.weight
-        views.append(_view(arm, known, upper))
-    shadows = tuple(_view(arm, known, 0.0) for arm in route.arms if arm.variant == "shadow")
+        views.append(_view(route, arm, known, upper))
+    shadows = tuple(_view(route, arm, known, 0.0) for arm in route.arms if arm.variant == "shadow")
     live = next((view for view in views if view.arm.variant == "live"), None)
     fallbacks = tuple(view for view in views if view.arm.variant == "previous" and view.arm.endpoints)
     bare = bool(fallbacks) and all(view.path is None for view in views)
@@ -99,7 +96,15 @@ def view_of(route: Route, known: dict[str, PromptPath]) -> RouteView:
     return RouteView(route, tuple(views), shadows, live, fallbacks, trusted, interchangeable=bare)
 
 
-def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
+def arm_key(route: Route, arm: Arm) -> str:
+    """The release, of a bare server with the model that it is asked for.
+
+    It stays when an arm turns from previous to live: nobody who waits is sent off.
+    """
+    return arm.release if arm.prompt_path is not None else f"{arm.release}:{arm.model or route.name}"
+
+
+def _view(route: Route, arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
     release, variant = arm.release.encode(), arm.variant.encode()
     return ArmView(
         arm,
@@ -107,6 +112,7 @@ def _view(arm: Arm, known: dict[str, PromptPath], upper: float) -> ArmView:
         upper,
         release_header=b"x-flyball-release: %b\r\n" % release,
         variant_header=b"x-flyball-variant: %b\r\n" % variant,
+        key=arm_key(route, arm),
     )
 
 

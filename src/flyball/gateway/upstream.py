@@ -112,7 +112,9 @@ class UpstreamConnection(asyncio.Protocol):
         if key == b"content-type":
             self.call.content_type = value
         elif key == b"retry-after":
-            self.call.retry_after = value.decode("latin-1") if value.isdigit() else ""
+            self.call.retry_after = value.decode("latin-1").strip()[:64]
+        elif key == b"retry-after-ms":
+            self.call.retry_after_ms = value.decode("latin-1").strip()[:64]
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
         elif key == b"content-encoding" and value.lower() not in (b"identity", b""):
@@ -171,11 +173,9 @@ class EndpointClient:
         self.calls: set[Call] = set()
         self.ending: dict[UpstreamConnection, float] = {}
         self.active = 0
-        self.failures = 0
-        self.ejected_until = 0.0
-        self.ejections = 0
-        self.trial = False
         self.trouble = ""  # why the last attempt to connect came to nothing
+        self.hungry: dict[Any, None] = {}
+        """Queues of models that wait for a slot here, in turn (balancing.py)."""
 
     async def send(self, path: bytes, body: bytes, *, fresh: bool = False) -> Call:
         """Start a call; UpstreamFailure("connect") when no connection can be made. `fresh`: on a new connection."""
