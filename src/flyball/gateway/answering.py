@@ -299,7 +299,7 @@ class _Answering:
                 call.relay = None
                 if relay.first_at > story.first_at:
                     story.first_at = relay.first_at
-                    self.state.balancer.succeeded(client)
+                    self.state.balancer.succeeded(target)
         self._end_stream(call, relay.held)
 
     def _end_stream(self, call: Call, held: bytes) -> None:
