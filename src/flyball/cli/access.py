@@ -19,6 +19,7 @@ from flyball.cli.output import (
     with_new_ledger,
     with_project_or_state,
 )
+from flyball.errors import NotFoundError
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ def subject_command() -> None:
 def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_json: bool) -> None:
     """Erase a person: raw rows, dataset versions, requests, feedback; mark the models; print a signed receipt.
 
-    With --state: what a gateway without a project recorded of the person, who is the `user` of its requests.
+    With --state: what a gateway without a project recorded of the person, as gateway.subject_from finds people in its
+    requests. Where nothing was found the receipt says so, and the exit code is 4.
     """
     if isinstance(place, Path):
         from flyball.workflows.front_people import erase_recorded
@@ -191,6 +193,12 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     if receipt:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     emit(document, as_json=as_json, text=pairs)
+    if document["found"] is False:
+        say(
+            f"nothing was found of {subject!r}: no row, no request, no feedback; nothing was removed\n"
+            "  → check the spelling, and by which field requests name people (gateway.subject_from)"
+        )
+        click.get_current_context().exit(NotFoundError.exit_code)
 
 
 @subject_command.command("export")

@@ -31,7 +31,10 @@ from flyball.storage.ledger import Ledger, insert_new, now_ms
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """What was done for one person: removed (by store and kind, with counts), replaced (dataset versions), marked
-    (trained on the person's rows, by record type); signed with the project's key (Ed25519) over all other fields."""
+    (trained on the person's rows, by record type); signed with the project's key (Ed25519) over all other fields.
+
+    `found`: whether any store knew of the person, be it by a record that stays; earlier receipts do not say.
+    """
 
     id: str
     project: str
@@ -43,6 +46,7 @@ class Receipt:
     suppressed: bool
     public_key: str
     signature: str
+    found: bool | None = None
 
 
 def erase(
@@ -119,6 +123,7 @@ def _finish(
         suppressed=True,
         public_key=project_key.public_key,
         signature="",
+        found=bool(replaced) or any(any(traces.counts.values()) for traces in done.values()),
     )
     receipt = replace(unsigned, signature=project_key.sign(_signed_bytes(unsigned)))
     with ledger.begin() as connection:
@@ -129,6 +134,8 @@ def _finish(
 def _signed_bytes(receipt: Receipt) -> bytes:
     document = to_plain(receipt)
     del document["signature"]
+    if receipt.found is None:
+        del document["found"]  # it was not said, nor signed, then
     return canonical_json(document)
 
 

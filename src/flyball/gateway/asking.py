@@ -10,11 +10,11 @@ import msgspec
 from flyball.errors import InputError
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
+from flyball.gateway.people import MAX_ID, NAMING, person_of, text_of
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.inference.prompt_path import PromptPath, redactor
 from flyball.inference.request_fields import header_value
-from flyball.records.identifiers import canonical_text
 from flyball.records.identity import request_id
 from flyball.security.principals import Principal
 
@@ -24,7 +24,6 @@ PATHS: dict[Kind, bytes] = {
     "completion": b"/v1/completions",
     "embedding": b"/v1/embeddings",
 }
-_MAX_ID: Final = 512
 _DEFAULT_COMPLETION_TOKENS: Final = 1024
 _LARGE: Final = 65_536
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -74,8 +73,8 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         _make_room(exchange)
     body = parsed(exchange.body)
     view = _route(state, principal, body)
-    user = canonical_text(_text(body, "user") or "")
-    subject = state.hashed("subject", user) if user else None
+    person = person_of(exchange, body, state.context.config.subject_from)
+    subject = state.hashed("subject", person) if person else None
     conversation = _hashed(state, exchange, b"x-flyball-conversation", "conversation")
     client_id = _hashed(state, exchange, b"x-flyball-client-id", "client_id")
     unit = _chosen_unit(state, exchange, view.route.unit, principal, subject, conversation)
@@ -194,7 +193,7 @@ def _make_room(exchange: Exchange) -> None:
 def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:
     if not state.routes.views:  # before the first table: not the caller's mistake, and over in a moment
         raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
-    model = _text(body, "model")
+    model = text_of(body.get("model"), "model")
     if model is None:
         names = state.routes.names(principal.routes)
         if not names:
@@ -236,7 +235,8 @@ def _prompted(ask: Ask, path: PromptPath) -> dict[str, Any]:
     except InputError as error:
         raise refusal_of(error) from error
     ask.ignored = b"x-flyball-ignored: %b\r\n" % header_value(ignored).encode() if ignored else b""
-    body.pop("user", None)  # no engine of ours needs to know
+    for name in NAMING:
+        body.pop(name, None)  # no engine of ours needs to know
     return body
 
 
@@ -246,22 +246,11 @@ def _redacted(value: Any, redact: Any) -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def _text(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > _MAX_ID:
-        raise HttpRefusal(
-            400, f"{name} must be a text of at most {_MAX_ID} characters", code="invalid_type", param=name
-        )
-    return value
-
-
 def _hashed(state: WorkerState, exchange: Exchange, header: bytes, purpose: str) -> str | None:
     """An id that the caller chose: it may name a person, so that only its keyed hash is kept."""
     value = exchange.text(header)
-    if value is not None and len(value) > _MAX_ID:
-        raise HttpRefusal(400, f"{header.decode()} is longer than {_MAX_ID} characters", code="invalid_header")
+    if value is not None and len(value) > MAX_ID:
+        raise HttpRefusal(400, f"{header.decode()} is longer than {MAX_ID} characters", code="invalid_header")
     return state.hashed(purpose, value) if value else None
 
 

@@ -10,6 +10,14 @@ from msgspec import Meta
 Origin = Annotated[str, Meta(pattern=r"^(\*|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s@]+/?)$")]
 
 
+Person = Annotated[
+    str,
+    Meta(
+        pattern=r"^(user|safety_identifier|prompt_cache_key|metadata\.[A-Za-z0-9_.-]{1,64}|header:[A-Za-z0-9_-]{1,64})$"
+    ),
+]
+
+
 class RecordingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happens to requests after they are answered."""
 
@@ -40,6 +48,13 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     retries: Annotated[int, Meta(ge=0, description="Only while no byte has been sent.")] = 2
     queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a free slot.")] = 10.0
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+    subject_from: Annotated[
+        tuple[Person, ...],
+        Meta(
+            description="Where a request names its person, the first that does counts: user, safety_identifier, "
+            "prompt_cache_key, metadata.NAME, header:NAME."
+        ),
+    ] = ("safety_identifier", "user")
     cors_origins: Annotated[
         tuple[Origin, ...],
         Meta(
