@@ -254,10 +254,16 @@ def test_rejects_hold_no_personal_text(tmp_path: Path) -> None:
         ([{"text": "a", "label": "b"}], {}, "no row has the field 'who'"),
         ([{**row, "label": "a"} for row in rows(60)], {}, "only one class: a"),
         (rows(60), {"validate": ValidateConfig(min_rows=1000)}, "60 rows are left, fewer than data.validate.min_rows"),
-        ([*rows(60), {"text": "rare thing", "label": "c", "who": None}], {"validate": ValidateConfig()}, r"c \(1\)"),
+        ([*rows(60), {"text": "rare thing", "label": "c", "who": None}], {"validate": ValidateConfig()}, r"'c' \(1\)"),
         ([*rows(30), *[b"?"] * 40], {"validate": ValidateConfig()}, "40 of 70 rows were dropped.*40 malformed"),
-        (rows(60), {"split": SplitConfig(validation=0, test=1)}, "the train side has no rows"),
-        (rows(60), {"split": SplitConfig(validation=0, test=0.0001)}, "the test side has no rows"),
+        (rows(60), {"task": "chat", "split": SplitConfig(validation=0, test=1)}, "the train side has no rows"),
+        (rows(60), {"task": "chat", "split": SplitConfig(validation=0, test=0.0001)}, "the test side has no rows"),
+        ([{**row, "who": "one"} for row in rows(60)], {}, "the test side has no rows: the 60 rows form 1 groups"),
+        (
+            [*rows(60), {"text": "a new thing", "label": "</s>", "who": "q"}],
+            {},
+            r"markers of chat templates.*'</s>' \(1\)",
+        ),
     ],
 )
 def test_bad_data_stops_with_the_cause_and_leaves_the_last_version_alone(

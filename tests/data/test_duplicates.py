@@ -21,7 +21,7 @@ def candidate(number: int, text: str, *, side: str = "train", label: str = "x", 
         order=("s", number),
         side=side,
         label=label,
-        fixed=fixed,
+        declared=side if fixed else None,
         exact=exact_key(text),
         grams=grams_of(text),
     )

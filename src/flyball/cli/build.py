@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyball.cli.output import ProgressLine, emit, json_option, pairs, say, with_project
+from flyball.cli.output import ProgressLine, emit, json_option, pairs, say, warned, with_project
 from flyball.errors import GateFailed, GateInconclusive
 from flyball.wiring import Project
 
@@ -45,6 +45,7 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     @with_project
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
         from flyball.cli.wording import record_document
+        from flyball.data.warnings import read_warnings
         from flyball.records.documents import read_document
         from flyball.workflows.building import build
         from flyball.workflows.intake import take_record
@@ -53,6 +54,8 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
         record, recorded = read_document(project.places.loop / stage / "record.json")
         take_record(project, record, recorded)
         document = {"ran": list(ran), **record_document(record)}
+        if stage == "dataset":
+            document["warnings"] = read_warnings(project.places.dataset)
         emit(document, as_json=as_json, text=stage_text)
 
     return command
@@ -60,7 +63,8 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
 
 def stage_text(document: dict[str, Any]) -> str:
     ran = ", ".join(document["ran"]) or "nothing: everything was up to date"
-    return pairs({"ran": ran, **{key: value for key, value in document.items() if key not in ("ran", "content")}})
+    facts = {key: value for key, value in document.items() if key not in ("ran", "content", "warnings")}
+    return warned(pairs({"ran": ran, **facts}), document.get("warnings", ()))
 
 
 data_command = one_stage(

@@ -57,6 +57,11 @@ def pairs(facts: Mapping[str, Any]) -> str:
     return "\n".join(f"{click.style(name.ljust(width), bold=True)}  {text}" for name, text in shown)
 
 
+def warned(text: str, warnings: Iterable[str]) -> str:
+    """A result's text, and below it what is likely wrong, a line each."""
+    return "\n".join([text, *(f"{click.style('warning', fg='yellow', bold=True)}  {said}" for said in warnings)])
+
+
 def fact(name: str, value: Any) -> tuple[str, str]:
     """Name and value as a person reads them."""
     if name in MOMENTS:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from flyball.cli.output import pairs, show, table
+from flyball.cli.output import pairs, show, table, warned
+from flyball.data.warnings import read_warnings
 from flyball.records import Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
@@ -29,7 +30,7 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
     return {
         "changed": result.changed,
         "ran": list(result.ran),
-        "dataset": record_document(built.dataset),
+        "dataset": {**record_document(built.dataset), "warnings": read_warnings(project.places.dataset)},
         "training_run": record_document(built.training_run) if built.training_run else None,
         "model": record_document(built.model),
         "release": record_document(built.release),
@@ -72,7 +73,8 @@ def run_text(document: Mapping[str, Any]) -> str:
     }
     for name, value in document["evaluation"]["metrics"].items():
         lines[name] = f"{show(value['value'])}  [{show(value['lower'])}, {show(value['upper'])}]  n={value['n']}"
-    text = f"{head}\n\n{pairs(lines)}\n\n{decision_text({'content': gate})}"
+    facts = warned(pairs(lines), document["dataset"]["warnings"])
+    text = f"{head}\n\n{facts}\n\n{decision_text({'content': gate})}"
     if deployment:
         state = deployment["state"]
         text += f"\n\n{click.style('deployment', bold=True)}  {deployment['id']}  {state}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -20,10 +20,12 @@ from flyball.data.preparing import Preparer
 from flyball.data.profile import make_profile
 from flyball.data.readers.reading import read_source
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
-from flyball.data.splitting import side_of
+from flyball.data.splitting import place_of, side_of
 from flyball.data.staging import Staging
-from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source
+from flyball.data.stratifying import STEP, moves
+from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of
 from flyball.data.version import settings_fingerprint, source_ref, split_ref
+from flyball.data.warnings import write_warnings
 from flyball.errors import ConfigError
 from flyball.privacy.redaction import profile_fingerprint
 from flyball.records import DatasetVersion
@@ -53,7 +55,8 @@ class Books:
     candidates: list[Candidate] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
-    labels: Counter[str] = field(default_factory=Counter)
+    labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    groups: Counter[int] = field(default_factory=Counter)
     row_ids: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def drop(self, reject: Reject, writer: RowWriter) -> None:
@@ -61,13 +64,19 @@ class Books:
         writer.write(reject)
         self.dropped[reject.reason] += 1
 
-    def keep(self, side: str, row: Row, writer: RowWriter) -> None:
-        """A row that stays, on its side."""
+    def keep(self, side: str, row: Row, writer: RowWriter, *, place: int = 0) -> None:
+        """A row that stays, on its side; `place` stands for its group."""
         writer.write(row)
+        self.groups[place] += 1
         self.row_ids[side].append(row.row_id)
         self.changed.update(row.steps)
         if row.label is not None:
-            self.labels[row.label] += 1
+            self.labels[side][row.label] += 1
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of all sides."""
+        return tuple(sorted({label for labels in self.labels.values() for label in labels}))
 
     def outcome(self) -> Outcome:
         """The totals, for the rules of validation."""
@@ -76,6 +85,8 @@ class Books:
             kept={side: len(ids) for side, ids in self.row_ids.items()},
             labels=self.labels,
             dropped=self.dropped,
+            groups=len(self.groups),
+            largest_group=max(self.groups.values(), default=0),
         )
 
 
@@ -108,10 +119,16 @@ def build_dataset(
                 _collect(source, preparer, books, staging, rejects, progress)
             staging.close()
             progress("finding duplicates", 0, len(books.candidates))
-            gone = find_duplicates(books.candidates, _dedupe_settings(config, task))
-            _write_sides(folder, staging, books, gone, rejects)
+            dedupe = _dedupe_settings(config, task)
+            gone = find_duplicates(books.candidates, dedupe)
+            # with conflicts kept, copies with another label live on one side and must not be parted
+            stratify = trains and task == "classification" and dedupe.conflicts == "drop"
+            moved = _moves(books.candidates, gone, config) if stratify else {}
+            _write_sides(folder, staging, books, gone, moved, rejects)
         wants_test = config.split.test > 0 or any(source.config.split == "test" for source in ordered)
-        check_outcome(books.outcome(), config.validate, task=task, wants_test=wants_test, wants_train=trains)
+        outcome = books.outcome()
+        check_outcome(outcome, config, task=task, wants_test=wants_test, wants_train=trains)
+        write_warnings(folder, doubts_of(outcome, config, task=task, wants_test=wants_test))
         make_profile(folder, key)
     return _version(config, project, task, ordered, books)
 
@@ -143,19 +160,21 @@ def _collect(
             books.drop(row, rejects)
             continue
         staging.add(len(books.candidates), row)
-        side = side_of(preparer.key, row.group, source.config.split, split)
-        books.candidates.append(candidate_of(row, side, fixed=source.config.split in ("validation", "test")))
+        place = place_of(preparer.key, row.group)
+        side = side_of(place, source.config.split, split)
+        books.candidates.append(candidate_of(row, side, place=place, declared=source.config.split))
     check_source(tally, source.config)
 
 
-def candidate_of(row: Row, side: str, *, fixed: bool) -> Candidate:
-    """What deduplication needs of a row."""
+def candidate_of(row: Row, side: str, *, place: int, declared: str | None) -> Candidate:
+    """What deduplication and stratifying need of a row."""
     return Candidate(
         row_id=row.row_id,
         order=(row.source, row.line),
         side=side,
         label=row.label,
-        fixed=fixed,
+        place=place,
+        declared=declared,
         exact=exact_key(row.text),
         grams=grams_of(row.text),
     )
@@ -166,15 +185,30 @@ def _dedupe_settings(config: DataConfig, task: str) -> DedupeConfig:
     return config.dedupe if task == "classification" else msgspec.structs.replace(config.dedupe, conflicts="keep")
 
 
-def _write_sides(folder: Path, staging: Staging, books: Books, gone: Mapping[int, Verdict], rejects: RowWriter) -> None:
+def _moves(candidates: Sequence[Candidate], gone: Mapping[int, Verdict], config: DataConfig) -> dict[int, str]:
+    kept = (at for at in range(len(candidates)) if at not in gone)
+    return moves(candidates, kept, wants_test=config.split.test > 0)
+
+
+def _write_sides(
+    folder: Path,
+    staging: Staging,
+    books: Books,
+    gone: Mapping[int, Verdict],
+    moved: Mapping[int, str],
+    rejects: RowWriter,
+) -> None:
     """Every staged row to its side or to the rejects, in the order of row ids."""
     with ExitStack() as stack:
         writers = {side: stack.enter_context(RowWriter(folder / f"{side}.parquet", Row)) for side in SPLITS}
         for position, row in staging.ordered():
             verdict = gone.get(position)
             if verdict is None:
-                side = books.candidates[position].side
-                books.keep(side, row, writers[side])
+                candidate = books.candidates[position]
+                side = moved.get(position, candidate.side)
+                if side != candidate.side:
+                    row = replace(row, steps=(*row.steps, STEP))
+                books.keep(side, row, writers[side], place=candidate.place)
             else:
                 books.drop(_reject(row, verdict), rejects)
     (folder / "staging").rmdir()
@@ -199,7 +233,9 @@ def _version(config: DataConfig, project: str, task: str, sources: Sequence[Sour
         parents=(),
         sources=tuple(source_ref(tally.name, tally.digests) for tally in books.tallies),
         splits=tuple(split_ref(side, books.row_ids[side]) for side in SPLITS),
-        labels=tuple(sorted(books.labels)) if task == "classification" else (),
+        labels=tuple(sorted({label for side in books.labels.values() for label in side}))
+        if task == "classification"
+        else (),
         rows_in=books.outcome().rows_in,
         dropped=dict(sorted(books.dropped.items())),
         changed=dict(sorted(books.changed.items())),

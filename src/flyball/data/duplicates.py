@@ -25,15 +25,24 @@ RANK = {"test": 0, "validation": 1, "train": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What deduplication needs of one row; `fixed` rows are on a side declared by their source and stay as given."""
+    """What deduplication and stratifying need of one row; `place` stands for its group.
+
+    `declared` is its source's side; `fixed` rows are on one that their source means to keep as it is.
+    """
 
     row_id: str
     order: tuple[str, int]
     side: str
     label: str | None
-    fixed: bool
     exact: int
     grams: frozenset[int]
+    place: int = 0
+    declared: str | None = None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the row stays as given."""
+        return self.declared in ("validation", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def _without(previous: DatasetVersion, books: Books, lost: Counter[str]) -> Data
         parents=(fingerprint(previous),),
         sources=tuple(replace(source, rows=source.rows - lost[source.name]) for source in previous.sources),
         splits=tuple(split_ref(side, books.row_ids[side]) for side in SPLITS),
-        labels=tuple(sorted(books.labels)) if previous.task == "classification" else (),
+        labels=books.label_names if previous.task == "classification" else (),
         rows_in=previous.rows_in - lost.total(),
         dropped=dict(sorted(books.dropped.items())),
         changed=dict(sorted(books.changed.items())),

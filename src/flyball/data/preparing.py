@@ -12,6 +12,7 @@ from flyball.data.duplicates import normal_form
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
 from flyball.errors import InputError
+from flyball.inference.labels import label_text, one_form
 from flyball.privacy.redaction import redact
 from flyball.records.canonical import canonical_json
 from flyball.records.identifiers import canonical_identifier
@@ -76,8 +77,10 @@ class Preparer:
 
     def _label(self, fields: dict[str, Any]) -> str | None:
         name = self.source.fields.label
-        value = as_text(fields.get(name)) if name else None
-        return value.strip() or None if value is not None else None
+        value = label_text(fields.get(name)) if name else None
+        if value is None:
+            return None
+        return (one_form(value) if self.task == "classification" else value.strip()) or None
 
     def _problem(self, fields: dict[str, Any], text: object, label: str | None) -> tuple[str, str] | None:
         names = self.source.fields
@@ -88,7 +91,7 @@ class Preparer:
         if label is None and names.label:
             return "no label", f"{names.label} is {kind_of(fields.get(names.label))}"
         allowed = self.config.validate.labels
-        if allowed is not None and self.task == "classification" and label not in allowed:
+        if allowed is not None and self.task == "classification" and label not in {*map(one_form, allowed)}:
             return "unknown label", "not among data.validate.labels"
         return None
 
@@ -105,7 +108,7 @@ class Preparer:
 
 
 def as_text(value: object) -> str | None:
-    """A label or identifier as text; None for what is neither text nor a number."""
+    """An identifier as text; None for what is neither text nor a number."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, str | int | float) else None

@@ -1,18 +1,25 @@
-"""The side a row is on: by the keyed hash of its group, so that it never changes as data grows."""
+"""The side a row is on: by the keyed hash of its group, so that it stays as data grows."""
 
 from __future__ import annotations
 
 from flyball.data.config import SplitConfig
 from flyball.records.identity import keyed_hash
 
+WHOLE = 2**64
 
-def side_of(key: bytes, group: str, declared: str | None, config: SplitConfig) -> str:
+
+def place_of(key: bytes, group: str) -> int:
+    """Where a group stands between 0 and `WHOLE`: low places are tested on, then come validation and training."""
+    return int(keyed_hash(key, "split", group)[:16], 16)
+
+
+def side_of(place: int, declared: str | None, config: SplitConfig) -> str:
     """train, validation or test. A declared train still gives its share of validation; other declarations stand."""
     if declared in ("validation", "test"):
         return declared
-    place = int(keyed_hash(key, "split", group)[:16], 16) / 2**64
+    share = place / WHOLE
     if declared is None:
-        if place < config.test:
+        if share < config.test:
             return "test"
-        place -= config.test
-    return "validation" if place < config.validation else "train"
+        share -= config.test
+    return "validation" if share < config.validation else "train"

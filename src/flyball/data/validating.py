@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from flyball.data.config import Fields, SourceConfig, ValidateConfig
+from flyball.data.config import DataConfig, Fields, SourceConfig
+from flyball.data.label_rules import check_labels, check_trained, doubts, untested
 from flyball.data.preparing import PRODUCTION
 from flyball.data.readers.raw_row import RawRow
 from flyball.errors import InputError, nearest
@@ -64,54 +65,81 @@ def mapped(fields: Fields) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What is left after all steps: kept rows by side and by label, and dropped rows by reason."""
+    """What is left after all steps: kept rows by side, labels by side, dropped rows by reason, and how rows group."""
 
     rows_in: int
     kept: Mapping[str, int]
-    labels: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
     dropped: Mapping[str, int]
+    groups: int
+    largest_group: int
+
+    @property
+    def total(self) -> int:
+        """Rows on all sides."""
+        return sum(self.kept.values())
+
+    @property
+    def label_rows(self) -> Counter[str]:
+        """Rows of each label on all sides."""
+        return sum((Counter(labels) for labels in self.labels.values()), Counter())
+
+    @property
+    def grouping(self) -> str:
+        """How rows are grouped, where that decides sides."""
+        return f"the {self.total} rows form {self.groups} groups, the largest of {self.largest_group} rows"
 
 
 def check_outcome(
-    outcome: Outcome, config: ValidateConfig, *, task: str, wants_test: bool, wants_train: bool = True
+    outcome: Outcome, config: DataConfig, *, task: str, wants_test: bool, wants_train: bool = True
 ) -> None:
     """The rules of `data.validate`; InputError at the first that is broken."""
-    kept = sum(outcome.kept.values())
+    rules = config.validate
     why = f"; dropped: {reasons_of(outcome.dropped)}" if outcome.dropped else ""
     lost = sum(count for reason, count in outcome.dropped.items() if reason != "erased")
-    if outcome.rows_in and lost / outcome.rows_in > config.max_dropped:
+    if outcome.rows_in and lost / outcome.rows_in > rules.max_dropped:
         raise InputError(
             f"{lost} of {outcome.rows_in} rows were dropped, more than data.validate.max_dropped allows"
-            f" ({config.max_dropped:g}): {reasons_of(outcome.dropped)}",
-            cure="mend the sources, or raise data.validate.max_dropped",
+            f" ({rules.max_dropped:g}): {reasons_of(outcome.dropped)}",
+            cure="fix the sources, or raise data.validate.max_dropped",
         )
-    if kept < config.min_rows:
+    if outcome.total < rules.min_rows:
         raise InputError(
-            f"{kept} rows are left, fewer than data.validate.min_rows ({config.min_rows}){why}",
+            f"{outcome.total} rows are left, fewer than data.validate.min_rows ({rules.min_rows}){why}",
             cure="add rows, or lower data.validate.min_rows",
         )
     if task == "classification":
-        _check_labels(outcome.labels, config)
+        check_labels(outcome.label_rows, rules)
     for side in (*(["train"] if wants_train else []), *(["test"] if wants_test else [])):
         if not outcome.kept.get(side):
-            raise InputError(
-                f"the {side} side has no rows ({kept} in all)", cure="add rows or groups, or change data.split"
-            )
+            raise InputError(f"the {side} side has no rows: {outcome.grouping}", cure=regroup(config))
+    if task == "classification" and wants_train:
+        check_trained(outcome.labels)
 
 
-def _check_labels(labels: Mapping[str, int], config: ValidateConfig) -> None:
-    if len(labels) < 2:
-        raise InputError(
-            f"there is only one class: {', '.join(labels) or 'none'}",
-            cure="check data.sources[].fields.label, or use task: chat for free answers",
-        )
-    rare = sorted(label for label, rows in labels.items() if rows < config.min_rows_per_label)
-    if rare:
-        shown = ", ".join(f"{label} ({labels[label]})" for label in rare[:FIELDS_SHOWN])
-        raise InputError(
-            f"{len(rare)} labels have fewer rows than data.validate.min_rows_per_label"
-            f" ({config.min_rows_per_label}): {shown}",
-            cure="add rows for them, leave them out, or lower data.validate.min_rows_per_label",
+def regroup(config: DataConfig) -> str:
+    """What to do when groups are too few or too large to be put on sides."""
+    columns = sorted({name for source in config.sources if (name := source.fields.group or source.fields.subject)})
+    if not columns:
+        return "add rows, or change data.split"
+    names = " or ".join(columns)
+    return f"rows with one {names} stay on one side: take another column as data.sources[].fields.group, or add rows"
+
+
+def doubts_of(outcome: Outcome, config: DataConfig, *, task: str, wants_test: bool) -> Iterator[str]:
+    """What is likely wrong, though no rule forbids it: one sentence each."""
+    if task == "classification":
+        yield from doubts(outcome.label_rows)
+        if wants_test:
+            yield from untested(outcome.labels)
+    share = outcome.kept.get("test", 0) / outcome.total
+    declared = any(source.split for source in config.sources)
+    wanted = config.split.test
+    uneven = outcome.largest_group > max(1, wanted * outcome.total / 5)
+    if wanted and not declared and uneven and not wanted / 2 <= share <= 2 * wanted:
+        yield (
+            f"{share:.0%} of the rows are on the test side, where data.split.test asks for {wanted:.0%}: "
+            f"{outcome.grouping}; {regroup(config)}"
         )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 from flyball.evaluation.answering import Answer
 from flyball.evaluation.chrf import chrf
 from flyball.evaluation.exact_fields import exact_fields, json_object
 from flyball.evaluation.items import ItemScore
 from flyball.evaluation.suites import Item, Suite
+from flyball.inference.labels import KnownLabels, one_form
 from flyball.records import Message, canonical_json
 
 
@@ -36,22 +38,21 @@ def bodies_of(suites: Sequence[Suite]) -> dict[str, dict[str, Any]]:
     return {key_of(messages): body_of(messages) for messages in questions}
 
 
-def normalised(text: str) -> str:
-    """An answer as a label: case, white space around it and closing punctuation or quotes do not count."""
-    return text.strip().strip("\"'`.!").strip().casefold()
+def labels_of(suite: Suite, known: Sequence[str]) -> KnownLabels:
+    """The labels that a release may answer and a suite expects."""
+    return KnownLabels([*known, *(item.expected for item in suite.items if item.expected is not None)])
 
 
-def labels_of(suite: Suite, known: Sequence[str]) -> dict[str, str]:
-    """The labels that a release may answer and a suite expects, by their normalised form."""
-    expected = (item.expected for item in suite.items if item.expected is not None)
-    return {normalised(label): label for label in (*known, *expected)}
+def same(one: str, other: str) -> bool:
+    """Whether two texts are equal in Unicode's form NFC, but for white space around them."""
+    return one.strip() == other.strip() or normalize("NFC", one).strip() == normalize("NFC", other).strip()
 
 
 def score_suite(
     suite: Suite, answers: Mapping[str, Answer], *, classification: bool, labels: Sequence[str] = ()
 ) -> Iterator[ItemScore]:
     """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
-    known = labels_of(suite, labels) if classification else {}
+    known = labels_of(suite, labels) if classification else KnownLabels(())
     has_fields = not classification and expects_objects(suite)
     for item in suite.items:
         if suite.kind == "invariance":
@@ -83,14 +84,14 @@ def _free_answer(suite: str, item: Item, answer: Answer, *, has_fields: bool) ->
         yield ItemScore(measure="exact_fields", score=right, **common)
 
 
-def _answer(suite: str, item: Item, answer: Answer, labels: Mapping[str, str]) -> Iterator[ItemScore]:
+def _answer(suite: str, item: Item, answer: Answer, labels: KnownLabels) -> Iterator[ItemScore]:
     expected = item.expected or ""
-    right = answer.error is None and answer.text.strip() == expected.strip()
+    right = answer.error is None and same(answer.text, expected)
     common: dict[str, Any] = {"suite": suite, "item": item.id, "slice": item.slice, "error": answer.error}
     if item.expected is not None:
         yield ItemScore(measure="exact_match", score=float(right), **common)
     if labels:
-        found = None if answer.error else labels.get(normalised(answer.text))
+        found, expected = None if answer.error else labels.find(answer.text), one_form(expected)
         yield ItemScore(measure="accuracy", score=float(found == expected), expected=expected, answer=found, **common)
     yield ItemScore(measure="latency_ms", score=answer.total_ms, **common)
 
@@ -99,5 +100,5 @@ def _invariance(suite: str, item: Item, answers: Mapping[str, Answer]) -> Iterat
     assert item.original is not None
     before, after = answers[key_of(item.original)], answers[key_of(item.messages)]
     error = before.error or after.error
-    same = error is None and before.text.strip() == after.text.strip()
-    yield ItemScore(suite=suite, item=item.id, measure="invariance", score=float(same), slice=item.slice, error=error)
+    kept = error is None and same(before.text, after.text)
+    yield ItemScore(suite=suite, item=item.id, measure="invariance", score=float(kept), slice=item.slice, error=error)
