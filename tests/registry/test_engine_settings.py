@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_composing import composed
 
 from flyball.errors import ConfigError
-from flyball.records import Release, canonical_bytes, parse
+from flyball.records import Release, canonical_bytes, fingerprint, parse
 from flyball.registry.config import EngineConfig, ReleaseConfig
 from flyball.serving.vllm import vllm_command
 
@@ -20,19 +21,26 @@ def test_settings_of_an_engine_are_in_the_release_and_an_unset_one_changes_no_na
     assert (vllm.engine.kind, vllm.engine.slots, vllm.engine.flags) == ("vllm", 64, {"quantization": "fp8"})
     assert composed(ReleaseConfig(adapter="b" * 64)).adapter == "b" * 64
     there = EngineConfig(kind="openai", url="https://api.example.com", api_key="env:THERE", model="small")
-    flags = {"url": "https://api.example.com", "api_key": "env:THERE", "model": "small"}
+    flags = {"url": "https://api.example.com", "model": "small"}
     assert composed(ReleaseConfig(engine=there)).engine.flags == flags
 
 
-def test_a_release_may_have_prices_of_its_own(tmp_path: Path) -> None:
-    assert composed(ReleaseConfig()).engine.usd_per_million is None
+def test_a_new_price_and_a_renamed_secret_are_no_new_release() -> None:
     for kind, more in (("llama.cpp", {}), ("vllm", {}), ("openai", {"url": "http://x"})):
-        priced = composed(ReleaseConfig(engine=EngineConfig(kind=kind, usd_per_million=(0.15, 0.6), **more)))
-        assert priced.engine.usd_per_million == (0.15, 0.6)
-        assert parse(canonical_bytes(priced), Release) == priced
-        if kind == "vllm":
-            command = vllm_command(priced, model=tmp_path, adapter=None, program=["vllm"])
-            assert not any("usd" in part for part in command)
+        plain = composed(ReleaseConfig(engine=EngineConfig(kind=kind, **more)))
+        priced = EngineConfig(kind=kind, usd_per_million=(0.15, 0.6), **more)
+        assert fingerprint(composed(ReleaseConfig(engine=priced))) == fingerprint(plain)
+    keys = [EngineConfig(kind="openai", url="http://x", api_key=key) for key in (None, "env:ONE", "file:two")]
+    assert len({fingerprint(composed(ReleaseConfig(engine=key))) for key in keys}) == 1
+
+
+def test_a_release_from_before_keeps_its_prices_and_tells_no_engine(tmp_path: Path) -> None:
+    made = composed(ReleaseConfig(engine=EngineConfig(kind="vllm")))
+    priced = replace(made, engine=replace(made.engine, flags={"usd_per_million": [0.15, 0.6]}))
+    assert priced.engine.usd_per_million == (0.15, 0.6)
+    assert parse(canonical_bytes(priced), Release) == priced
+    command = vllm_command(priced, model=tmp_path, adapter=None, program=["vllm"])
+    assert not any("usd" in part for part in command)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_baseline_on_other_items_or_through_another_prompt_path_is_refused() -
     for changes, word in (({"suite": "e"}, "another version of the suite test"), ({"path": 2}, "prompt path 2")):
         with pytest.raises(InputError, match=word) as refusal:
             gate(NOT_WORSE, ours, live_of(ours, **changes))
-        assert "evaluate" in refusal.value.cure
+        assert "flyball gate" in refusal.value.cure
 
 
 def test_a_report_on_another_release_or_project_is_refused() -> None:

@@ -64,6 +64,14 @@ def test_one_changed_setting_reruns_only_what_depends_on_it(shop: Path) -> None:
     assert ok("run", "--no-deploy", cwd=shop)["ran"] == ["release", "evaluation"]
 
 
+def test_a_new_price_is_neither_a_new_release_nor_evaluated_again(shop: Path, built: Any) -> None:
+    settings = (shop / "flyball.yaml").read_text()
+    (shop / "flyball.yaml").write_text(settings.replace("slots: 4", "slots: 4, usd_per_million: [1, 2]"))
+    again = ok("run", cwd=shop)
+    assert again["ran"] in ([], ["release"]) and again["deployment"] == built[1]["deployment"]
+    assert (again["release"], again["gate"]) == (built[1]["release"], built[1]["gate"])
+
+
 def test_a_newer_release_takes_the_place_of_one_that_nobody_has_begun_to_deploy(shop: Path) -> None:
     settings = (shop / "flyball.yaml").read_text()
     (shop / "flyball.yaml").write_text(settings.replace("slots: 4", "slots: 3"))

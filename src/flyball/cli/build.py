@@ -147,9 +147,9 @@ def gate_command(project: Project, release: str | None, as_json: bool) -> int:
     from flyball.workflows.measuring import gate_named
 
     if release:
-        decision = gate_named(project, release, route=project.name, progress=ProgressLine())
+        decision = gate_named(project, release, route=project.name, progress=ProgressLine(), say=say)
     else:
-        decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine())
+        decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine(), say=say)
     emit(record_document(decision), as_json=as_json, text=decision_text)
     return verdict_code(decision.verdict)
 

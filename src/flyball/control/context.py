@@ -8,11 +8,12 @@ from pathlib import Path
 
 from flyball.control.background import Background
 from flyball.monitoring.config import MonitorConfig
-from flyball.records import JSON, Finding, Proposal, Record
+from flyball.records import JSON, Finding, Proposal, Record, Release
 from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
 from flyball.serving.load import Load
+from flyball.serving.terms import Terms, terms_of
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.hosts import ReleaseState
 from flyball.storage.leases import Lease
@@ -63,7 +64,8 @@ class ControlContext:
 
     `holder` names this control process to the lease: the same after a restart, so that it takes over at once (such as
     the host's name and the project's folder); different on another host. The callables close the loop without control
-    importing what they need: `watch(route, live release)` runs the monitors, `propose(route, findings)` makes of them a
+    importing what they need: `terms(name, release)` says which key and prices count for a release now; `watch(route,
+    live release)` runs the monitors, `propose(route, findings)` makes of them a
     proposal, `retention(now_ms)` lets go what is too old, `judge()` has sampled answers judged; what listens is told of
     findings and proposals.
     """
@@ -83,6 +85,7 @@ class ControlContext:
     retention: Callable[[int], object] | None = None
     judge: Callable[[], object] | None = None
     secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
+    terms: Callable[[str, Release], Terms] = lambda _name, release: terms_of(release, recorded={}, settings=None)
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
     drain_s: float = 300.0  # longest wait for requests in work before an unwanted engine is killed

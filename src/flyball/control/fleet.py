@@ -119,14 +119,15 @@ class Fleet:
         elif handle.url:
             timeout = self.context.rollout.ready_timeout_s
             self.context.background.submit(
-                name, lambda: engines.probe(handle, release, timeout_s=timeout, api_key=self._key(release))
+                name,
+                lambda: engines.probe(handle, release, timeout_s=timeout, api_key=self._key(handle.release, release)),
             )
         return handle
 
-    def _key(self, release: Release) -> str | None:
-        """The secret of a server elsewhere, where the release names one."""
-        reference, secrets = release.engine.flags.get("api_key"), self.context.secrets
-        return secrets(reference) if secrets and isinstance(reference, str) else None
+    def _key(self, name: str, release: Release) -> str | None:
+        """The secret of a server elsewhere, where there is one."""
+        reference, secrets = self.context.terms(name, release).api_key, self.context.secrets
+        return secrets(reference) if secrets and reference else None
 
     def _watched(self, handle: EngineHandle) -> EngineHandle:
         """A ready engine; one that does not answer its looks is ended, and counts as a death."""

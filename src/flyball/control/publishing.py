@@ -53,13 +53,13 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
     share = 0.0
     if candidate and step and step.variant != "shadow":
         share = step.share
-        arms.append(_arm(candidate, step.variant, step.share, engines))
+        arms.append(_arm(context, candidate, step.variant, step.share, engines))
     elif candidate and step and candidate.state == "ramping":  # one that is paused costs nothing
         arms.append(_shadow(context, candidate, step, engines))
     if live:
-        arms.append(_arm(live, "live", 1.0 - share, engines))
+        arms.append(_arm(context, live, "live", 1.0 - share, engines))
         if (before := world.named(live.deployment.replaces)) and before.state == "live":
-            arms.append(_arm(before, "previous", 0.0, engines))
+            arms.append(_arm(context, before, "previous", 0.0, engines))
     salt = candidate.deployment.id if candidate else ""
     unit = context.rollout.unit
     return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt, unit=unit)
@@ -68,7 +68,7 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
 def _shadow(context: ControlContext, standing: Standing, step: Step, engines: Mapping[str, ReleaseEngines]) -> Arm:
     steps = steps_of(standing.deployment)
     allowance = shadow_allowance_usd(standing.history, steps, context.rollout)
-    return replace(_arm(standing, step.variant, step.share, engines), max_usd=allowance)
+    return replace(_arm(context, standing, step.variant, step.share, engines), max_usd=allowance)
 
 
 def _step(standing: Standing) -> Step | None:
@@ -77,19 +77,18 @@ def _step(standing: Standing) -> Step | None:
     return steps[last.step] if last and last.step < len(steps) else None
 
 
-def _arm(standing: Standing, variant: str, weight: float, engines: Mapping[str, ReleaseEngines]) -> Arm:
+def _arm(
+    context: ControlContext, standing: Standing, variant: str, weight: float, engines: Mapping[str, ReleaseEngines]
+) -> Arm:
     release = standing.release
     ready = engines.get(standing.deployment.release, ReleaseEngines()).ready
-    key = release.engine.flags.get("api_key")
+    terms = context.terms(standing.deployment.release, release)
     return Arm(
         release=standing.deployment.release,
         variant=variant,
         weight=round(weight, 9),
-        endpoints=tuple(
-            Endpoint(id=one.id, url=one.url, slots=one.slots, api_key=key if isinstance(key, str) else None)
-            for one in ready
-        ),
+        endpoints=tuple(Endpoint(id=one.id, url=one.url, slots=one.slots, api_key=terms.api_key) for one in ready),
         deployment=standing.deployment.id,
         prompt_path=release,
-        usd_per_million=release.engine.usd_per_million,
+        usd_per_million=terms.usd_per_million,
     )

@@ -62,7 +62,7 @@ def compose(
             context=context,
             slots=config.engine.slots,
             threads=config.engine.threads,
-            flags=_flags(config.engine) | _prices(config.engine),
+            flags=_flags(config.engine),  # what it costs and which key opens it decide no answer
         ),
         request_fields=fields_of_release(
             config.request_fields,
@@ -101,12 +101,8 @@ def _flags(config: EngineConfig) -> dict[str, Any]:
         return {"batch": config.batch} if config.batch else {}
     if not config.url:
         raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
-    given = {"url": config.url, "api_key": config.api_key, "model": config.model}
+    given = {"url": config.url, "model": config.model}
     return {name: value for name, value in given.items() if value}
-
-
-def _prices(config: EngineConfig) -> dict[str, Any]:
-    return {} if config.usd_per_million is None else {"usd_per_million": list(config.usd_per_million)}
 
 
 def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Constraint:

@@ -86,7 +86,7 @@ def check_report(report: EvalReport, release: str, project: str) -> None:
 
 def check_comparable(policy: GateConfig, report: EvalReport, baseline: Baseline) -> None:
     """Two reports compare only on the same suites, through the same prompt path."""
-    cure = f"measure the live release again: `flyball evaluate {short(baseline.release)}`"
+    cure = "run `flyball gate`, which measures again what does not compare"
     if baseline.report.release != baseline.release:
         raise InputError(f"the baseline's report is on release {short(baseline.report.release)}", cure=cure)
     if baseline.report.prompt_path != report.prompt_path:

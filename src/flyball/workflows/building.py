@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from flyball.inference.prompt_path import PROMPT_PATH
+from flyball.monitoring.health import reports_on
 from flyball.records import Deployment, EvalReport, GateDecision, Strategy, name_of
 from flyball.records.canonical import to_plain
 from flyball.rollout.deploying import request_deployment, rollback
@@ -60,7 +62,7 @@ def run(
         ran = tuple(reproduce(project))
         made = take_in(project)
         already = standing_decision(project, made.report, target)
-        decision = already or gate(project, made.report, route=target, progress=progress)
+        decision = already or gate(project, made.report, route=target, progress=progress, say=say)
         deployment, fresh = None, False
         if deploy and decision.verdict == "pass":
             deployment, fresh = ensure_deployed(
@@ -75,10 +77,12 @@ def standing_decision(project: Project, report: EvalReport, route: str) -> GateD
     policy = to_plain(project.settings.gate)
     found = pointer(project.ledger, route)
     live = found.live_release if found else None
-    name = name_of(report)
+    names = {name_of(report)}
+    if report.prompt_path < PROMPT_PATH:  # the gate may have measured it again
+        names |= {stored.id for stored in reports_on(project.ledger, report.release)}
     for stored in project.ledger.find(GateDecision, limit=200):
         decision = stored.record
-        if not isinstance(decision, GateDecision) or decision.report != name:
+        if not isinstance(decision, GateDecision) or decision.report not in names:
             continue
         if to_plain(decision.policy) == policy and live in (decision.baseline_release, decision.release):
             return decision

@@ -21,6 +21,7 @@ from flyball.records import Finding, Proposal, Release
 from flyball.settings import secret
 from flyball.telemetry import log
 from flyball.wiring import Project
+from flyball.workflows.engine_terms import EngineTerms
 from flyball.workflows.judge_program import JudgeProgram
 
 
@@ -54,6 +55,7 @@ def control_context(project: Project) -> ControlContext:
         routes_path=places.routes,
         holder=f"{socket.gethostname()}:{project.root}",
         secrets=lambda reference: secret(reference, project.root, project.environment),
+        terms=EngineTerms(project).of,
         watch=watch,
         propose=suggest,
         retention=retain,

@@ -9,9 +9,9 @@ from flyball.evaluation.running import evaluate
 from flyball.inference.completers import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, Release, name_of
 from flyball.serving.engines import engine_process
-from flyball.settings import secret
 from flyball.telemetry import Progress
 from flyball.wiring import Project
+from flyball.workflows.engine_terms import EngineTerms
 
 
 def evaluate_release(
@@ -27,8 +27,7 @@ def evaluate_release(
     out.mkdir(parents=True, exist_ok=True)
     progress("starting the engine", 0, 0)
     adapter = project.artifacts.path(release.adapter) if release.adapter else None
-    key = release.engine.flags.get("api_key")
-    api_key = secret(key, project.root, project.environment) if isinstance(key, str) else None
+    api_key = EngineTerms(project).key(name_of(release), release)
     config = project.settings.serving
     timeout = project.settings.rollout.ready_timeout_s
     with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, api_key=api_key) as url:
@@ -57,7 +56,8 @@ def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     if not isinstance(release, Release):
         raise GateInconclusive(f"{release_name} is not a release", cure="see `flyball models`")
     out = project.places.state / "partial" / f"evaluation-{release_name[:12]}"
-    artifact = project.artifacts.path(release.model)
+    elsewhere = release.engine.kind == "openai"  # nothing of it is loaded here
+    artifact = project.places.model if elsewhere else project.artifacts.path(release.model)
     report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)
     keep_report(project, report, out)
     project.ledger.append(report)

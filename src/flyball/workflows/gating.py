@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flyball.errors import NotFoundError
 from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.report_files import read_report, write_report
+from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records.identity import short
 from flyball.rollout.gate import Baseline, decide
 from flyball.storage.deployments import pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.evaluating import reevaluate
 
+Say = Callable[[str], None]
 
-def gate(project: Project, report: EvalReport, *, route: str, progress: Progress) -> GateDecision:
-    """The decision on a report, kept in the ledger; the same question gets the same, stored answer."""
-    baseline = baseline_for(project, report, route=route, progress=progress)
+
+def gate(
+    project: Project, report: EvalReport, *, route: str, progress: Progress, say: Say = lambda _line: None
+) -> GateDecision:
+    """The decision on a report, kept in the ledger; the same question gets the same, stored answer.
+
+    Where the live release was not measured as the report was (the prompt path's version rose, or the suites changed),
+    it is measured again first; and so is the candidate, where its own report is older than that.
+    """
+    baseline = baseline_for(project, report, route=route, progress=progress, say=say)
+    if baseline is not None and conditions(baseline.report) != conditions(report):
+        report = like(project, report.release, baseline.report, what="the candidate", progress=progress, say=say)
     decision = decide(
         project.settings.gate,
         project=project.name,
@@ -38,15 +52,35 @@ def write_verdict(project: Project, report_name: str, decision: GateDecision) ->
     write_report(folder, document.report, document.details, decision=decision)
 
 
-def baseline_for(project: Project, report: EvalReport, *, route: str, progress: Progress) -> Baseline | None:
+def baseline_for(project: Project, report: EvalReport, *, route: str, progress: Progress, say: Say) -> Baseline | None:
     """What is live on the route, measured on the same suites; measured now where that was not done yet."""
     live = pointer(project.ledger, route)
     if live is None or live.live_release is None or live.live_release == report.release:
         return None
-    name = comparable_report(project, live.live_release, report) or reevaluate(project, live.live_release, progress)
+    found = like(project, live.live_release, report, what="the live release", progress=progress, say=say)
+    name = name_of(found)
+    return Baseline(release=live.live_release, report=found, report_name=name, items=items_of(project, name))
+
+
+def like(project: Project, release: str, wanted: EvalReport, *, what: str, progress: Progress, say: Say) -> EvalReport:
+    """A report on `release` that compares with another, or its newest: it is measured now where there is none."""
+    name = comparable_report(project, release, wanted)
+    if name is None:
+        say(f"{what} {short(release)} {why_again(project, release, wanted)}: measuring it now, through its engine")
+        name = reevaluate(project, release, progress)
     found = project.ledger.get(name).record
     assert isinstance(found, EvalReport)
-    return Baseline(release=live.live_release, report=found, report_name=name, items=items_of(project, name))
+    return found
+
+
+def why_again(project: Project, release: str, wanted: EvalReport) -> str:
+    """Why no report on a release compares with another."""
+    newest = next((one.record for one in reports_on(project.ledger, release)), None)
+    if not isinstance(newest, EvalReport):
+        return "was never measured here"
+    if newest.prompt_path < PROMPT_PATH:
+        return f"was measured through prompt path {newest.prompt_path}, which is {PROMPT_PATH} now"
+    return "was measured on other suites"
 
 
 def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:

@@ -21,6 +21,7 @@ from flyball.registry.config import EngineConfig, ReleaseConfig
 from flyball.registry.elsewhere import model_elsewhere
 from flyball.registry.gguf_model import import_gguf
 from flyball.registry.importing import import_model
+from flyball.serving.terms import recorded_terms
 from flyball.settings import expand, secret
 from flyball.wiring import Project
 
@@ -70,7 +71,7 @@ def take_model(
         redaction=settings.data.redact.profile,
     )
     project.ledger.append(model, recorded={"imported_from": source})
-    project.ledger.append(release)
+    project.ledger.append(release, recorded=recorded_terms(engine))
     return model, release
 
 

@@ -27,6 +27,7 @@ from flyball.records import (
     name_of,
 )
 from flyball.records.documents import read_document
+from flyball.serving.terms import recorded_terms
 from flyball.wiring import Project
 
 CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
@@ -67,7 +68,8 @@ def take_in(project: Project) -> Build:
 
 def take_record(project: Project, record: Record, recorded: Mapping[str, JSON]) -> None:
     """Append a stage's record and, the first time, put the machine time that it took on the bill."""
-    added = project.ledger.append(record, recorded=recorded)
+    beside = recorded_terms(project.settings.release.engine) if isinstance(record, Release) else {}
+    added = project.ledger.append(record, recorded={**recorded, **beside})
     kind = CHARGES.get(type(record))
     if added and kind:
         charge_seconds(project, kind, name_of(record), float(recorded.get("seconds", 0.0)))

@@ -43,7 +43,9 @@ def evaluate_named(
     return report
 
 
-def gate_named(project: Project, name: str, *, route: str, progress: Progress) -> GateDecision:
+def gate_named(
+    project: Project, name: str, *, route: str, progress: Progress, say: Callable[[str], None]
+) -> GateDecision:
     """Decide about a release on its newest report; GateInconclusive when nothing was measured yet."""
     release_name, _ = release_named(project, name)
     found = reports_on(project.ledger, release_name)
@@ -51,7 +53,7 @@ def gate_named(project: Project, name: str, *, route: str, progress: Progress) -
         raise GateInconclusive(
             f"release {short(release_name)} was not measured yet", cure=f"flyball evaluate {short(release_name)}"
         )
-    return gate(project, cast(EvalReport, found[0].record), route=route, progress=progress)
+    return gate(project, cast(EvalReport, found[0].record), route=route, progress=progress, say=say)
 
 
 def release_named(project: Project, name: str) -> tuple[str, Release]:

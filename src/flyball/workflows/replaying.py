@@ -28,10 +28,10 @@ from flyball.rollout.sampling import place
 from flyball.security import audit
 from flyball.serving.engines import engine_process, running_engines
 from flyball.serving.placement import require_memory
-from flyball.settings import secret
 from flyball.storage.deployments import history, pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
+from flyball.workflows.engine_terms import EngineTerms
 from flyball.workflows.recorded import Recorded, recorded_requests
 
 MOST_PER_CLUSTER = 20
@@ -132,15 +132,15 @@ def _compare(
 def asking(project: Project, named: Named) -> Iterator[Ask]:
     """Ask a release: in its engine of `flyball up` where one is ready, else in one that ends with the block."""
     with _engine(project, named) as url:
-        key = named.release.engine.flags.get("api_key")
+        terms = EngineTerms(project)
         completer = HttpCompleter(
             url,
             release=named.release,
             model=project.name,
-            api_key=secret(key, project.root, project.environment) if isinstance(key, str) else None,
+            api_key=terms.key(named.name, named.release),
             timeout_s=TIMEOUT_S,
         )
-        ask = partial(_ask, completer, project.settings.cost, named.release.engine.usd_per_million)
+        ask = partial(_ask, completer, project.settings.cost, terms.of(named.name, named.release).usd_per_million)
         ask(Recorded(id="", seq=0, cluster="", body=_WARM_UP, truth=None))
         try:
             yield ask

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -29,13 +29,13 @@ def run_stage(project: Project, name: str, progress: Progress) -> Record:
     began = time.monotonic()
     folder, function = STAGE_FUNCTIONS[name]
     record = function(project, progress)
-    recorded: Mapping[str, JSON] = {
-        "flyball": __version__,
-        "python": platform.python_version(),
-        "seconds": round(time.monotonic() - began, 2),
-        "peak_mb": round(peak_memory_mb()),
-        "at_ms": time.time_ns() // 1_000_000,
-    }
+    recorded: dict[str, JSON] = {"flyball": __version__, "python": platform.python_version()}
+    if not isinstance(record, Release):  # made in no time: composed again to the same, DVC has nothing to do after it
+        recorded |= {
+            "seconds": round(time.monotonic() - began, 2),
+            "peak_mb": round(peak_memory_mb()),
+            "at_ms": time.time_ns() // 1_000_000,
+        }
     write_document(getattr(project.places, folder) / "record.json", record, recorded)
     return record
 

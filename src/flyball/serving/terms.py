@@ -1,0 +1,77 @@
+"""What asking an engine takes besides its release: the key of a server elsewhere, and prices. Pure.
+
+Neither decides an answer, so neither is in a release's fingerprint: a new price or a renamed secret takes effect at
+once, without a build or a gate. flyball.yaml says them for the server that it names, and for the release that was built
+last; any other release keeps what was recorded beside it when it was built. Releases from before that have both in
+their flags, which count where neither of the two says anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flyball.records import JSON, Release
+from flyball.registry.config import EngineConfig
+
+RECORDED = "engine"
+"""Under this name they are recorded beside a release."""
+
+Prices = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """A reference to a secret such as env:NAME, never the secret itself; prices of a million tokens in and out."""
+
+    api_key: str | None = None
+    usd_per_million: Prices | None = None
+
+
+def recorded_terms(config: EngineConfig) -> dict[str, JSON]:
+    """What is recorded beside a release that is built from these settings."""
+    prices = config.usd_per_million
+    return {RECORDED: {"api_key": config.api_key, "usd_per_million": list(prices) if prices else None}}
+
+
+def terms_of(
+    release: Release, *, recorded: Mapping[str, Any], settings: EngineConfig | None, built_last: bool = False
+) -> Terms:
+    """The terms of a release: of flyball.yaml where it speaks of this one, else those beside it, else its flags'."""
+    flags = Terms(api_key=_text(release.engine.flags.get("api_key")), usd_per_million=release.engine.usd_per_million)
+    beside = recorded.get(RECORDED)
+    kept = flags
+    if isinstance(beside, Mapping):
+        kept = Terms(api_key=_text(beside.get("api_key")), usd_per_million=prices_of(beside.get("usd_per_million")))
+    if settings is None or settings.kind != release.engine.kind:
+        return kept
+    older = None if isinstance(beside, Mapping) else flags  # a key that was taken out of flyball.yaml is out
+    if settings.kind != "openai":
+        if not built_last:
+            return kept
+        return Terms(usd_per_million=settings.usd_per_million or (older.usd_per_million if older else None))
+    if _server(settings.url) != _server(release.engine.flags.get("url")):
+        return kept
+    api_key = settings.api_key or (older.api_key if older else None)
+    if settings.model and settings.model != release.engine.flags.get("model"):  # without one: all that it serves
+        return Terms(api_key=api_key, usd_per_million=kept.usd_per_million)
+    prices = settings.usd_per_million or (older.usd_per_million if older else None)
+    return Terms(api_key=api_key, usd_per_million=prices)
+
+
+def prices_of(value: object) -> Prices | None:
+    """Two prices in a JSON value; None for anything else."""
+    match value:
+        case [int() | float() as prompt, int() | float() as completion]:
+            return float(prompt), float(completion)
+        case _:
+            return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _server(url: object) -> str:
+    return str(url).rstrip("/").removesuffix("/v1")
