@@ -12,9 +12,9 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing", "edge", "envelope"),
-    *("exchange", "limits", "metrics", "people", "recording", "relaying", "routing", "server", "state", "statuses"),
-    *("streams", "upstream"),
+    *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing", "destinations", "edge"),
+    *("envelope", "exchange", "limits", "metrics", "people", "recording", "relaying", "routing", "sending", "server"),
+    *("state", "statuses", "streams", "upstream"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

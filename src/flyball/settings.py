@@ -12,6 +12,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from flyball.addresses import environment_proxy
 from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
@@ -168,6 +169,11 @@ def expand(path: str, root: Path, environment: Mapping[str, str] = os.environ) -
         return environment[name]
 
     return (root / Path(re.sub(r"\$\{(\w+)\}", fill, path)).expanduser()).resolve()
+
+
+def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY mean for a URL."""
+    return environment_proxy(url, environment)
 
 
 def secret(reference: str, root: Path, environment: Mapping[str, str] = os.environ) -> str:

@@ -43,7 +43,7 @@ def resetting() -> Iterator[Endpoint]:
 
 def test_a_connection_that_dies_at_birth_is_a_failure_of_the_engine_and_no_bug(resetting: Endpoint) -> None:
     async def ask() -> Counter[str]:
-        client, kinds = EndpointClient(resetting, api_key=None, connect_timeout_s=5.0), Counter[str]()
+        client, kinds = EndpointClient(resetting, connect_timeout_s=5.0), Counter[str]()
         for _ in range(TRIES):
             try:
                 call = await client.send(b"/v1/chat/completions", b"{}")

@@ -100,7 +100,7 @@ class Reader:
 
     def __init__(self, *, short: bool) -> None:
         self.tally, self.wire, self.short, self.relays = Tally("shop"), Wire(), short, 0
-        client = EndpointClient(Endpoint(id="e", url="http://127.0.0.1:1", slots=1), api_key=None, connect_timeout_s=1)
+        client = EndpointClient(Endpoint(id="e", url="http://127.0.0.1:1", slots=1), connect_timeout_s=1)
         self.connection = UpstreamConnection(client)
         self.connection.connection_made(Wire())
         self.call = Call(client)

@@ -13,7 +13,7 @@ import random
 import time
 from typing import Final
 
-from flyball.gateway.asking import PATHS, Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.asking import Ask, Kind, asked, engine_payload, estimated_tokens, understand
 from flyball.gateway.balancing import Target
 from flyball.gateway.breaker import CLOSED
 from flyball.gateway.calls import Call, UpstreamFailure
@@ -25,9 +25,11 @@ from flyball.gateway.mirroring import mirror
 from flyball.gateway.relaying import Relay
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
+from flyball.gateway.sending import head_of
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
 from flyball.gateway.statuses import excerpt, failed_with, is_refusal, own_words
 from flyball.gateway.streams import Tally
+from flyball.gateway.wishing import listed_anew
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
@@ -55,7 +57,12 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     if not state.routes.views:
         await first_route(state)
     try:
-        ask = understand(state, exchange, kind)
+        try:
+            ask = understand(state, exchange, kind)
+        except HttpRefusal as refusal:
+            if refusal.code != "model_not_found" or not await listed_anew(state):
+                raise
+            ask = understand(state, exchange, kind)
         state.check_recording()
         prompt, completion = estimated_tokens(ask)
         usd = most_usd(state, ask, prompt, completion)
@@ -99,11 +106,12 @@ def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"", bo
 class _Answering:
     """The course of one request."""
 
-    __slots__ = ("ask", "body", "exchange", "failed", "state", "story", "until")
+    __slots__ = ("ask", "body", "exchange", "failed", "request_id", "state", "story", "until")
 
     def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
         self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
         self.body = b""
+        self.request_id = b""  # what the server calls this request
         self.failed: set[str] = set()  # keys of the arms that could not answer
         self.until = ask.began + state.context.config.total_timeout_s  # the end of the arm's time that is asked now
 
@@ -211,19 +219,15 @@ class _Answering:
         return not (self.ask.view.interchangeable and self._trusted_beside(arm) is not None)
 
     async def _on_endpoint(self, target: Target, payload: bytes) -> None:
-        """One attempt; a pooled connection that the engine had closed already is not one and is replaced at once."""
-        path, client = PATHS[self.ask.kind], target.client
+        """One attempt."""
         if self.story.attempts > 1:
             self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
-        call = await client.send(path, payload)
+        first_s = self.state.context.config.first_token_timeout_s
+        call = await head_of(
+            self.exchange, self.ask, self.story.arm, target.client, payload, first_s=first_s, until=self.until
+        )
         try:
-            try:
-                await self._head(call)
-            except UpstreamFailure as failure:
-                if not failure.stale:
-                    raise
-                call = await client.send(path, payload, fresh=True)
-                await self._head(call)
+            self.request_id = call.request_id
             if is_refusal(call.status):
                 self.state.balancer.succeeded(target)
                 raise EngineRefused(call.status, call.body)
@@ -235,16 +239,6 @@ class _Answering:
                 self._plain(target, call)
         finally:
             call.cancel()
-
-    async def _head(self, call: Call) -> None:
-        """Wait for a whole plain answer, the first event of a stream, or an engine that thinks aloud."""
-        if self.ask.stream:
-            call.listen(self.state.context.config.first_token_timeout_s, self.until)
-        else:
-            call.limit("total", self.until)
-        await call
-        if call.failure is not None:
-            raise call.take_failure()
 
     # answers -----------------------------------------------------------------------------------------------------
 
@@ -369,8 +363,9 @@ class _Answering:
 
     def _headers(self, *, recorded: bool = True) -> bytes:
         """Whose answer this is: the release that gave it, and the variant that the unit was assigned to."""
-        return b"x-flyball-request-id: %b\r\n%b%b%b%b%b" % (
+        return b"x-flyball-request-id: %b\r\n%b%b%b%b%b%b" % (
             self.ask.id.encode(),
+            b"x-request-id: %b\r\n" % self.request_id if self.request_id else b"",
             self.story.arm.release_header,
             self.ask.arm.variant_header,
             self.ask.ignored,

@@ -105,25 +105,26 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     )
 
 
-def engine_payload(ask: Ask, arm: ArmView) -> bytes:
-    """What the engine gets: the prompt path of the release applied, the token count asked for in streams."""
+def engine_payload(ask: Ask, arm: ArmView, *, count: bool = True) -> bytes:
+    """What the engine gets: the prompt path of the release applied, and in streams `count`, the tokens, asked for."""
+    count = count and ask.stream
     if arm.path is None:
-        return _untouched(ask, arm)
+        return _untouched(ask, arm, count=count)
     _check_endpoint(ask.kind, ask.view, arm)  # of one that answers in another's stead too
     body = _prompted(ask, arm.path)
-    if ask.stream:
+    if count:
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     return msgspec.json.encode(body)
 
 
-def _untouched(ask: Ask, arm: ArmView) -> bytes:
+def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
     """The client's own bytes for a bare upstream; where its name of the model differs, all other fields' bytes."""
     ask.ignored = b""
     changed: dict[str, Any] = {}
     if arm.arm.model is not None or not ask.body.get("model"):
         changed["model"] = arm.arm.model or ask.view.route.name
-    if ask.stream and not ask.wants_usage:
+    if count and not ask.wants_usage:
         options = ask.body.get("stream_options")
         changed["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if not changed:

@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final
 
+from flyball.addresses import shown
 from flyball.errors import FlyballError
 from flyball.gateway.breaker import AVOIDED, MAX_LOAD_S, OPEN, Breaker
 from flyball.gateway.calls import UpstreamFailure
@@ -23,6 +24,8 @@ from flyball.storage.routing import Endpoint, RoutingTable
 from flyball.telemetry import log
 
 MAX_WAITING: Final = 512
+AGAIN_S: Final = 1.0
+"""How often an endpoint without its key is looked at again."""
 
 
 class Target:
@@ -121,10 +124,14 @@ class Balancer:
         *,
         connect_timeout_s: float,
         secrets: Callable[[str], str] | None,
+        proxy_for: Callable[[str], str | None] | None = None,
         on_eject: Callable[[str], None] = lambda _endpoint: None,
     ) -> None:
         self._connect_timeout_s = connect_timeout_s
-        self._secrets = secrets
+        self._secrets, self._proxy_for = secrets, proxy_for
+        self._table: RoutingTable | None = None
+        self._unreachable: set[Endpoint] = set()
+        self._again_at = 0.0
         self._on_eject = on_eject
         self._clients: dict[Endpoint, EndpointClient] = {}
         self._old: list[EndpointClient] = []
@@ -132,12 +139,14 @@ class Balancer:
 
     def install(self, table: RoutingTable) -> None:
         """Take over a new table: endpoints that stay keep their connections and load, the others finish their calls."""
+        self._table = table
         arms = {arm_key(route, arm): arm for route in table.routes for arm in route.arms}
         wanted = {endpoint for arm in arms.values() for endpoint in arm.endpoints}
         for endpoint in [endpoint for endpoint in self._clients if endpoint not in wanted]:
             client = self._clients.pop(endpoint)
             client.close()
             self._old.append(client)
+        self._unreachable &= wanted
         for endpoint in wanted - self._clients.keys():
             self._add(endpoint)
         for key in [key for key in self.queues if key not in arms]:
@@ -208,6 +217,9 @@ class Balancer:
     def sweep(self) -> None:
         """Enforce times; called every few tens of milliseconds while there is work."""
         now = time.monotonic()
+        if self._unreachable and self._table is not None and now >= self._again_at:
+            self._again_at = now + AGAIN_S
+            self.install(self._table)
         for client in (*self._clients.values(), *self._old):
             client.sweep(now)
         self._old = [client for client in self._old if client.calls or client.active]
@@ -251,11 +263,19 @@ class Balancer:
     def _add(self, endpoint: Endpoint) -> None:
         """An endpoint whose key cannot be had is left out: the others of the table are served all the same."""
         try:
-            secret = self._secrets(endpoint.api_key) if endpoint.api_key and self._secrets else None
+            client = EndpointClient(
+                endpoint,
+                connect_timeout_s=self._connect_timeout_s,
+                secrets=self._secrets,
+                proxy_for=self._proxy_for,
+            )
         except FlyballError as error:
-            log.error("%s gets no requests: %s", endpoint.url, error)
+            if endpoint not in self._unreachable:  # said once, tried each second
+                log.error("%s gets no requests: %s", shown(endpoint.url), error)
+                self._unreachable.add(endpoint)
             return
-        self._clients[endpoint] = EndpointClient(endpoint, api_key=secret, connect_timeout_s=self._connect_timeout_s)
+        self._unreachable.discard(endpoint)
+        self._clients[endpoint] = client
 
     def _give_back_if_served(self, future: asyncio.Future[Target]) -> None:
         if future.done() and not future.cancelled() and future.exception() is None:

@@ -74,6 +74,7 @@ class Call:
         "failure",
         "parts",
         "relay",
+        "request_id",
         "retry_after",
         "retry_after_ms",
         "show_at",
@@ -93,6 +94,7 @@ class Call:
         self.status = 0
         self.content_type = b""
         self.retry_after = self.retry_after_ms = ""
+        self.request_id = b""
         self.stream = False  # a 200 with server-sent events
         self.parts: list[bytes] = []
         self.size = 0

@@ -18,9 +18,9 @@ class GatewayContext:
     """One worker's world. The table at `routes_path`, re-read when it changes, says what answers.
 
     Without a ledger there are no keys and no budgets, and records wait in the segments. `secrets` turns a reference
-    such as env:NAME into the secret (an endpoint's API key). `settings` is re-read when its file changes.
-    `keyring_file` keeps the last keyring for a start without the ledger; in `metrics_dir` the workers of a port leave
-    their numbers for each other.
+    such as env:NAME into the secret (an endpoint's API key); `proxy_for` names the proxy that the environment means
+    for a URL. `settings` is re-read when its file changes. `keyring_file` keeps the last keyring for a start without
+    the ledger; in `metrics_dir` the workers of a port leave their numbers for each other.
     """
 
     config: GatewayConfig
@@ -31,6 +31,7 @@ class GatewayContext:
     project_key: ProjectKey
     ledger: Ledger | None
     secrets: Callable[[str], str] | None = None
+    proxy_for: Callable[[str], str | None] | None = None
     settings: Source | None = None
     keyring_file: Path | None = None
     metrics_dir: Path | None = None

@@ -53,7 +53,7 @@ class Story:
         silent = state.complaints.due(endpoint, failure.cause)
         if silent is not None:
             more = f"; {silent} times more since this was said last" if silent else ""
-            log.warning("%s at %s:%d failed: %s%s", endpoint, client.host, client.port, failure.cause, more)
+            log.warning("%s at %s failed: %s%s", endpoint, client.destination.place, failure.cause, more)
 
 
 def request_record(

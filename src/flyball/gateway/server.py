@@ -107,7 +107,10 @@ class Gateway:
             context=context,
             routes=Routes(context.routes_path),
             balancer=Balancer(
-                connect_timeout_s=config.connect_timeout_s, secrets=context.secrets, on_eject=metrics.ejections.add
+                connect_timeout_s=config.connect_timeout_s,
+                secrets=context.secrets,
+                proxy_for=context.proxy_for,
+                on_eject=metrics.ejections.add,
             ),
             access=access,
             limits=Limits(LimitKeeper(context.ledger, worker=name)),

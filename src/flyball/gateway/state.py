@@ -49,6 +49,7 @@ class WorkerState:
     mirrors: set[Course] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
+    wish_at: float = float("-inf")  # when a model was last wished for (wishing.py)
     complaints: Complaints = field(default_factory=Complaints)
     unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
     hashed: Callable[[str, str], str] = field(init=False)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
+from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httptools
 
+from flyball.errors import FlyballError
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.causes import connect_words
+from flyball.gateway.connecting import Connector
+from flyball.gateway.destinations import Destination
 from flyball.storage.routing import Endpoint
 
 IDLE_S: Final = 3.0  # engines close idle connections after 5 s; a little earlier is safe
+OLD_S: Final = 120.0
+"""A connection that is never idle ends after so long, for the name may lead elsewhere by now."""
+LOOK_S: Final = 1.0
 MAX_HEADER_BYTES: Final = 65_536
+MAX_ID_BYTES: Final = 256
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -29,6 +35,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.header_bytes = 0
         self.used = 0
         self.idle_since = 0.0
+        self.made = time.monotonic()
         self.closing = False
         self.framed = False
         self.whole = False
@@ -115,6 +122,8 @@ class UpstreamConnection(asyncio.Protocol):
             self.call.retry_after = value.decode("latin-1").strip()[:64]
         elif key == b"retry-after-ms":
             self.call.retry_after_ms = value.decode("latin-1").strip()[:64]
+        elif key == b"x-request-id":
+            self.call.request_id = value[:MAX_ID_BYTES]
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
         elif key == b"content-encoding" and value.lower() not in (b"identity", b""):
@@ -158,17 +167,21 @@ class UpstreamConnection(asyncio.Protocol):
 class EndpointClient:
     """The pool of one endpoint and its load; kept as long as the endpoint is in the table or has calls."""
 
-    def __init__(self, endpoint: Endpoint, *, api_key: str | None, connect_timeout_s: float) -> None:
-        parts = urlsplit(endpoint.url)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        connect_timeout_s: float,
+        secrets: Callable[[str], str] | None = None,
+        proxy_for: Callable[[str], str | None] | None = None,
+    ) -> None:
         self.endpoint = endpoint
-        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self.destination = Destination(endpoint, secrets=secrets, proxy_for=proxy_for)
+        self.destination.tls()  # whatever is wrong with its files is said now
+        self.uncounted: set[str] = set()  # models whose streams are not asked to count their tokens (dialects.py)
+        self._connector = Connector(self.destination.target)
         self._connect_timeout_s = connect_timeout_s
-        self._prefix = parts.path.rstrip("/").removesuffix("/v1").encode()
-        host = f"{self.host}:{self.port}" if ":" not in self.host else f"[{self.host}]:{self.port}"
-        bearer = f"authorization: Bearer {api_key}\r\n" if api_key else ""
-        self._tail = f"host: {host}\r\n{bearer}content-type: application/json\r\n".encode()
-        self._heads: dict[bytes, bytes] = {}
+        self._look_at = 0.0
         self.idle: list[UpstreamConnection] = []
         self.calls: set[Call] = set()
         self.ending: dict[UpstreamConnection, float] = {}
@@ -177,8 +190,11 @@ class EndpointClient:
         self.hungry: dict[Any, None] = {}
         """Queues of models that wait for a slot here, in turn (balancing.py)."""
 
-    async def send(self, path: bytes, body: bytes, *, fresh: bool = False) -> Call:
-        """Start a call; UpstreamFailure("connect") when no connection can be made. `fresh`: on a new connection."""
+    async def send(self, path: bytes, body: bytes, *, more: bytes = b"", fresh: bool = False) -> Call:
+        """Start a call; UpstreamFailure("connect") when no connection can be made.
+
+        `more`: further lines of its head. `fresh`: on a new connection.
+        """
         connection = None if fresh else self._pooled()
         if connection is None:
             loop = asyncio.get_running_loop()
@@ -186,19 +202,19 @@ class EndpointClient:
             if connection.transport.is_closing():
                 words = "the connection was closed before anything was sent"
                 raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words)
-        head = self._heads.get(path)
-        if head is None:
-            head = b"POST %b%b HTTP/1.1\r\n%bcontent-length: " % (self._prefix, path, self._tail)
-            self._heads[path] = head
         call = Call(self)
         self.calls.add(call)
-        connection.start(call, b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        head = self.destination.head(path)
+        connection.start(call, b"%b%bcontent-length: %d\r\n\r\n%b" % (head, more, len(body), body))
         return call
 
     def keep(self, connection: UpstreamConnection) -> None:
         """Take a connection back for the next call."""
         connection.parser = None
-        connection.idle_since = time.monotonic()
+        connection.idle_since = now = time.monotonic()
+        if now - connection.made > OLD_S:
+            connection.transport.close()
+            return
         connection.transport.resume_reading()
         self.idle.append(connection)
 
@@ -208,8 +224,18 @@ class EndpointClient:
         if connection in self.idle:
             self.idle.remove(connection)
 
+    def renewed(self) -> bool:
+        """Look for a new key now; whether there is one."""
+        if not self.destination.renewed():
+            return False
+        self._connector = Connector(self.destination.target)
+        return True
+
     def sweep(self, now: float) -> None:
-        """Fail calls that are over their time and close connections that idle too long."""
+        """Fail calls that are over their time, close connections that idle too long, look for a new key."""
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self.renewed()
         for call in [call for call in self.calls if call.deadline and now > call.deadline]:
             call.fail(call.deadline_kind, f"the engine exceeded its {call.deadline_kind} time")
         for call in [call for call in self.calls if call.comments]:
@@ -236,15 +262,16 @@ class EndpointClient:
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> UpstreamConnection:
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                _transport, protocol = await loop.create_connection(
-                    lambda: UpstreamConnection(self),
-                    self.host,
-                    self.port,
-                    ssl=self._tls,
-                    server_hostname=self.host if self._tls else None,
-                )
+                protocol = await self._connector.connect(lambda: UpstreamConnection(self), self.destination.tls())
         except (OSError, UnicodeError) as error:
-            self.trouble = words = connect_words(error, host=self.host, timeout_s=self._connect_timeout_s)
+            self.trouble = words = connect_words(error, host=self._connector.host, timeout_s=self._connect_timeout_s)
             raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words) from error
+        except FlyballError as error:  # its certificates cannot be read any more
+            self.trouble = words = error.message
+            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words) from error
+        except UpstreamFailure as failure:
+            self.trouble = str(failure)
+            raise
         self.trouble = ""
+        assert isinstance(protocol, UpstreamConnection)
         return protocol

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.addresses import Reach
 from flyball.errors import CorruptionError
 from flyball.records import Release
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One running engine: its base URL (without /v1), an id, and the most requests it takes at once."""
+    """One running engine or server: its base URL, an id, and the most requests it takes at once."""
 
     id: str
     url: str
     slots: int
     api_key: str | None = None  # a reference such as env:NAME, never the secret itself
+    exact: bool = False  # the URL is the whole base; else /v1 follows it
+    reach: Reach | None = None
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,7 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     project: str
     routes: tuple[Route, ...]
+    listed: bool = False  # by servers that may list more tomorrow
 
 
 Stamp = tuple[int, int, int]
@@ -83,6 +87,11 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def wish_of(path: Path) -> Path:
+    """The file that a worker touches when a client names a model that is not in a table that servers list."""
+    return path.with_name(f"{path.name}.wish")
 
 
 def load(path: Path) -> RoutingTable:

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from flyball.addresses import ReachConfig
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError
 from flyball.gateway.config import GatewayConfig
@@ -17,10 +18,10 @@ from flyball.settings import parse, read_yaml
 Price = Annotated[float, Meta(ge=0)]
 
 
-class Upstream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Upstream(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An OpenAI-compatible server."""
 
-    url: str
+    url: Annotated[str, Meta(description="All that stands before /chat/completions; /v1 where it has no path.")]
     key: Annotated[str | None, Meta(description="A reference to its key, such as env:OPENAI_API_KEY.")] = None
     models: Annotated[
         tuple[str, ...] | dict[str, str],

@@ -6,69 +6,118 @@ named, each what those before it could not; what a server calls the model itself
 
 from __future__ import annotations
 
-import http.client
 import threading
-import urllib.error
-import urllib.request
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
-from flyball.errors import EnvironmentMissing, FlyballError, InputError
+from flyball.addresses import normal, reach_of, shown
+from flyball.errors import FlyballError, InputError
+from flyball.inference.servers import resolved, tls_context
 from flyball.records.identity import content_hash, short
-from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish, stamp_of
+from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish, stamp_of, wish_of
 from flyball.telemetry import log
 from flyball.workflows.front_config import FrontConfig, Upstream
+from flyball.workflows.front_models import Listings
 from flyball.workflows.front_state import PROJECT
 
-LOOK_S = 0.5
+LOOK_S = 0.1
+WISH_S = 2.0
 
 
-def front_routes(config: FrontConfig, secrets: Callable[[str], str]) -> RoutingTable:
-    """The table that a configuration means; InputError for a contradiction, EnvironmentMissing for a silent server.
+def front_routes(
+    config: FrontConfig,
+    secrets: Callable[[str], str],
+    *,
+    proxy_for: Callable[[str], str | None] | None = None,
+    listings: Listings | None = None,
+) -> RoutingTable:
+    """The table that a configuration means; InputError for a contradiction, EnvironmentMissing for silent servers.
 
-    An upstream without `models` has those of the whole configuration, else those that the first such upstream lists.
+    An upstream without `models` has those of the whole configuration, else those that it lists (front_models.py).
     `secrets` turns a reference into the key that it names.
     """
-    if not config.upstreams:
-        raise InputError("no upstream is named", cure="give --upstream URL, or `upstreams:` in the configuration file")
-    bases = [base_url(upstream.url) for upstream in config.upstreams]
-    if len(set(bases)) < len(bases):
-        raise InputError(f"an upstream is named twice: {', '.join(bases)}", cure="name each server once")
-    keys = [secrets(upstream.key) if upstream.key else None for upstream in config.upstreams]
-    open_to_all = [place for place, upstream in enumerate(config.upstreams) if not upstream.models]
-    shared = list(config.models)
-    if open_to_all and not shared:
-        shared = served_models(bases[open_to_all[0]], keys[open_to_all[0]])
+    points = endpoints_of(config)
+    for point in points:
+        _check(point, secrets, proxy_for)
+    open_to_all = _open(config, points)
+    listings = listings or Listings(secrets, proxy_for)
+    listed = listings.models(open_to_all)
     arms: dict[str, list[Arm]] = {}
-    for place, (upstream, base) in enumerate(zip(config.upstreams, bases, strict=True)):
-        names = upstream.models or shared
-        if unknown := upstream.usd_per_million.keys() - set(names):
+    for upstream, point in zip(config.upstreams, points, strict=True):
+        names = upstream.models or config.models or listed[point]
+        if point not in listed and (unknown := upstream.usd_per_million.keys() - set(names)):
             raise InputError(
-                f"{upstream.url} has a price for {', '.join(sorted(unknown))}, which it does not serve",
+                f"{shown(upstream.url)} has a price for {', '.join(sorted(unknown))}, which it does not serve",
                 cure="name prices as clients name the models",
             )
         for name in names:
-            arm = _arm(upstream, base, place, name, first=name not in arms)
+            arm = _arm(upstream, point, name, first=name not in arms)
             arms.setdefault(name, []).append(arm)
+    if not arms:
+        raise listings.problem()
     routes = tuple(
         Route(name=name, arms=tuple(found), default=not place) for place, (name, found) in enumerate(arms.items())
     )
-    return RoutingTable(version=1, project=PROJECT, routes=routes)
+    return RoutingTable(version=1, project=PROJECT, routes=routes, listed=bool(open_to_all))
 
 
-def _arm(upstream: Upstream, base: str, place: int, name: str, *, first: bool) -> Arm:
-    model = upstream.models[name] if isinstance(upstream.models, dict) else None
-    endpoint = Endpoint(
-        id=f"upstream-{place + 1}" if place else "upstream", url=base, slots=upstream.slots, api_key=upstream.key
+def endpoints_of(config: FrontConfig) -> list[Endpoint]:
+    """The servers as tables hold them, in the order of the configuration; InputError for a contradiction."""
+    if not config.upstreams:
+        raise InputError("no upstream is named", cure="give --upstream URL, or `upstreams:` in the configuration file")
+    points = [_endpoint(upstream, place) for place, upstream in enumerate(config.upstreams)]
+    names = [(point.url, point.exact, point.reach and point.reach.query) for point in points]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"an upstream is named twice: {', '.join(shown(point.url) for point in points)}",
+            cure="name each server once",
+        )
+    return points
+
+
+def _open(config: FrontConfig, points: Sequence[Endpoint]) -> list[Endpoint]:
+    if config.models:
+        return []
+    return [point for upstream, point in zip(config.upstreams, points, strict=True) if not upstream.models]
+
+
+def _check(point: Endpoint, secrets: Callable[[str], str], proxy_for: Callable[[str], str | None] | None) -> None:
+    """Say what is wrong with a key, a proxy or a certificate before anything is served."""
+    target = resolved(
+        point.url, exact=point.exact, key=point.api_key, reach=point.reach, secrets=secrets, proxy_for=proxy_for
     )
+    if target.secure and point.reach is not None:
+        tls_context(point.reach)
+
+
+def _endpoint(upstream: Upstream, place: int) -> Endpoint:
+    url, exact = normal(upstream.url)
+    files = {
+        name: str(Path(value).expanduser().resolve())
+        for name in ("ca_file", "client_cert", "client_key")
+        if (value := getattr(upstream, name))
+    }
+    return Endpoint(
+        id=f"upstream-{place + 1}" if place else "upstream",
+        url=url,
+        slots=upstream.slots,
+        api_key=upstream.key,
+        exact=exact,
+        reach=reach_of(msgspec.structs.replace(upstream, **files), source=shown(url)),
+    )
+
+
+def _arm(upstream: Upstream, point: Endpoint, name: str, *, first: bool) -> Arm:
+    model = upstream.models[name] if isinstance(upstream.models, dict) else None
+    server = f"exact {point.url}" if point.exact else point.url
     return Arm(
-        release=content_hash((f"{base}\n{model}" if model else base).encode()),
+        release=content_hash((f"{server}\n{model}" if model else server).encode()),
         variant="live" if first else "previous",
         weight=1.0 if first else 0.0,
-        endpoints=(endpoint,),
+        endpoints=(point,),
         model=model,
         usd_per_million=upstream.usd_per_million.get(name),
     )
@@ -81,7 +130,7 @@ def described(table: RoutingTable) -> list[str]:
 
 def _described(arm: Arm) -> str:
     model = f" as {arm.model}" if arm.model else ""
-    return f"{arm.endpoints[0].url}{model} ({short(arm.release)})"
+    return f"{shown(arm.endpoints[0].url)}{model} ({short(arm.release)})"
 
 
 def given(upstreams: Sequence[str], keys: Sequence[str]) -> tuple[Upstream, ...]:
@@ -94,74 +143,73 @@ def given(upstreams: Sequence[str], keys: Sequence[str]) -> tuple[Upstream, ...]
     return tuple(Upstream(url=url, key=key) for url, key in zip(upstreams, padded, strict=False))
 
 
-def base_url(upstream: str) -> str:
-    """An upstream's URL without /v1; InputError for what is none."""
-    parts = urlsplit(upstream)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{upstream!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
-    return upstream.rstrip("/").removesuffix("/v1")
-
-
-class _Model(msgspec.Struct):
-    id: str
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model]
-
-
-def served_models(base: str, api_key: str | None) -> list[str]:
-    """The models that an OpenAI-compatible server offers; EnvironmentMissing when it does not say."""
-    request = urllib.request.Request(
-        f"{base}/v1/models", headers={"authorization": f"Bearer {api_key}"} if api_key else {}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5.0) as answer:
-            names = [model.id for model in msgspec.json.decode(answer.read(), type=_Models).data]
-    except (OSError, http.client.HTTPException, urllib.error.URLError, msgspec.MsgspecError) as error:
-        raise EnvironmentMissing(
-            f"{base} does not list its models: {error}", cure="start it first, check its key, or name the models"
-        ) from error
-    if not names:
-        raise EnvironmentMissing(f"{base} serves no model", cure="load one there, or name the models")
-    return names
-
-
 class RoutesFile:
-    """The published table, which follows the configuration file while the gateway serves.
+    """The published table, which follows the configuration file and what servers list while the gateway serves.
 
-    `again` makes the table anew when the file changed; what is wrong then is logged, and the last table goes on.
+    `again` makes the table anew when the file changed, when `due` says so, or when a worker wishes for a model that
+    none has (the file `wish_of`); what is wrong then is logged, and the last table goes on.
     """
 
     def __init__(
-        self, path: Path, table: RoutingTable, *, config_file: Path | None, again: Callable[[], RoutingTable]
+        self,
+        path: Path,
+        table: RoutingTable,
+        *,
+        config_file: Path | None,
+        again: Callable[[], RoutingTable],
+        due: Callable[[], bool] = lambda: False,
+        wished: Callable[[], None] | None = None,
     ) -> None:
         self._path, self._table, self._again = path, table, again
+        self._config_file, self._due, self._wished = config_file, due, wished
         self._stopping = threading.Event()
         self._stamp = stamp_of(config_file) if config_file else None
+        self._wish = stamp_of(wish_of(path))
+        self._wish_at = 0.0
         publish(path, table)
-        self._thread = threading.Thread(target=self._follow, args=(config_file,), name="routes", daemon=True)
-        if config_file is not None:
+        self._thread = threading.Thread(target=self._follow, name="routes", daemon=True)
+        if config_file is not None or wished is not None:
             self._thread.start()
 
     def stop(self) -> None:
         """Follow no more, and remove the table."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(1.0)  # it may be asking a server that hangs
         self._path.unlink(missing_ok=True)
+        wish_of(self._path).unlink(missing_ok=True)
 
-    def _follow(self, config_file: Path) -> None:
+    def _follow(self) -> None:
         while not self._stopping.wait(LOOK_S):
-            stamp = stamp_of(config_file)
-            if stamp is not None and stamp != self._stamp:
-                self._stamp = stamp
-                self._renew()
+            try:
+                if self._changed() or self._wanted() or self._due():
+                    self._renew()
+            except Exception:  # noqa: BLE001 - the edge of a thread: the next look must come
+                log.exception("the upstreams could not be looked at")
+
+    def _changed(self) -> bool:
+        stamp = stamp_of(self._config_file) if self._config_file else None
+        if stamp is None or stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        return True
+
+    def _wanted(self) -> bool:
+        """Whether a worker wishes for a model; at most once in WISH_S, whatever clients ask for."""
+        now = time.monotonic()
+        if self._wished is None or now - self._wish_at < WISH_S:
+            return False
+        stamp = stamp_of(wish_of(self._path))
+        if stamp is None or stamp == self._wish:
+            return False
+        self._wish, self._wish_at = stamp, now
+        self._wished()
+        return True
 
     def _renew(self) -> None:
         try:
             wanted = self._again()
-            if wanted.routes == self._table.routes:
+            if self._stopping.is_set() or (wanted.routes, wanted.listed) == (self._table.routes, self._table.listed):
                 return
             wanted = msgspec.structs.replace(wanted, version=self._table.version + 1)
             publish(self._path, wanted)

@@ -19,7 +19,7 @@ from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.server import run_gateway
 from flyball.security.keyring_file import FILE as KEYRING
-from flyball.settings import secret
+from flyball.settings import proxy_for, secret
 from flyball.storage.ledger import Ledger
 from flyball.telemetry import configure_logging
 from flyball.workflows.front_config import source_of
@@ -48,6 +48,7 @@ def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
         project_key=state_key(state),
         ledger=ledger,
         secrets=secret_of,
+        proxy_for=proxy_for,
         settings=source_of(Path(spec.settings)) if spec.settings else None,
         keyring_file=state / KEYRING,
         metrics_dir=state / "metrics",

@@ -23,7 +23,10 @@ from flyball.errors import InputError, RefusedError
 from flyball.gateway.ingest import ingest_once
 from flyball.gateway.server import run_gateway
 from flyball.security.principals import load_keyring
+from flyball.settings import proxy_for
+from flyball.storage.routing import RoutingTable
 from flyball.workflows.front_config import FrontConfig, read_config
+from flyball.workflows.front_models import Listings
 from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
 from flyball.workflows.front_state import ingest_context, keep_recording, open_state
 from flyball.workflows.front_worker import FrontSpec, secret_of, worker_context
@@ -50,7 +53,15 @@ def front(
     )
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
-    table = front_routes(config, secret_of)  # whatever is wrong is said before anything is written
+    listings = Listings(secret_of, proxy_for)
+
+    def routes_now() -> RoutingTable:
+        now = configured(upstreams, upstream_keys, config_file)
+        return front_routes(now, secret_of, proxy_for=proxy_for, listings=listings)
+
+    table = front_routes(
+        config, secret_of, proxy_for=proxy_for, listings=listings
+    )  # whatever is wrong is said before anything is written
     spec = FrontSpec(
         state=str(state.resolve()),
         gateway=gateway,
@@ -64,7 +75,9 @@ def front(
         context.routes_path,
         table,
         config_file=config_file,
-        again=lambda: front_routes(configured(upstreams, upstream_keys, config_file), secret_of),
+        again=routes_now,
+        due=listings.due,
+        wished=listings.forget,
     )
     children = Keeper(commands(spec))
     url = f"http://{gateway.host}:{gateway.port}"

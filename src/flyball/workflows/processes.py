@@ -20,7 +20,7 @@ from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext, IngestContext
 from flyball.gateway.reloading import Source
 from flyball.security.keyring_file import FILE as KEYRING
-from flyball.settings import FILE, load_settings, secret
+from flyball.settings import FILE, load_settings, proxy_for, secret
 from flyball.storage.ledger import reach_ledger
 from flyball.telemetry import configure_logging
 from flyball.wiring import Project
@@ -77,6 +77,7 @@ def gateway(project: Project, *, worker: int, host: str | None, port: int | None
         project_key=project.key,
         ledger=reach_ledger(project.ledger_url, project=project.name),
         secrets=lambda reference: secret(reference, project.root, project.environment),
+        proxy_for=lambda url: proxy_for(url, project.environment),
         settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
         keyring_file=project.places.run / KEYRING,
         metrics_dir=project.places.run / "metrics",

@@ -1,0 +1,153 @@
+"""Asks somebody's server over HTTP, through its proxy and with its certificates. I/O: HTTP, certificate files.
+
+Whatever asks a server outside the gateway's own event loop does it through here: evaluation, the list of models, signs
+of life.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from flyball import __version__
+from flyball.addresses import DIRECT, REFERENCES, Reach, Target, shown, target_of
+from flyball.errors import InputError, UpstreamError
+
+USER_AGENT: Final = f"flyball/{__version__}"
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+NO_BYTE_CAME = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
+Secrets = Callable[[str], str]
+ProxyOf = Callable[[str], str | None]
+
+
+def resolved(
+    url: str,
+    *,
+    exact: bool,
+    key: str | None = None,
+    reach: Reach | None = None,
+    secrets: Secrets | None = None,
+    proxy_for: ProxyOf | None = None,
+) -> Target:
+    """Where requests go, with every reference replaced by its secret; `key` and values without `secrets` are taken as
+    they are.
+
+    InputError for a secret that is not there or can be in no header.
+    """
+    reach = reach or Reach()
+
+    def value(text: str) -> str:
+        return secrets(text) if secrets is not None and text.startswith(REFERENCES) else text
+
+    headers = {name: value(text) for name, text in reach.headers}
+    if key:
+        headers.setdefault("authorization", f"Bearer {value(key)}")
+    for name, text in headers.items():
+        if not text.isprintable() or not text.isascii():
+            raise InputError(
+                f"the {name} for {shown(url)} has letters that no header can carry",
+                cure="look for line breaks and quotation marks in the secret",
+            )
+    headers.setdefault("user-agent", USER_AGENT)
+    proxy = value(reach.proxy) if reach.proxy else proxy_for(url) if proxy_for else None
+    query = tuple((name, value(text)) for name, text in reach.query)
+    return target_of(
+        url, exact=exact, headers=tuple(headers.items()), query=query, proxy=None if proxy == DIRECT else proxy
+    )
+
+
+def tls_context(reach: Reach | None) -> ssl.SSLContext:
+    """What a server's certificate is checked by, and what this client shows; InputError for files that are none."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if reach is None:
+        return context
+    try:
+        if reach.ca_file:
+            context.load_verify_locations(reach.ca_file)
+        if reach.client_cert:
+            context.load_cert_chain(reach.client_cert, reach.client_key)
+    except (OSError, ssl.SSLError) as error:
+        names = ", ".join(filter(None, (reach.ca_file, reach.client_cert, reach.client_key)))
+        raise InputError(
+            f"{names}: no certificates that can be read: {error}", cure="give PEM files that this user may read"
+        ) from error
+    return context
+
+
+class ServerClient:
+    """A server to ask; threads may share it, each call borrows a kept-alive connection.
+
+    A connection that the server dropped before a byte came is replaced once. Answers are read to MAX_ANSWER_BYTES.
+    """
+
+    def __init__(self, target: Target, *, tls: ssl.SSLContext | None = None, timeout_s: float = 60.0) -> None:
+        self.target, self._timeout_s = target, timeout_s
+        self._tls = (tls or tls_context(None)) if target.secure else None
+        self._idle: deque[http.client.HTTPConnection] = deque()
+
+    def get(self, name: str) -> tuple[int, bytes]:
+        """Status and body of a path such as /models; OSError or HTTPException when none comes."""
+        return self._ask("GET", name, None)
+
+    def post(self, name: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of a path such as /chat/completions; OSError or HTTPException when none comes."""
+        return self._ask("POST", name, body)
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _ask(self, method: str, name: str, body: bytes | None) -> tuple[int, bytes]:
+        headers: Mapping[str, str] = dict(self.target.headers)
+        if body is not None:
+            headers = {**headers, "content-type": "application/json"}
+        if (proxy := self.target.proxy) is not None and not self.target.secure and proxy.authorization:
+            headers = {**headers, "proxy-authorization": proxy.authorization}
+        for fresh in (False, True):
+            connection = self._borrow(fresh=fresh)
+            try:
+                connection.request(
+                    method, self.target.place(name), body, headers={**headers, "host": self.target.authority}
+                )
+                response = connection.getresponse()
+                raw = response.read(MAX_ANSWER_BYTES + 1)
+            except NO_BYTE_CAME:
+                connection.close()
+                if fresh:
+                    raise
+                continue
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                raise
+            if len(raw) > MAX_ANSWER_BYTES:
+                connection.close()
+                raise UpstreamError("the answer is larger than 64 MiB", cure="look at the server")
+            if response.will_close:
+                connection.close()
+            else:
+                self._idle.append(connection)
+            return response.status, raw
+        raise AssertionError("unreachable")
+
+    def _borrow(self, *, fresh: bool) -> http.client.HTTPConnection:
+        if not fresh:
+            try:
+                return self._idle.pop()
+            except IndexError:
+                pass
+        target, proxy = self.target, self.target.proxy
+        host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
+        connection = http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=self._tls)
+        if proxy:
+            lines = {"host": f"{target.host}:{target.port}"}  # which Python 3.11 leaves out
+            if proxy.authorization:
+                lines["proxy-authorization"] = proxy.authorization
+            connection.set_tunnel(target.host, target.port, headers=lines)
+        return connection
