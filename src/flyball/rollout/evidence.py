@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from flyball.records import JSON, RequestRecord
+from flyball.rollout.alike import Kind, LiveByKind, kind_of
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.doubts import Responses, doubts_of, ratio_figures, trusted_harm
 from flyball.rollout.measures import Measures, Test
 from flyball.rollout.observation import ArmCounts
 from flyball.rollout.outages import OutageWatch
-from flyball.rollout.units import Said, Unit, ended_ms, is_failure, quality_of, says_nothing, scores_of
+from flyball.rollout.units import Said, Unit, ended_ms, failed_alike, is_failure, quality_of, says_nothing, scores_of
 from flyball.statistics.intervals import clopper_pearson
 from flyball.statistics.sequences import Arm, SampleRatio
 
@@ -53,7 +54,9 @@ class Evidence:
         self.candidate, self.live, self.config, self.in_sample = candidate, live, config, in_sample
         self.shares: list[tuple[int, float]] = []  # when each ramp step began, and its share
         self.counts: dict[Arm, dict[str, int]] = {arm: dict.fromkeys(ArmCounts.__slots__, 0) for arm in _ARMS}
-        self.first_ten_failures = 0
+        self.live_by_kind = LiveByKind()
+        self._first_ten: list[tuple[Kind, int]] = []  # of the candidate's first ten requests that failed: what, when
+        self._bursting: dict[Kind, int] = {}  # the same of its failures since the present burst began, by kind
         self.measures = Measures(config)
         self.watches: dict[Arm, OutageWatch] = {arm: OutageWatch(failure_rate_before) for arm in _ARMS}
         self.ratios: dict[int, SampleRatio] = {}
@@ -84,12 +87,33 @@ class Evidence:
             counts["requests"] += 1
             counts["failures"] += failed
             counts["retried"] += record.attempts > 1 and not failed
-            self.watches[arm].take(record.unit, failed, record.started_ms)
-            if arm == "candidate":
-                self.first_ten_failures += failed and counts["requests"] <= 10
+            if arm == "live":
+                self.live_by_kind.take(record, failed)
+            self._watch(arm, record, failed)
         self._expose(arm, record)
         if (arm, record.unit) not in self._judged and len(self._judged) < MAX_UNITS:
             self._join(arm, record)
+
+    def _watch(self, arm: Arm, record: RequestRecord, failed: bool) -> None:
+        """What acts at once looks at every request but those that the other release failed at too."""
+        if failed and failed_alike(record):
+            return
+        watch = self.watches[arm]
+        watch.take(record.unit, failed, record.started_ms)
+        if arm == "live":
+            return
+        if watch.since_ms is None:
+            self._bursting.clear()
+        if failed:
+            kind = kind_of(record)
+            self._bursting.setdefault(kind, record.started_ms)
+            if self.counts[arm]["requests"] <= 10:
+                self._first_ten.append((kind, record.started_ms))
+
+    @property
+    def first_ten_failures(self) -> int:
+        """How many of the candidate's first ten requests failed, of kinds that live does not fail at."""
+        return sum(not self.live_by_kind.fails_at(kind, at_ms) for kind, at_ms in self._first_ten)
 
     def _join(self, arm: Arm, record: RequestRecord) -> None:
         """Add a request to its unit, unless it ended after the unit was frozen: it would depend on when one looks."""
@@ -193,9 +217,15 @@ class Evidence:
 
     @property
     def outage(self) -> bool:
-        """Whether the candidate's requests fail more often than usual now, and live's do not at the same time."""
+        """Whether the candidate's requests fail more often than usual now, and live's do not at the same time.
+
+        Nor at the same kinds of request.
+        """
         candidate, live = self.watches["candidate"], self.watches["live"]
-        return candidate.alarm and not (live.alarm and live.last_ms >= (candidate.since_ms or 0))
+        if not candidate.alarm or (live.alarm and live.last_ms >= (candidate.since_ms or 0)):
+            return False
+        bursting = self._bursting.items()
+        return not bursting or any(not self.live_by_kind.fails_at(kind, at_ms) for kind, at_ms in bursting)
 
     @property
     def failing_since_ms(self) -> int | None:

@@ -55,7 +55,7 @@ class MirroredEvidence:
         self.requests += 1
         self.failures += failed
         self.live_failures += live_failed
-        self.first_ten_failures += failed and self.requests <= 10
+        self.first_ten_failures += failed and not live_failed and self.requests <= 10
         if shadow.unit in self._units or len(self._units) >= MAX_UNITS:
             return False
         self._units.add(shadow.unit)

@@ -79,6 +79,12 @@ def is_failure(record: RequestRecord) -> bool:
     return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
 
 
+def failed_alike(record: RequestRecord) -> bool:
+    """Whether the release that was asked instead failed at the same request too: that is no evidence against either."""
+    error = record.error or ""
+    return record.outcome in ("error", "cut") and error.startswith("fallback:") and ";" in error
+
+
 def has_faltered(record: RequestRecord) -> bool:
     """Whether the release failed at a request, were it only at a first attempt: a retry helps the client, not it."""
     return is_failure(record) or record.attempts > 1
