@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Behaviour = Callable[[str, int], object]
-"""(the user's text, number of the request) → answer text, or one of the marks below."""
+"""(the user's text, number of the request) → answer text, (status, message), or one of the marks below."""
 ERROR, STALL, CUT, GARBAGE, LIE = object(), object(), object(), object(), object()
 
 
@@ -25,7 +25,7 @@ class ChatServer(ThreadingHTTPServer):
     def __init__(self, behave: Behaviour) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.behave, self.asked, self.lock = behave, list[str](), threading.Lock()
-        self.models, self.keys = list[str](), list[str | None]()
+        self.models, self.keys, self.bodies = list[str](), list[str | None](), list[dict[str, Any]]()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, *where: Any) -> None:
@@ -45,6 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.asked.append(text)
             self.server.models.append(body["model"])
+            self.server.bodies.append(body)
             self.server.keys.append(self.headers["authorization"])
             number = len(self.server.asked)
         self.answer(self.server.behave(text, number))
@@ -56,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, answer: object) -> None:
         if answer is ERROR:
             return self.send(500, b'{"error": {"message": "out of memory"}}')
+        if isinstance(answer, tuple):  # a status and its message
+            return self.send(answer[0], json.dumps({"error": {"message": answer[1]}}).encode())
         if answer is STALL:
             time.sleep(3)
         if answer is GARBAGE:

@@ -93,6 +93,10 @@ class GateInconclusive(FlyballError):
 class UpstreamError(FlyballError):
     exit_code, http_status, code = 5, 502, "engine_error"
 
+    def __init__(self, message: str, *, cure: str = "", status: int | None = None) -> None:
+        super().__init__(message, cure=cure)
+        self.status = status  # of its answer, where it gave one
+
 
 class CorruptionError(FlyballError):
     exit_code, http_status, code = 5, 500, "corrupt"

@@ -68,6 +68,30 @@ def test_a_dead_endpoint_is_given_up_on_and_all_cases_count_as_failed(tmp_path: 
     assert sum("not asked" in (answer.error or "") for answer in answers.values()) >= 200 - GIVE_UP_AFTER - 8
 
 
+def test_a_server_that_refuses_some_cases_is_asked_all_the_others(tmp_path: Path) -> None:
+    with chat_server(lambda text, _: (400, "too long") if int(text[1:]) < 60 else "fine") as server:
+        answers = run(server.url, tmp_path, 100)
+        assert len(server.asked) == 100
+    assert [answer.fault for answer in answers.values()].count("refused") == 60
+    assert sum(answer.text == "fine" for answer in answers.values()) == 40
+
+
+def test_a_server_that_breaks_on_many_cases_in_a_row_and_still_answers_others_is_not_given_up_on(
+    tmp_path: Path,
+) -> None:
+    with chat_server(lambda text, _: ERROR if 3 < int(text[1:]) < 80 else "fine") as server:
+        answers = run(server.url, tmp_path, 100, concurrency=2)
+    assert [answer.fault for answer in answers.values()].count("failed") == 76
+    assert not any(answer.fault == "not asked" for answer in answers.values())
+
+
+def test_a_server_that_is_busy_is_asked_again_a_little_later(tmp_path: Path) -> None:
+    with chat_server(lambda text, number: (429, "slow down") if number == 1 else "fine") as server:
+        answers = run(server.url, tmp_path, 3, concurrency=1)
+        assert len(server.asked) == 4
+    assert {answer.text for answer in answers.values()} == {"fine"}
+
+
 def test_a_bug_in_a_completer_is_a_failed_case_with_its_name(tmp_path: Path) -> None:
     class Broken:
         def complete(self, body: dict[str, Any], /) -> Any:

@@ -85,6 +85,29 @@ def test_a_case_that_fails_stays_in_the_denominator(tmp_path: Path) -> None:
     assert read_report(out / "report.json").details.errors
 
 
+def test_errors_are_told_apart_from_wrong_answers_in_every_file_with_their_share_and_bounds(tmp_path: Path) -> None:
+    def behave(text: str, _: int) -> object:
+        if "number 7 " in text:
+            return 400, "too long \x1b for ann@example.org"
+        return ERROR if "number 8 " in text else "refund" if "number 9 " in text else label_in(text)
+
+    report, out = run(tmp_path, behave, ("test",))
+    errors = next(m for m in report.measures if m.name == "errors")
+    assert (errors.successes, errors.n, (errors.lower, errors.upper)) == (2, 60, clopper_pearson(2, 60))
+    details = read_report(out / "report.json").details
+    cases = details.outcomes[0]
+    assert (cases.right, cases.wrong, cases.refused, cases.failed, cases.not_asked) == (57, 1, 1, 1, 0)
+    assert [confusion.count for confusion in details.confusions] == [1], "an error is no confusion"
+    assert [bool(example.error) for example in details.examples] == [False, True, True]
+    tree = ElementTree.fromstring((out / "junit.xml").read_bytes())
+    named = {found.get("name"): found.get("value") for found in tree.iter("property")}
+    assert (named["cases.wrong"], named["cases.errors"], named["cases.refused"]) == ("1", "2", "1")
+    said = tree.findtext(".//testcase[@name='errors']/system-out") or ""
+    assert "1 × " in said and "400" in said and "ann@example.org" not in said
+    page = (out / "report.html").read_text()
+    assert "2 cases without an answer" in page and "Refused" in page
+
+
 def test_invariance_is_the_share_of_answers_that_did_not_change(tmp_path: Path) -> None:
     report, _ = run(tmp_path, lambda text, _: "refund" if text.startswith("ticket") else "card_lost", ("invariance",))
     changed = [m for m in report.measures if m.name == "invariance" and m.slice == "greeting"]
@@ -152,7 +175,10 @@ def test_the_files_carry_the_gates_decision_when_there_is_one(tmp_path: Path) ->
 
 def test_what_dvc_compares_leaves_out_slices_and_times(tmp_path: Path) -> None:
     report, _ = run(tmp_path, lambda text, _: label_in(text))
-    assert sorted(metrics_of(report)) == ["invariance.invariance", "test.accuracy", "test.exact_match", "test.macro_f1"]
+    assert sorted(metrics_of(report)) == [
+        *("invariance.errors", "invariance.invariance"),
+        *("test.accuracy", "test.errors", "test.exact_match", "test.macro_f1"),
+    ]
 
 
 def test_damaged_and_missing_evidence_is_named(tmp_path: Path) -> None:
@@ -181,7 +207,10 @@ def test_free_answers_are_not_taken_for_labels(tmp_path: Path) -> None:
     cases.write_bytes(b"".join(msgspec.json.encode({"text": f"say {k}", "label": f"{k}"}) + b"\n" for k in range(20)))
     with chat_server(lambda text, _: text.removeprefix("say ")) as server:
         report, _ = evaluate_url(server.url, model="m", suite_paths=[cases], out=tmp_path / "out")
-    assert {m.name for m in report.measures} == {"answered", "chrf", "exact_match", "latency_p50_ms", "latency_p99_ms"}
+    assert {m.name for m in report.measures} == {
+        *("answered", "chrf", "errors", "exact_match"),
+        *("latency_p50_ms", "latency_p99_ms"),
+    }
 
 
 def test_macro_f1_equals_hand_counts_and_its_bootstrap_is_seeded() -> None:

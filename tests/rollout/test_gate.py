@@ -95,10 +95,22 @@ def test_the_needed_sample_is_enough_when_the_observed_rate_holds() -> None:
     assert gate(AT_LEAST, outcomes(-(-82 * n // 100), n)).verdict == "pass"
 
 
+def test_errors_have_a_rule_of_their_own() -> None:
+    scores = [
+        ItemScore(suite="test", item=f"i{k}", measure="exact_match", score=0.0, error="400" if k < 4 else None)
+        for k in range(100)
+    ]
+    assert gate(GateRule(measure="errors", at_most=0.1), scores).verdict == "pass"
+    assert gate(GateRule(measure="errors", at_most=0.05), scores).verdict == "inconclusive"
+    assert gate(GateRule(measure="errors", at_most=0.005), scores).verdict == "fail"
+    with pytest.raises(ConfigError, match="cannot be at_least"):
+        gate(GateRule(measure="errors", at_least=0.1), scores)
+
+
 def test_nothing_measured_is_inconclusive_and_says_what_was() -> None:
     decision = gate(GateRule(measure="bleu", at_least=0.1), outcomes(10, 10))
     assert (decision.verdict, decision.checks[0].n) == ("inconclusive", 0)
-    assert decision.checks[0].reason == "test.bleu was not measured (only test.exact_match)"
+    assert decision.checks[0].reason == "test.bleu was not measured (only test.errors, test.exact_match)"
 
 
 def test_without_a_live_release_rules_against_it_constrain_nothing() -> None:

@@ -1,9 +1,10 @@
 """Ask each case once, several at a time, and survive being killed. I/O: calls a completer, appends to a file.
 
 Every answer is appended before it counts, so a run that was killed goes on where it stopped and asks nothing twice. A
-request that fails is an answer too: it is kept with its reason and counted as a failure, never dropped. When nothing
-has come back for `GIVE_UP_AFTER` requests in a row, the rest is not asked but counted as failed, so that a dead or
-stalling engine costs minutes, not hours.
+request that fails is an answer too: it is kept with its reason and counted as an error, never dropped. A server that
+refuses one request (400, 413, 422) lives, and the next is asked; one that has too much to do (429) is asked again a
+little later. When `GIVE_UP_AFTER` requests in a row have failed otherwise, and a question that was answered before
+fails now too, the rest is not asked but counted as an error: a dead or stalling engine costs minutes, not hours.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from flyball.errors import FlyballError
+from flyball.errors import FlyballError, InputError, UpstreamError
 from flyball.telemetry import Progress
 
 GIVE_UP_AFTER = 25
+REFUSALS = (400, 413, 422)
+"""Statuses by which a server says that something is wrong with this one request."""
+BUSY = 429
+WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""Before a server that is busy is asked again."""
+Fault = Literal["", "refused", "failed", "not asked"]
+"""Why there is no answer: the server refused this request; it failed; it was given up on before."""
 
 
 class Completed(Protocol):
@@ -53,6 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     completion_tokens: int = 0
     finish_reason: str = ""
     error: str | None = None
+    fault: Fault = ""
 
     @property
     def cut(self) -> bool:
@@ -134,15 +143,21 @@ def ask_concurrently(waiting: Mapping[str, dict[str, Any]], completer: Completer
         threading.Thread(target=_work, args=(asked, done, completer, stop, room), daemon=True).start()
     failures_in_a_row = 0
     last_error = ""
+    good: str | None = None
     try:
         for _ in range(len(waiting)):
             answer = done.get()
             room.release()
-            failures_in_a_row = failures_in_a_row + 1 if answer.error else 0
+            failures_in_a_row = failures_in_a_row + 1 if answer.fault == "failed" else 0
             if answer.error and not stop.is_set():
                 last_error = answer.error
+            elif not answer.error:
+                good = answer.key
             yield answer
             if failures_in_a_row >= GIVE_UP_AFTER and not stop.is_set():
+                if good is not None and not ask(good, waiting[good], completer).error:
+                    failures_in_a_row = 0  # it lives: what fails are these cases
+                    continue
                 stop.set()
                 _refuse_rest(asked, done, f"not asked: {failures_in_a_row} requests in a row had failed: {last_error}")
     finally:
@@ -173,18 +188,20 @@ def _refuse_rest(
             key, _ = asked.get_nowait()
         except queue.Empty:
             return
-        done.put(Answer(key=key, total_ms=0.0, error=error))
+        done.put(Answer(key=key, total_ms=0.0, error=error, fault="not asked"))
 
 
 def ask(key: str, body: dict[str, Any], completer: Completer) -> Answer:
     """One answer; whatever goes wrong is its `error`."""
     began = time.perf_counter()
     try:
-        completion = completer.complete(body)
+        began, completion = _patiently(body, completer)
     except FlyballError as error:
-        return Answer(key=key, total_ms=_since(began), error=error.message)
+        refused = isinstance(error, InputError) or (isinstance(error, UpstreamError) and error.status in REFUSALS)
+        fault: Fault = "refused" if refused else "failed"
+        return Answer(key=key, total_ms=_since(began), error=error.message, fault=fault)
     except Exception as error:  # noqa: BLE001 - the edge of one request: a strange answer must not end the run
-        return Answer(key=key, total_ms=_since(began), error=f"{type(error).__name__}: {error}")
+        return Answer(key=key, total_ms=_since(began), error=f"{type(error).__name__}: {error}", fault="failed")
     return Answer(
         key=key,
         total_ms=_since(began),
@@ -193,6 +210,19 @@ def ask(key: str, body: dict[str, Any], completer: Completer) -> Answer:
         completion_tokens=completion.completion_tokens,
         finish_reason=completion.finish_reason,
     )
+
+
+def _patiently(body: dict[str, Any], completer: Completer) -> tuple[float, Completed]:
+    """When the request began that was answered, and its answer."""
+    for wait_s in (*WAITS_S, None):
+        began = time.perf_counter()
+        try:
+            return began, completer.complete(body)
+        except UpstreamError as error:
+            if error.status != BUSY or wait_s is None:
+                raise
+            time.sleep(wait_s)
+    raise AssertionError("unreachable")
 
 
 def _since(began: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 
@@ -12,6 +13,7 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 
 def json_object(text: str) -> dict[str, Any] | None:
     """The object that a text is, alone or in a fenced block; None for anything else."""
+    text = normalize("NFC", text)
     fenced = _FENCED.search(text)
     try:
         found = msgspec.json.decode((fenced[1] if fenced else text).strip())

@@ -2,7 +2,8 @@
 
 Proportions: Clopper–Pearson. Graded scores (chrF, exact fields): betting bounds on their mean. Macro F1: seeded
 percentile bootstrap (statistics/classification.py). Latency quantiles: order statistics; a case without an answer
-counts as slower than every answer. Recall per label and invariance per kind of edit are slices.
+counts as slower than every answer. Errors are a measure of their own. Recall per label and invariance per kind of edit
+are slices.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from flyball.statistics.intervals import clopper_pearson, quantile, quantile_int
 from flyball.statistics.means import mean_lower, mean_upper
 
 LATENCY = "latency_ms"
+ERRORS = "errors"
+"""The share of cases without an answer, beside the measures of what was answered."""
 GRADED = ("chrf", "exact_fields")
 """Measures whose items score anything from 0 to 1."""
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p99_ms": 0.99}
@@ -27,7 +30,18 @@ def measures_of(scores: Sequence[ItemScore], *, level: float) -> tuple[Measure, 
     groups: dict[tuple[str, str], list[ItemScore]] = {}
     for score in scores:
         groups.setdefault((score.suite, score.measure), []).append(score)
-    return tuple(measure for (suite, name), group in groups.items() for measure in _of_group(suite, name, group, level))
+    found = [measure for (suite, name), group in groups.items() for measure in _of_group(suite, name, group, level)]
+    return (*found, *(errors(suite, scores, level) for suite in dict.fromkeys(score.suite for score in scores)))
+
+
+def errors(suite: str, scores: Sequence[ItemScore], level: float) -> Measure:
+    """The share of a suite's cases that got no answer, whatever measures count them as wrong."""
+    failed = {score.item: bool(score.error) for score in scores if score.suite == suite}
+    n, count = len(failed), sum(failed.values())
+    lower, upper = clopper_pearson(count, n, level)
+    return Measure(
+        suite=suite, name=ERRORS, value=count / n, lower=lower, upper=upper, level=level, n=n, successes=count
+    )
 
 
 def _of_group(suite: str, name: str, group: Sequence[ItemScore], level: float) -> Iterator[Measure]:

@@ -55,6 +55,22 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
 
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """The cases of one suite: answered rightly, wrongly, or not at all (refused, failed, not asked)."""
+
+    suite: str
+    right: int
+    wrong: int
+    refused: int
+    failed: int
+    not_asked: int
+
+    @property
+    def errors(self) -> int:
+        """Cases without an answer."""
+        return self.refused + self.failed + self.not_asked
+
+
 class Details(msgspec.Struct, frozen=True, kw_only=True):
     """Everything in a report that is not a measure."""
 
@@ -69,6 +85,7 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     confusions: tuple[Confusion, ...]
     examples: tuple[Example, ...]
     latencies_ms: tuple[float, ...]
+    outcomes: tuple[Outcomes, ...] = ()
 
 
 def details_of(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]) -> Details:
@@ -88,7 +105,35 @@ def details_of(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Ma
         confusions=tuple(confusions(labelled)),
         examples=tuple(examples(suites, scores, answers)),
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
+        outcomes=tuple(outcomes_of(suites, scores, answers)),
     )
+
+
+def outcomes_of(
+    suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]
+) -> Iterator[Outcomes]:
+    """How the cases of each suite ended; a case is wrong when its first measure says less than 1."""
+    first: dict[tuple[str, str], float] = {}
+    for score in scores:
+        if score.measure != LATENCY and not score.error:
+            first.setdefault((score.suite, score.item), score.score)
+    for suite in suites:
+        faults = Counter(fault_of(item, answers) for item in suite.items)
+        right = sum(first.get((suite.name, item.id), 0.0) >= 1.0 for item in suite.items)
+        yield Outcomes(
+            suite=suite.name,
+            right=right,
+            wrong=faults[""] - right,
+            refused=faults["refused"],
+            failed=faults["failed"],
+            not_asked=faults["not asked"],
+        )
+
+
+def fault_of(item: Item, answers: Mapping[str, Answer]) -> str:
+    """Why a case has no answer; empty where it has one."""
+    asked = [answers[key_of(messages)] for messages in (item.original, item.messages) if messages is not None]
+    return next((answer.fault or "failed" for answer in asked if answer.error), "")
 
 
 def brief(text: str | None, most: int = MOST_CHARACTERS) -> str:
@@ -122,19 +167,21 @@ def label_rows(labelled: Sequence[ItemScore]) -> Iterator[LabelRow]:
 
 def confusions(labelled: Sequence[ItemScore]) -> Iterator[Confusion]:
     """The commonest wrong answers."""
-    wrong = Counter((score.suite, score.expected or "", score.answer) for score in labelled if score.score < 1.0)
+    answered = (score for score in labelled if score.score < 1.0 and not score.error)
+    wrong = Counter((score.suite, score.expected or "", score.answer) for score in answered)
     for (suite, expected, answer), count in wrong.most_common(MOST_CONFUSIONS):
         yield Confusion(suite=suite, expected=expected, answer=answer, count=count)
 
 
 def examples(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]) -> Iterator[Example]:
-    """Cases that failed, the same number from each suite as far as there are some."""
+    """Cases that failed, the same number from each suite as far as there are some; wrong answers before errors."""
     failed: dict[str, set[str]] = {}
     for score in scores:
         if score.measure != LATENCY and score.score < 1.0:
             failed.setdefault(score.suite, set()).add(score.item)
     for suite in suites:
         items = [item for item in suite.items if item.id in failed.get(suite.name, ())]
+        items.sort(key=lambda item: bool(fault_of(item, answers)))
         for item in items[: MOST_EXAMPLES // len(suites)]:
             yield example(suite, item, answers)
 

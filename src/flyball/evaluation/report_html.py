@@ -39,7 +39,9 @@ figure { margin: 1rem 0; overflow-x: auto; }
 <p>Release <code>{{ report.release }}</code>, report <code>{{ name }}</code>, engine {{ report.engine }},
 prompt path {{ report.prompt_path }}{% if report.dataset %}, dataset <code>{{ report.dataset }}</code>{% endif %}.</p>
 <p>{{ details.asked }} requests, {{ details.answered }} answered,
-<strong>{{ report.failures }} cases failed for want of an answer</strong> (they count as wrong),
+{% if report.failures %}<strong>{{ report.failures }} cases without an answer</strong> (errors: they count as wrong,
+and are told apart below),{% endif %}
+
 {{ details.cut }} answers cut at the token limit, {{ details.implausible_usage }} with token counts that cannot be true;
 {{ details.prompt_tokens }} prompt and {{ details.completion_tokens }} completion tokens.</p>
 {% if details.errors %}
@@ -130,6 +132,13 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
     """The page below its head; a section without content is not shown."""
     whole = [m for m in report.measures if m.slice is None]
     return [
+        Section(
+            title="Cases",
+            caption="Errors are cases without an answer: refused by the server, failed, or not asked since it was dead."
+            " They count as wrong in every measure; `errors` is their share.",
+            heads=("Suite", "Right", "Wrong", "Refused", "Failed", "Not asked"),
+            rows=tuple((o.suite, o.right, o.wrong, o.refused, o.failed, o.not_asked) for o in details.outcomes),
+        ),
         Section(
             title="Measures",
             caption="Intervals: Clopper–Pearson for shares, order statistics for latency, a seeded percentile "

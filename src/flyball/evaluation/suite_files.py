@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from flyball.errors import InputError, NotFoundError
+from flyball.inference.labels import label_text
 from flyball.records import Message
 
 SHAPE = 'each line is {"text": …, "label": …} or {"messages": […], "expected": …}'
@@ -45,9 +46,10 @@ def parse_case(document: Any) -> Case:
         messages, expected = (Message(role="user", content=text),), document["label"]
     if not messages or messages[-1].role != "user":
         raise ValueError("the last message must be the user's")
-    if not isinstance(expected, str):
-        raise ValueError("the expected answer is not a string")
-    return messages, expected
+    answer = label_text(expected)
+    if answer is None:
+        raise ValueError(f"the expected answer is {'missing' if expected is None else 'no text or number'}")
+    return messages, answer
 
 
 def explain(error: Exception) -> str:

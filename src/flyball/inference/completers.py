@@ -73,6 +73,7 @@ class HttpCompleter:
             raise UpstreamError(
                 f"{self._url} answered {status}: {raw[:300].decode('utf-8', 'replace')}",
                 cure="look at the engine's log",
+                status=status,
             )
         return parse_completion(raw, total_ms=total_ms)
 

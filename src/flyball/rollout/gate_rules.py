@@ -5,10 +5,12 @@ from __future__ import annotations
 from flyball.errors import ConfigError
 from flyball.rollout.config import GateRule
 from flyball.rollout.gate_bounds import completed, from_report, macro_f1_against, quantile_at_most, scores_against
-from flyball.rollout.gate_judged import QUANTILES, Judged
+from flyball.rollout.gate_judged import QUANTILES, Judged, unmeasured
 from flyball.rollout.gate_pairs import against_live
 from flyball.rollout.gate_scores import Evidence
 
+ERRORS = "errors"
+"""The share of a suite's cases without an answer; every other measure counts them as wrong."""
 RULES = ("at_least", "at_most", "not_worse_than_live", "better_than_live")
 
 
@@ -34,6 +36,11 @@ def judge(rule: GateRule, evidence: Evidence, live: Evidence | None, alpha: floa
         if name != "at_most":
             raise ConfigError(f"{rule.measure} cannot be {name}", cure=f"use at_most for {rule.measure}")
         return quantile_at_most(rule, evidence, threshold, alpha)
+    if rule.measure == ERRORS:
+        if name != "at_most":
+            raise ConfigError(f"{ERRORS} cannot be {name}", cure=f"use at_most for {ERRORS}")
+        scores = evidence.errors(rule.suite)
+        return scores_against(scores, name, threshold, alpha) if scores else unmeasured(rule, evidence)
     if rule.measure == "macro_f1":
         return macro_f1_against(evidence.of(rule.suite, "accuracy"), evidence.size(rule.suite), name, threshold, alpha)
     rows = evidence.of(rule.suite, rule.measure)

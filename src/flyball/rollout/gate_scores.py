@@ -35,6 +35,15 @@ class Evidence:
         """Scores by item id; empty when there are none."""
         return self.items.get((suite, measure), {})
 
+    def errors(self, suite: str) -> list[float]:
+        """1 for each case of a suite without an answer or without any score, 0 for each other one."""
+        failed: dict[str, bool] = {}
+        for (name, _), rows in self.items.items():
+            if name == suite:
+                for item, row in rows.items():
+                    failed[item] = failed.get(item, False) or bool(row.error)
+        return [float(error) for error in failed.values()] + [1.0] * (self.size(suite) - len(failed))
+
     def size(self, suite: str) -> int:
         """How many items the suite has, measured or not."""
         return next((reference.items for reference in self.report.suites if reference.name == suite), 0)
