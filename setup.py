@@ -13,8 +13,8 @@ from setuptools import setup
 
 GATEWAY = (
     *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing", "destinations", "edge"),
-    *("envelope", "exchange", "limits", "metrics", "people", "recording", "relaying", "routing", "sending", "server"),
-    *("state", "statuses", "streams", "upstream"),
+    *("envelope", "exchange", "limits", "metrics", "patterns", "people", "reckoning", "recording", "relaying"),
+    *("renaming", "routing", "sending", "server", "state", "statuses", "streams", "upstream", "utterances"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

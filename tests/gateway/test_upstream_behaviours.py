@@ -12,6 +12,7 @@ import pytest
 from running import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 
+from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.segments import RequestEntry
 
 QUESTION = "Where is my parcel?"
@@ -72,11 +73,14 @@ def recorded(gateway: RunningGateway, number: int) -> RequestEntry:
 def test_a_client_reads_the_same_and_the_record_is_right(
     gateway: RunningGateway, engine: OddEngine, case: Behaviour
 ) -> None:
+    assert gateway.gateway is not None
+    gateway.gateway.state.reckoner = Reckoner()  # what one server teaches is nothing to another
     engine.odd = case
     direct = read(f"{engine.url}/v1", case)
     before, asked = len(gateway.requests()), len(engine.bodies)
     through = read(gateway.url, case)
-    assert len(engine.bodies) - asked == case.attempts
+    if case.attempts is not None:
+        assert len(engine.bodies) - asked == case.attempts
     if case.same:
         assert through == direct
     if case.status is not None:

@@ -17,7 +17,6 @@ from flyball.gateway.asking import Ask, Kind, asked, engine_payload, estimated_t
 from flyball.gateway.balancing import Target
 from flyball.gateway.breaker import CLOSED
 from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.chunks import NO_DATA
 from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
@@ -27,7 +26,7 @@ from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.sending import head_of
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
-from flyball.gateway.statuses import excerpt, failed_with, is_refusal, own_words
+from flyball.gateway.statuses import excerpt, failed_with, failed_within, is_refusal, own_words
 from flyball.gateway.streams import Tally
 from flyball.gateway.wishing import listed_anew
 from flyball.telemetry import log
@@ -245,14 +244,13 @@ class _Answering:
     def _plain(self, target: Target, call: Call) -> None:
         tally, ask = self.story.tally, self.ask
         chunk = tally.whole(call.body)
-        if (
-            chunk is None
-            or chunk.error is not None
-            or not (chunk.choices or (ask.kind == "embedding" and chunk.data is not NO_DATA))
-        ):
-            raise UpstreamFailure("lying", f"the engine's answer is not one: {excerpt(call.body)}")
+        if chunk is None or tally.error is not None:
+            if is_refusal(tally.error_status):
+                self.state.balancer.succeeded(target)
+                raise EngineRefused(tally.error_status, call.body)
+            raise failed_within(call, tally.error, tally.error_status)
         self.state.balancer.succeeded(target)
-        self.body = tally.renamed(call.body, chunk.model)
+        self.body = tally.renamed(call.body, chunk.model)  # whatever its shape is: clients may read more than we do
         entry = self._entry(*self._outcome())
         if entry is None or len(ask.raw) + len(self.body) > _LARGE:  # no copy of it beside those of others
             self._answer(entry is not None and self.state.record(entry, "request"))

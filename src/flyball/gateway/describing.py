@@ -75,8 +75,14 @@ def request_record(
     tally, now = story.tally, time.monotonic()
     if story.fallback and error != story.fallback:
         error = f"{story.fallback};{error}"
-    if not tally.prompt_tokens and (tally.deltas or (outcome == "aborted" and story.attempts)):
-        tally.prompt_tokens = len(ask.raw) // 4  # the engine had read the prompt but has not counted it for us
+    state.reckoner.settle(
+        tally,
+        ask.body,
+        model=f"{ask.view.route.name} {story.arm.key}",
+        release=story.arm.arm.prompt_path,
+        embedding=ask.kind == "embedding",
+        asked=outcome == "aborted" and story.attempts > 0,  # the engine had read the prompt, but did not come to say so
+    )
     first_ms = gap_ms = None
     if story.first_at:
         first_ms, gap_ms = _ms(story.first_at - ask.began), _ms(story.longest_gap_s)
@@ -113,6 +119,7 @@ def request_record(
         forced=ask.forced,
         kind=ask.kind,
         cause=story.cause if error is not None else None,
+        estimated=tally.estimated,
     )
     return record
 

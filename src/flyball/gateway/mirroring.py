@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import msgspec
 
 from flyball.errors import FlyballError
 from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
 from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.chunks import NO_DATA
 from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
 from flyball.gateway.envelope import HttpRefusal
@@ -121,7 +119,7 @@ async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
     story.attempts, story.endpoint = 1, target.client.endpoint.id
     try:
         call = await _called(target.client, PATHS[ask.kind], payload, until=ask.began + config.total_timeout_s)
-        _understood(call, story, kind=ask.kind)
+        _understood(call, story)
         state.balancer.succeeded(target)
     except UpstreamFailure as failure:
         state.balancer.failed(target, failure)
@@ -147,14 +145,13 @@ async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until:
     raise AssertionError("unreachable")
 
 
-def _understood(call: Call, story: Story, *, kind: str) -> None:
+def _understood(call: Call, story: Story) -> None:
     if is_refusal(call.status):
         raise HttpRefusal(call.status, "the engine refused the request", code=f"engine_status:{call.status}")
     if call.status != 200:
         raise UpstreamFailure(f"status {call.status}", f"the engine answered {call.status}")
     chunk = story.tally.whole(call.body)
-    whole: Any = chunk is not None and chunk.error is None
-    if not whole or chunk is None or not (chunk.choices or (kind == "embedding" and chunk.data is not NO_DATA)):
+    if chunk is None or story.tally.error is not None:
         raise UpstreamFailure("lying", "the engine's answer is not one")
 
 

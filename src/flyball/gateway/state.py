@@ -19,6 +19,7 @@ from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
 from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
+from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
 from flyball.gateway.segments import Entry, encode
@@ -51,6 +52,7 @@ class WorkerState:
     draining: bool = False
     wish_at: float = float("-inf")  # when a model was last wished for (wishing.py)
     complaints: Complaints = field(default_factory=Complaints)
+    reckoner: Reckoner = field(default_factory=Reckoner)
     unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
     hashed: Callable[[str, str], str] = field(init=False)
     """(purpose, value) → the keyed hash under `row_key`; the same people come again and again."""

@@ -6,76 +6,68 @@ is safe on bytes: inside a JSON string its quotes would be escaped.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from flyball.gateway.chunks import Chunk, ToolCall, decoded
+from flyball.cost.usage import bounded, reconciled
+from flyball.gateway.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of
+from flyball.gateway.engine_errors import error_status, error_words, is_error
+from flyball.gateway.leniency import all_valid, texts_in, valid, without_bytes
+from flyball.gateway.patterns import SIZES, Pattern
+from flyball.gateway.renaming import renamed
+from flyball.gateway.utterances import Utterance
 
 _QUOTE: Final = 0x22
 _BACKSLASH: Final = 0x5C
 _LF: Final = 0x0A
 _CR: Final = 0x0D
-"""As numbers: to look for bytes in bytes makes and drops an exception (CPython 3.11), which takes ten times as long."""
-SIZES: Final = [b"%x\r\n" % size for size in range(4096)]
-"""How chunks of HTTP begin, up to three digits."""
 _LARGEST: Final = 4096 + 6
-"""The whole length of a chunk with the largest of them."""
-MAX_TOKENS: Final = 10_000_000
-"""No answer has more: a count beyond it is a lie, and would fit no column of the ledger."""
-
-
-class Pattern:
-    """What one event with a piece of text looks like around the text, as the engine sends it and as the client gets it.
-
-    The next events of a stream differ in the text alone, so that those need no parsing: what begins and ends like the
-    pattern and has neither quote nor backslash between is the same JSON with another string.
-    """
-
-    __slots__ = ("after", "around", "before", "end", "new_after", "new_before", "new_end", "shortest")
-
-    def __init__(self, before: bytes, after: bytes, new_before: bytes, new_after: bytes) -> None:
-        self.before, self.after = before, after
-        self.new_before, self.new_after = new_before, new_after
-        self.shortest = len(before) + len(after) + 1
-        self.end, self.new_end = after + b"\n\n\r\n", new_after + b"\n\n\r\n"
-        self.around = len(new_before) + len(new_after) + 2
-
-    def text(self, event: bytes) -> bytes | None:
-        """The text of an event of this pattern; None for any other event."""
-        if len(event) < self.shortest or not event.startswith(self.before) or not event.endswith(self.after):
-            return None
-        found = event[len(self.before) : -len(self.after)]
-        return None if _QUOTE in found or _BACKSLASH in found or _LF in found else found
+"""The whole length of a chunk with the largest size that SIZES has."""
 
 
 class Tally:
-    """Gathers an answer, whole or event by event; whatever is not understood is passed on and not counted."""
+    """Gathers an answer, whole or event by event; whatever is not understood is passed on and counted as it can be."""
 
     __slots__ = (
-        "calls",
-        "deltas",
-        "error",
-        "finish_reason",
-        "model",
-        "pattern",
-        "prompt_tokens",
-        "reported",
-        "said",
-        "texts",
+        *("cached_tokens", "completion", "counted_at", "deltas", "error", "error_status", "estimated", "finish_reason"),
+        *(
+            "heard",
+            "hidden",
+            "model",
+            "odd",
+            "others",
+            "pattern",
+            "prompt_tokens",
+            "reasoning_tokens",
+            "reported",
+            "said",
+        ),
+        *("shape", "streamed", "texts", "total"),
     )
 
     def __init__(self, model: str) -> None:
         self.model = model
         self.texts: dict[int, list[str]] = {}
-        self.calls: dict[tuple[int, int], dict[str, Any]] = {}
+        self.others: dict[int, Utterance] = {}
+        self.shape: Any = None  # of an answer without choices: all of it
         self.deltas = 0
         self.finish_reason: str | None = None
         self.prompt_tokens = 0
         self.reported: int | None = None  # completion tokens as the engine counts them
+        self.completion: int | None = None  # in place of those, see reckoning
+        self.cached_tokens = 0  # of the prompt's
+        self.reasoning_tokens = 0  # of the completion's
+        self.total = 0  # where its parts were not told
+        self.counted_at = 0  # how many deltas had come when the engine counted last
+        self.hidden = False  # the engine has counted more than it has said
+        self.estimated = False
         self.error: str | None = None
+        self.error_status = 0  # the status of HTTP that an error in a 200 stands for; 0: it does not say
+        self.heard = False  # the engine has answered at all
         self.said = False  # the engine has said [DONE]
+        self.streamed = False
+        self.odd = False  # something was no plain JSON: its texts may hold halves of surrogate pairs
         self.pattern: Pattern | None = None
 
     @property
@@ -85,27 +77,38 @@ class Tally:
 
     @property
     def completion_tokens(self) -> int:
-        """As reported, else one per event with text: what an aborted stream is charged."""
+        """As reckoned or reported, else one per event with text."""
+        if self.completion is not None:
+            return self.completion
         return self.deltas if self.reported is None else self.reported
 
     @property
     def answer(self) -> str:
-        """The text of the first choice."""
-        return "".join(self.texts.get(0, ()))
+        """The text of the first choice; where it refused, what it said of that."""
+        text = "".join(self.texts.get(0, ()))
+        if not text and (other := self.others.get(0)) is not None:
+            text = "".join(other.refusal) or "".join(other.transcript)
+        return valid(text) if self.odd else text
 
     @property
     def choices(self) -> list[dict[str, Any]] | None:
         """Every choice, where there is more to say than one text."""
-        if not self.calls and len(self.texts) < 2:
+        if self.shape is not None:
+            return [{"content": "", "tool_calls": [], "other": all_valid(without_bytes(self.shape))}]
+        if not self.others and len(self.texts) < 2:
             return None
-        indexes = sorted({*self.texts, *(index for index, _ in self.calls)})
-        return [
-            {
-                "content": "".join(self.texts.get(index, ())),
-                "tool_calls": [call for (owner, _), call in sorted(self.calls.items()) if owner == index],
-            }
-            for index in indexes
+        found = [
+            self.others.get(index, _NOTHING).document("".join(self.texts.get(index, ())))
+            for index in sorted({*self.texts, *self.others})
         ]
+        return cast("list[dict[str, Any]]", all_valid(found)) if self.odd else found
+
+    def spoken(self) -> list[str]:
+        """Every text that took tokens."""
+        texts = [text for pieces in self.texts.values() for text in pieces]
+        for other in self.others.values():
+            texts += other.texts()
+        return texts if self.shape is None else [*texts, *texts_in(self.shape)]
 
     def event(self, event: bytes, *, wants_usage: bool) -> bytes | None:
         """One event as the client gets it; None when it is the token count that the client did not ask for."""
@@ -126,11 +129,13 @@ class Tally:
         chunk = decoded(payload)
         if chunk is None:
             return event
-        if chunk.error is not None:
-            self.error = _words(chunk.error)
-        self._count(chunk)
-        if chunk.usage is not None and not chunk.choices and not wants_usage:
-            return None
+        self.streamed = True
+        if chunk.error is not None and is_error(chunk.error):
+            self._fail(chunk)
+        else:
+            self._count(chunk, streamed=True)
+            if chunk.usage is not None and not chunk.choices and not wants_usage:
+                return None
         if _is_plain_text(chunk):
             self._learn(event, chunk)
         return self.renamed(event, chunk.model)
@@ -159,62 +164,121 @@ class Tally:
 
     def _learn(self, event: bytes, chunk: Chunk) -> None:
         """Keep what surrounds the text of an event, where its place is beyond doubt."""
-        text = chunk.choices[0].delta.content  # type: ignore[index, union-attr]
+        text = msgspec.json.encode(chunk.choices[0].delta.content)  # type: ignore[index, union-attr]
+        renamed = self.renamed(event, chunk.model)
         for mark in (b'"content":', b'"content": '):
-            before, found, after = event.partition(mark + msgspec.json.encode(text))
+            before, found, after = event.partition(mark + text)
             if found and mark not in before and mark not in after:
-                before, after = before + mark + b'"', b'"' + after
-                new = self.renamed(before, chunk.model), self.renamed(after, chunk.model)
-                self.pattern = Pattern(before, after, *new)
+                new_before, _, new_after = renamed.partition(mark + text)
+                before, new_before = before + mark + b'"', new_before + mark + b'"'
+                self.pattern = Pattern(before, b'"' + after, new_before, b'"' + new_after)
                 return
 
     def whole(self, body: bytes) -> Chunk | None:
-        """A plain answer; None when it is not one."""
+        """A plain answer; None when it is no JSON. An error in it is not counted."""
         chunk = decoded(body)
-        if chunk is not None:
-            self._count(chunk)
+        if chunk is None:
+            return None
+        failed = chunk.error is not None and is_error(chunk.error)
+        if failed and not chunk.choices:
+            self._fail(chunk)
+            return chunk
+        if chunk.choices is None and chunk.data is NO_DATA:
+            self.shape, self.odd = shape_of(body), True
+        self._count(chunk, streamed=False)
+        if failed and not self.deltas:
+            self._fail(chunk)
         return chunk
 
     def renamed(self, data: bytes, found: str | None) -> bytes:
-        """`data` with the route's name for the engine's."""
-        if found is None or found == self.model:
-            return data
-        new, *names = _names(found, self.model)
-        for old in names:
-            if data.find(old) >= 0:
-                return data.replace(old, new)
-        return data
+        """`data` with the route's name for the engine's, where it says `model` on top."""
+        return data if found is None or found == self.model else renamed(data, found, self.model)
 
-    def _count(self, chunk: Chunk) -> None:
+    def _fail(self, chunk: Chunk) -> None:
+        self.error, self.error_status = error_words(chunk.error), error_status(chunk.error)
         if chunk.usage is not None:
-            self.prompt_tokens = min(max(chunk.usage.prompt_tokens, 0), MAX_TOKENS)
-            self.reported = min(max(chunk.usage.completion_tokens, 0), MAX_TOKENS)
-        for choice in chunk.choices or ():
-            if choice.finish_reason is not None:
+            self._take_usage(chunk.usage)
+
+    def _count(self, chunk: Chunk, *, streamed: bool) -> None:
+        self.heard = True
+        if chunk.odd:
+            self.odd = True
+        for position, choice in enumerate(chunk.choices or ()):
+            if choice.finish_reason:  # some servers say "" until the end
                 self.finish_reason = choice.finish_reason
+            index = position if choice.index is None else choice.index
             message = choice.delta or choice.message
-            text = choice.text if message is None else message.content or message.refusal
+            text = choice.text
+            if message is not None:
+                text = message.content or text
+                if streamed and choice.delta is None and text and index in self.texts:
+                    text = _rest(text, self.texts[index])  # the whole answer once more, at its end
+                if _says_more(message):
+                    other = self.others.get(index)
+                    if other is None:
+                        other = self.others[index] = Utterance()
+                    if other.take(message) and not text:
+                        self.deltas += 1
             if text:
                 self.deltas += 1
-                self.texts.setdefault(choice.index, []).append(text if isinstance(text, str) else str(text))
-            if message is not None and message.tool_calls:
-                self.deltas += 1
-                self._merge(choice.index, message.tool_calls)
+                self.texts.setdefault(index, []).append(text)
+        if chunk.usage is not None:
+            self._take_usage(chunk.usage)
 
-    def _merge(self, index: int, calls: list[ToolCall]) -> None:
-        for position, call in enumerate(calls):
-            place = (index, call.index or position)
-            merged = self.calls.setdefault(place, {"id": call.id, "name": "", "arguments": ""})
-            if call.function is not None:
-                merged["name"] += call.function.name or ""
-                merged["arguments"] += call.function.arguments or ""
+    def _take_usage(self, usage: Usage) -> None:
+        """Counts of an answer, or of all of a stream so far: the largest of each that was told."""
+        prompt, completion = bounded(usage.prompt_tokens), bounded(usage.completion_tokens)
+        told = completion > 0 or usage.completion_tokens is not None
+        cached, reasoning = bounded(usage.prompt_cache_hit_tokens), bounded(usage.reasoning_tokens)
+        if (details := usage.prompt_tokens_details) is not None:
+            cached = cached or bounded(details.cached_tokens)
+        if (parts := usage.completion_tokens_details) is not None:
+            reasoning = reasoning or bounded(parts.reasoning_tokens)
+        if usage.input_tokens is not None and usage.prompt_tokens is None:  # Anthropic's: beside the cache
+            cached = cached or bounded(usage.cache_read_input_tokens)
+            prompt = bounded(usage.input_tokens) + cached + bounded(usage.cache_creation_input_tokens)
+        if usage.output_tokens is not None and usage.completion_tokens is None:
+            completion, told = bounded(usage.output_tokens), True
+        total = bounded(usage.total_tokens)
+        if total != prompt + completion:
+            asked, said = reconciled(prompt, completion, total, cached=cached, reasoning=reasoning)
+            if not asked and not said:
+                self.total = max(self.total, total)
+            self.hidden = self.hidden or said != completion
+            prompt, completion = asked, said
+        if prompt > self.prompt_tokens:
+            self.prompt_tokens = prompt
+        if told or completion:
+            if self.reported is None or completion > self.reported:
+                self.reported = completion
+            self.counted_at = self.deltas
+        if cached > self.cached_tokens:
+            self.cached_tokens = min(cached, self.prompt_tokens)
+        if reasoning > self.reasoning_tokens:
+            self.reasoning_tokens = min(reasoning, self.reported or 0)
 
 
-@lru_cache(maxsize=256)
-def _names(found: str, model: str) -> tuple[bytes, bytes, bytes]:
-    """The key `model` with the new name, and with the engine's as engines write it."""
-    old = msgspec.json.encode(found)
-    return b'"model":' + msgspec.json.encode(model), b'"model":' + old, b'"model": ' + old
+_NOTHING: Final = Utterance()
+
+
+def _rest(text: str, pieces: list[str]) -> str:
+    """What a text says beyond the pieces before it."""
+    before = "".join(pieces)
+    return text[len(before) :] if text.startswith(before) else text
+
+
+def _says_more(message: Message) -> bool:
+    """Whether a message has anything beside its content."""
+    return bool(
+        message.reasoning_content
+        or message.reasoning
+        or message.refusal
+        or message.tool_calls
+        or message.function_call is not None
+        or message.audio is not None
+        or message.images
+        or message.others
+    )
 
 
 def _is_plain_text(chunk: Chunk) -> bool:
@@ -225,23 +289,17 @@ def _is_plain_text(chunk: Chunk) -> bool:
     delta = choice.delta
     return (
         delta is not None
-        and choice.index == 0
-        and choice.finish_reason is None
-        and isinstance(delta.content, str)
-        and delta.content != ""
-        and not delta.tool_calls
-        and delta.refusal is None
+        and not choice.index
+        and not choice.finish_reason
+        and bool(delta.content)
+        and not chunk.odd
+        and not _says_more(delta)
     )
 
 
 def _payload(event: bytes) -> bytes | None:
     """The data of an event; None for comments and events without data."""
     if event.startswith(b"data: ") and _LF not in event:
-        return event[6:]
-    lines = [line[5:].lstrip() for line in event.split(b"\n") if line.startswith(b"data:")]
+        return event[6:].strip()
+    lines = [line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
-
-
-def _words(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return str(message)[:300]
