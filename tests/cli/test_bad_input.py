@@ -87,10 +87,9 @@ def test_a_wrong_command_line_is_refused(arguments: tuple[str, ...], tmp_path: P
 ROW = '{"text": "where is order %d", "label": "%s"}\n'
 GOOD = "".join(ROW % (i, "where" if i % 2 else "when") for i in range(60))
 ROWS = {
-    "are not UTF-8": (GOOD.replace("order", "caf\xe9").encode("latin-1"), "none of 60 rows could be read", "UTF-8"),
-    "are UTF-16": (GOOD.encode("utf-16"), "is UTF-16", "iconv"),
+    "are not UTF-8": (GOOD.replace("order", "заказ").encode("cp1251"), "may be cp1251", "data.sources[].encoding"),
     "are not JSON": (b"text,label\na,b\n" * 30, "line 1 is malformed", "one JSON object a line"),
-    "are one JSON array": (json.dumps([json.loads(line) for line in GOOD.splitlines()]).encode(), "array", "jq"),
+    "are a JSON array cut short": (b"[" + GOOD.encode().replace(b"}\n", b"},\n"), "is no JSON document", "jq"),
     "are none": (b"", "has no rows", "at least one row"),
     "are blank": (b"\n\n \n", "has no rows", "at least one row"),
     "are of one class only": (GOOD.replace("when", "where").encode(), "only one class: where", "task: chat"),
@@ -166,6 +165,14 @@ def test_rows_are_made_and_people_erased_whatever_the_release_asks_for(shop: Pat
     for command in (("data",), ("subject", "erase", person)):
         done = flyball(*command, cwd=shop)
         assert done.code == 0, done.err
+
+
+def test_an_erasure_that_finds_nobody_says_so_and_offers_names_nearby(shop: Path) -> None:
+    person = json.loads((shop / "tickets.jsonl").read_bytes().splitlines()[0])["customer_id"]
+    done = flyball("subject", "erase", person.lower().replace("c0", "c"), "--json", cwd=shop)
+    assert done.code == 4
+    assert done.json["signature"], "the receipt over nothing is a receipt"
+    assert "nothing was found of" in done.err and person in done.err.partition("near it: ")[2]
 
 
 def test_damaged_files_of_dvc_are_named(shop: Path) -> None:

@@ -189,6 +189,21 @@ def test_someone_unknown_gets_a_receipt_of_nothing_and_is_suppressed(ledger: Led
     assert receipt.suppressed
 
 
+def test_every_spelling_erases_the_person_also_what_was_filed_before_there_was_one_form(ledger: Ledger) -> None:
+    traffic = Traffic(ledger)
+    traffic.ask(user="1005")
+    traffic.ask(user="1005.0")  # the stand-in files names as they are, as gateways once did
+    receipt = run(traffic, subject="1005.0")
+    assert receipt.removed["traffic"]["payloads"] == 1
+    assert receipt.removed["traffic, former spelling"]["payloads"] == 1
+    assert run(traffic, subject=" 1005 ").id == receipt.id, "nothing is left under another spelling"
+
+
+def test_what_names_nobody_cannot_be_erased(ledger: Ledger) -> None:
+    with pytest.raises(InputError, match="names nobody"):
+        run(Traffic(ledger), subject="NaN")
+
+
 def test_an_empty_name_is_refused(ledger: Ledger) -> None:
     with pytest.raises(InputError):
         run(Traffic(ledger), subject=" ")

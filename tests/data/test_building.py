@@ -48,7 +48,7 @@ def test_rows_in_are_rows_out_plus_rejects_and_every_line_is_accounted_for_once(
     lines: list[dict[str, str] | bytes], seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("law")
-    source = [*ANCHORS, *lines]
+    source = [*ANCHORS, {"label": "a", "who": "p"}, *lines]
     random.Random(seed).shuffle(source)
     # the anchors contradict one another on purpose; `keep` lets enough rows live
     version = build(
@@ -252,6 +252,7 @@ def test_rejects_hold_no_personal_text(tmp_path: Path) -> None:
         ([b'["a", "b"]'], {}, "line 1 is malformed: a JSON array, not an object"),
         ([{"txet": "a", "label": "b", "who": "c"}], {}, "no row has the field 'text'; fields seen: txet, label, who"),
         ([{"text": "a", "label": "b"}], {}, "no row has the field 'who'"),
+        ([{**row, "who": "NaN"} for row in rows(60)], {}, "who, mapped as subject, is empty in all of 60 rows"),
         ([{**row, "label": "a"} for row in rows(60)], {}, "only one class: a"),
         (rows(60), {"validate": ValidateConfig(min_rows=1000)}, "60 rows are left, fewer than data.validate.min_rows"),
         ([*rows(60), {"text": "rare thing", "label": "c", "who": None}], {"validate": ValidateConfig()}, r"'c' \(1\)"),
@@ -345,3 +346,21 @@ def test_memory_does_not_grow_with_the_length_of_a_hostile_line(tmp_path: Path) 
     rows_in, long, malformed, grown = done.stdout.split()
     assert (rows_in, long, malformed) == ("122", "1", "1")
     assert float(grown) < 60
+
+
+def test_a_person_is_one_however_a_row_writes_them_and_a_missing_value_is_nobody(tmp_path: Path) -> None:
+    named: list[object] = [1005, "1005", 1005.0, " 1005 ", "1005.0"]
+    nobody: list[object] = [None, "nan", "", "NULL"]
+    lines: list[dict[str, object]] = [
+        {**row, "who": who} for row, who in zip(rows(60), [*named, *nobody] * 6, strict=False)
+    ]
+    build(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "out", dedupe=DedupeConfig(near=None))
+    found = all_rows(tmp_path / "out")
+    assert {row.subject for row in found} == {None, subject_hash(KEY, "1005")}
+    assert len({row.group for row in found if row.subject is None}) > 20, "rows about nobody are not one group"
+
+
+def test_an_identifier_that_cannot_be_one_rejects_its_row(tmp_path: Path) -> None:
+    lines: list[dict[str, object]] = [*rows(30), {"text": "whose is this", "label": "a", "who": ["p1", "p2"]}]
+    build(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "out")
+    assert "subject or group: a list is no identifier" in [reject.detail for reject in rejects(tmp_path / "out")]

@@ -180,16 +180,19 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     """Erase a person: raw rows, dataset versions, requests, feedback; mark the models; print a signed receipt.
 
     With --state: what a gateway without a project recorded of the person, as gateway.subject_from finds people in its
-    requests. Where nothing was found the receipt says so, and the exit code is 4.
+    requests. Where nothing was found the receipt says so, and the exit code is 4; names near this one
+    are offered.
     """
+    near: list[str] = []
     if isinstance(place, Path):
         from flyball.workflows.front_people import erase_recorded
 
         document = erase_recorded(place, subject)
     else:
-        from flyball.workflows.erasing import erase_subject
+        from flyball.workflows.erasing import erase_subject, near_subjects
 
         document = erase_subject(place, subject, say=say)
+        near = near_subjects(place, subject) if document["found"] is False else []
     if receipt:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     emit(document, as_json=as_json, text=pairs)
@@ -197,6 +200,7 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
         say(
             f"nothing was found of {subject!r}: no row, no request, no feedback; nothing was removed\n"
             "  → check the spelling, and by which field requests name people (gateway.subject_from)"
+            + (f"; near it: {', '.join(near)}" if near else "")
         )
         click.get_current_context().exit(NotFoundError.exit_code)
 

@@ -45,6 +45,27 @@ class Eraser(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class FormerSpelling:
+    """A store that may still hold a person under a spelling from before identifiers had one canonical form."""
+
+    store: Eraser
+    former: Person
+
+    @property
+    def name(self) -> str:
+        """The store's name, told apart; the spelling itself is a name, which no receipt holds."""
+        return f"{self.store.name}, former spelling"
+
+    def plan(self, person: Person) -> Traces:
+        """What is there under the former spelling."""
+        return self.store.plan(self.former)
+
+    def apply(self, person: Person) -> Traces:
+        """Remove it."""
+        return self.store.apply(self.former)
+
+
 def merged(plan: Traces, applied: Traces) -> Traces:
     """The fuller account of the two: after a crash the second `apply` finds less than there was."""
     counts = {

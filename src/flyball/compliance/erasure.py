@@ -15,9 +15,9 @@ from sqlalchemy import Connection, and_, select, update
 
 from flyball.compliance import journal
 from flyball.compliance.descendants import trained_on
-from flyball.compliance.erasing import Eraser, Traces, merged
+from flyball.compliance.erasing import Eraser, FormerSpelling, Traces, merged
 from flyball.compliance.journal import Journal
-from flyball.compliance.people import Person, person_of
+from flyball.compliance.people import Person, former_of, person_of
 from flyball.compliance.traffic_eraser import TrafficEraser
 from flyball.compliance.wiping import wipe
 from flyball.errors import InputError
@@ -57,6 +57,8 @@ def erase(
         raise InputError("no subject was named", cure="flyball subject erase SUBJECT")
     person = person_of(project_key, subject)
     stores: list[Eraser] = [*erasers, TrafficEraser(ledger, project_key)]
+    if former := former_of(project_key, subject):
+        stores.append(FormerSpelling(stores[-1], former))
     work = journal.latest(ledger, person)
     if work is None or work.receipt is not None:
         plans = {store.name: store.plan(person) for store in stores}

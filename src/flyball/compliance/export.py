@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import select
 
-from flyball.compliance.people import Person, open_payload, person_of
+from flyball.compliance.people import Person, former_of, open_payload, person_of
 from flyball.records import JSON, RequestRecord
 from flyball.records.canonical import to_plain
 from flyball.security.keys import ProjectKey
@@ -29,7 +29,11 @@ def export_subject(
         "subject": person.subject,
         "subject_hash": person.hash,
         "exported_ms": now_ms(),
-        "requests": [_request(ledger, project_key, seen.record) for seen in requests_of_subject(ledger, person.hash)],
+        "requests": [
+            _request(ledger, project_key, seen.record)
+            for one in filter(None, (person, former_of(project_key, subject)))
+            for seen in requests_of_subject(ledger, one.hash)
+        ],
         "erasures": _erasures(ledger, person),
         "others": {name: [dict(item) for item in holding(person)] for name, holding in (others or {}).items()},
     }

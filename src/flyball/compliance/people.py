@@ -31,6 +31,13 @@ def person_of(project_key: ProjectKey, subject: str) -> Person:
     return Person(subject=name, hash=project_key.hash("subject", name))
 
 
+def former_of(project_key: ProjectKey, subject: str) -> Person | None:
+    """The person under a spelling that is not the canonical one, as it was filed before there was one."""
+    if canonical_text(subject) == subject:
+        return None
+    return Person(subject=subject, hash=project_key.hash("subject", subject))
+
+
 def open_payload(ledger: Ledger, project_key: ProjectKey, payload: Payload) -> Mapping[str, JSON] | None:
     """The original texts of a payload; None when its seal's time is over or its key was destroyed."""
     if payload.sealed is None:

@@ -23,7 +23,7 @@ from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
 from flyball.data.splitting import place_of, side_of
 from flyball.data.staging import Staging
 from flyball.data.stratifying import STEP, moves
-from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of
+from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
 from flyball.data.version import settings_fingerprint, source_ref, split_ref
 from flyball.data.warnings import write_warnings
 from flyball.errors import ConfigError
@@ -148,7 +148,8 @@ def _collect(
     source: Source, preparer: Preparer, books: Books, staging: Staging, rejects: RowWriter, progress: Progress
 ) -> None:
     """Read one source to its end: rows into staging, the rest into the rejects."""
-    tally = SourceTally(name=source.name)
+    roles = mapped(source.config.fields)
+    tally = SourceTally(name=source.name, people={role: roles[role] for role in ("subject", "group") if role in roles})
     books.tallies.append(tally)
     split = preparer.config.split
     for raw in read_source(source.path, source.config):

@@ -62,6 +62,19 @@ def rewrite_source(path: Path, config: SourceConfig, subject: str, key: bytes, *
             return _rewrite_lines(path, config, layout, owner, subject, key, names)
 
 
+def subjects_of(path: Path, config: SourceConfig) -> set[str]:
+    """Everybody whom the rows of a source are about, by canonical name."""
+    found = set()
+    for raw in read_source(path, config):
+        try:
+            name = canonical_identifier((raw.fields or {}).get(config.fields.subject or ""))
+        except InputError:
+            continue
+        if name:
+            found.add(name)
+    return found
+
+
 def _rewrite_lines(
     path: Path,
     config: SourceConfig,

@@ -11,6 +11,7 @@ from flyball.data.label_rules import check_labels, check_trained, doubts, untest
 from flyball.data.preparing import PRODUCTION
 from flyball.data.readers.raw_row import RawRow
 from flyball.errors import InputError, nearest
+from flyball.records.identifiers import canonical_identifier
 
 FIELDS_SHOWN = 20
 
@@ -24,6 +25,10 @@ class SourceTally:
     readable: int = 0
     fields: Counter[str] = field(default_factory=Counter)
     first_problem: str = ""
+    people: Mapping[str, str] = field(default_factory=dict)
+    """Columns of subject and group, by role."""
+    named: Counter[str] = field(default_factory=Counter)
+    """Rows that name a subject, a group."""
 
     def see(self, raw: RawRow) -> None:
         """Count one row."""
@@ -34,6 +39,8 @@ class SourceTally:
         self.readable += 1
         if len(self.fields) < 1000:
             self.fields.update(str(name) for name in raw.fields)
+        for role, column in self.people.items():
+            self.named[role] += names_somebody(raw.fields.get(column))
 
 
 def check_source(tally: SourceTally, config: SourceConfig) -> None:
@@ -55,6 +62,21 @@ def check_source(tally: SourceTally, config: SourceConfig) -> None:
                 f"{config.path}: no row has the field {name!r}; fields seen: {', '.join(seen) or 'none'}",
                 cure=f"set data.sources[].fields.{role} to {close or 'one of them'}, or to null if it is optional",
             )
+
+    for role, column in tally.people.items():
+        if not tally.named[role]:
+            raise InputError(
+                f"{config.path}: {column}, mapped as {role}, is empty in all of {tally.readable} rows",
+                cure=f"set data.sources[].fields.{role} to a column that has values, or to null",
+            )
+
+
+def names_somebody(value: object) -> bool:
+    """Whether a value is an identifier at all."""
+    try:
+        return canonical_identifier(value) is not None
+    except InputError:
+        return True  # a wrong one, which is rejected with its row
 
 
 def mapped(fields: Fields) -> dict[str, str]:

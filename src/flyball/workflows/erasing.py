@@ -13,20 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from sqlalchemy import select
 
 from flyball.compliance.bytesearch import search
 from flyball.compliance.erasing import Eraser, Traces
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
+from flyball.compliance.near_names import near_names, spelt_otherwise
 from flyball.compliance.people import Person
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import SPLITS, read_rejects, read_rows
-from flyball.data.source_erasure import rewrite_source
+from flyball.data.source_erasure import rewrite_source, subjects_of
 from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.documents import read_document
 from flyball.settings import expand
+from flyball.storage import tables
 from flyball.wiring import Project
 from flyball.workflows import objects
 from flyball.workflows.intake import keep_rows, rows_of, write_rows
@@ -45,6 +48,24 @@ def erase_subject(project: Project, subject: str, *, say: Callable[[str], None])
         erasers: list[Eraser] = [SourceEraser(project), DatasetEraser(project), ReportEraser(project)]
         receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
     return dict(to_plain(receipt))
+
+
+def near_subjects(project: Project, subject: str) -> list[str]:
+    """Names near one that nobody was found under, from the sources as they stand and from recorded requests."""
+    known: set[str] = set()
+    for source in project.settings.data.sources:
+        path = expand(source.path, project.root)
+        if source.fields.subject and path.exists():
+            known |= subjects_of(path, source)
+    with project.ledger.read() as connection:
+        column = tables.requests.c
+        for name in spelt_otherwise(subject):
+            asked = select(column.id).where(
+                column.project == project.name, column.subject == project.key.hash("subject", name)
+            )
+            if connection.execute(asked.limit(1)).first():
+                known.add(name)
+    return near_names(subject, known)
 
 
 def export_subject(project: Project, subject: str) -> dict[str, Any]:

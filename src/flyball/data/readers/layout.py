@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from flyball.errors import InputError
 
 Format = Literal["jsonl", "json", "csv", "parquet", "text"]
@@ -81,10 +83,19 @@ def format_of(path: Path, head: bytes, declared: Format | None = None) -> Format
 def is_json_document(head: bytes, *, whole: bool) -> bool:
     """Whether a file begins one JSON document of rows rather than one object a line."""
     start = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    if start.startswith(b"["):
-        return start[1:].lstrip()[:1] in (b"{", b"]", b"")
     first, _, rest = start.partition(b"\n")
+    if start.startswith(b"["):
+        lines = bool(rest.strip()) and first.rstrip().endswith(b"]") and _is_json(first)
+        return not lines and start[1:].lstrip()[:1] in (b"{", b"]", b"")
     return whole and start.startswith(b"{") and not first.rstrip().endswith(b"}") and bool(rest.strip())
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def encoding_of(path: Path, head: bytes, declared: str | None = None) -> tuple[str, int]:

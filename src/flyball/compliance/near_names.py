@@ -1,0 +1,50 @@
+"""Names near one that nobody is found under: what the caller may have meant. Pure.
+
+Records know people by keyed hashes only, so a near name is either read from the sources, or made and looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+
+SHOWN = 5
+MOST_COMPARED = 20_000
+"""difflib compares every name with every other: enough for a hint."""
+
+
+def near_names(subject: str, known: Iterable[str]) -> list[str]:
+    """Those of the known names that are nearest, the best first; at most five."""
+    folded: dict[str, str] = {}
+    for name in known:
+        folded.setdefault(_folded(name), name)
+    same = [folded[_folded(subject)]] if _folded(subject) in folded else []
+    pool = list(folded)[:MOST_COMPARED]
+    close = [folded[name] for name in get_close_matches(_folded(subject), pool, n=SHOWN, cutoff=0.75)]
+    return list(dict.fromkeys([*same, *close]))[:SHOWN]
+
+
+def spelt_otherwise(subject: str) -> Iterator[str]:
+    """Other spellings of a name: case, zeros before a number, hyphens and underscores, a prefix before an id."""
+    seen = {subject}
+    for name in (
+        subject.lower(),
+        subject.upper(),
+        subject.title(),
+        subject.lstrip("0"),
+        *(subject.zfill(width) for width in range(len(subject) + 1, 9) if subject.isdigit()),
+        re.sub(r"0+(?=\d)", "", subject, count=1),
+        subject.replace("-", "_"),
+        subject.replace("_", "-"),
+        re.split(r"[/:|]", subject)[-1],
+        subject.strip("\"'<>()[]"),
+    ):
+        if name and name not in seen:
+            seen.add(name)
+            yield name
+
+
+def _folded(name: str) -> str:
+    """A name without case, punctuation and zeros before its number."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
