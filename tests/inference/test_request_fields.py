@@ -168,6 +168,24 @@ def test_the_sampling_of_a_label_is_the_releases_and_the_client_is_told() -> Non
     assert found.ignored == tuple(fields)
 
 
+def test_what_clients_and_engines_note_in_a_message_is_left_out_and_told_once() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+    spoken = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "content": "found", "tool_call_id": "1"}
+    odd = {"agent": "cli", "prefix": True, "audio": None, "annotations": []}
+    messages = [*said("one"), {**spoken, **odd}, {**result, "agent": "cli"}]
+    found = PromptPath(FREE).engine_request({"messages": messages})
+    assert found.body["messages"] == [*said("one"), spoken, result]
+    assert found.ignored == ("messages.agent", "messages.prefix")
+
+
+@pytest.mark.parametrize("stream", [False, None, "true", 1])
+def test_an_answer_is_streamed_for_true_alone(stream: object) -> None:
+    for release in (FREE, LABELS):
+        assert asked(release, stream=stream) == asked(release)
+        assert asked(release, stream=True, stream_options={"x": 1}).body == {**asked(release).body, "stream": True}
+
+
 def test_a_release_from_before_the_field_lets_all_pass_as_ever() -> None:
     found = asked(CHAT, ignore_eos=True, store=True, x_new={"y": 1})
     assert (found.body["ignore_eos"], found.body["store"], found.body["x_new"]) == (True, True, {"y": 1})

@@ -84,21 +84,21 @@ class PromptPath:
         if not isinstance(body, Mapping):
             raise InputError("the request is not a JSON object", cure='send {"model": …, "messages": […]}')
         messages = messages_of(body)
-        ignored: tuple[str, ...] = ()
+        ignored: list[str] = []
         if self._fields is not None:
             request, ignored = self._fields.sort(body)
         else:
             request = dict(body)
-        if self._labels:
-            for key in _DECIDED_BY_LABELS:
+            for key in _DECIDED_BY_LABELS if self._labels else ():
                 request.pop(key, None)
+        if self._labels:
             turns = [{"role": "user", "content": self._clean(last_user_text(messages))}]
             system = self._system
         else:
             for key, value in self._sampling.items():
                 if key not in request and not (key in _LIMITS and any(name in request for name in _LIMITS)):
                     request[key] = value
-            system, turns = self._turns(messages)
+            system, turns = self._turns(messages, ignored)
         if self._guardrails:
             size = sum(len(str(turn.get("content") or "").encode()) for turn in turns)
             for check in self._guardrails:
@@ -106,12 +106,12 @@ class PromptPath:
         head = [{"role": "system", "content": system}] if system else []
         request["messages"] = [*head, *self._examples, *turns]
         request.update(self._fixed)
-        return EngineRequest(request, ignored)
+        return EngineRequest(request, tuple(ignored))
 
     def _clean(self, text: str) -> str:
         return neutralise(self._redact(text))
 
-    def _turns(self, messages: list[Mapping[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
+    def _turns(self, messages: list[Mapping[str, Any]], ignored: list[str]) -> tuple[str, list[dict[str, Any]]]:
         """One system text (the release's first, then the client's own), and the other messages, cleaned."""
         system, turns = [self._system] if self._system else [], []
         for message in messages:
@@ -120,7 +120,8 @@ class PromptPath:
             if message["role"] in ("system", "developer"):
                 system.append(text)
             else:
-                turns.append({**message, "content": text if content is not None else None})
+                kept = message if self._fields is None else self._fields.sort_message(message, ignored)
+                turns.append({**kept, "content": text if content is not None else None})
         return "\n\n".join(system), turns
 
 

@@ -33,6 +33,11 @@ FORM: Final = frozenset(
     | {"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"}
 )
 """What an answer is made of: a client that asks for it reads it from the answer."""
+OF_MESSAGES: Final = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio"}
+    | {"reasoning", "reasoning_content"}
+)
+"""Fields of one message. Clients note more in it (which agent spoke), and engines know more (`prefix`)."""
 ENGINE: Final = frozenset({"top_k", "min_p", "repeat_penalty", "repetition_penalty", "chat_template_kwargs"})
 """Fields of engines that a release may let through though they are not the API's."""
 
@@ -52,6 +57,13 @@ _NAMES_SHOWN: Final = 16
 _NAME_LENGTH: Final = 48
 
 
+_KEPT: Final = 0
+_DROPPED: Final = 1
+_REFUSED: Final = 2
+_IGNORED: Final = 3
+_UNKNOWN: Final = 4
+
+
 class FieldRules:
     """What one release does with the fields of requests.
 
@@ -60,11 +72,15 @@ class FieldRules:
     """
 
     def __init__(self, allowed: Iterable[str], *, labels: bool, decided: Mapping[str, Any]) -> None:
-        self._allowed = frozenset(allowed)
         self._labels = labels
         self._decided = decided
+        self._courses = dict.fromkeys(REQUEST | NO_EFFECT, _DROPPED)
+        self._courses |= dict.fromkeys(FORM | SAMPLING, _REFUSED)
+        if labels:
+            self._courses |= dict.fromkeys(SAMPLING, _IGNORED)
+        self._courses |= dict.fromkeys((*allowed, "model"), _KEPT)
 
-    def sort(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def sort(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """The fields that count, without messages, and the names of those that are left out and told.
 
         UnsupportedField for one that would change the answer.
@@ -72,16 +88,31 @@ class FieldRules:
         kept: dict[str, Any] = {}
         ignored: list[str] = []
         for name, value in body.items():
-            if name in _PASSED or (name in self._allowed and value is not None):
+            course = self._courses.get(name, _UNKNOWN)
+            if value is None or course == _DROPPED:
+                continue
+            if course == _KEPT:
                 kept[name] = value
-            elif name not in REQUEST and name not in NO_EFFECT and value is not None:
-                if name not in SAMPLING and name not in FORM:
-                    ignored.append(name)
-                elif not self._changes_nothing(name, value, body):
-                    if not self._labels or name in FORM:
-                        raise self._refusal(name)
-                    ignored.append(name)
-        return kept, tuple(ignored)
+            elif course == _UNKNOWN:
+                ignored.append(name)
+            elif not self._changes_nothing(name, value, body):
+                if course == _REFUSED:
+                    raise self._refusal(name)
+                ignored.append(name)
+        if body.get("stream") is True:
+            kept["stream"] = True
+        return kept, ignored
+
+    def sort_message(self, message: Mapping[str, Any], ignored: list[str]) -> dict[str, Any]:
+        """The fields of one message that count; the names of others are added to `ignored`, once."""
+        kept: dict[str, Any] = {}
+        for name, value in message.items():
+            if name in OF_MESSAGES:
+                if value is not None or name == "content":
+                    kept[name] = value
+            elif value and name != "annotations" and (told := f"messages.{name}") not in ignored:
+                ignored.append(told)
+        return kept
 
     def _changes_nothing(self, name: str, value: Any, body: Mapping[str, Any]) -> bool:
         if name in self._decided and self._decided[name] == value:
@@ -106,7 +137,6 @@ class FieldRules:
         )
 
 
-_PASSED: Final = frozenset({"model", "stream"})
 _NOTHING: Final[dict[str, Any]] = {
     "n": 1,
     "logprobs": False,
