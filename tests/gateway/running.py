@@ -53,7 +53,7 @@ def table(*arms: Arm, name: str = "shop", version: int = 1) -> RoutingTable:
     return RoutingTable(version=version, project="shop", routes=(route,))
 
 
-def in_front_of(*engines: MockEngine) -> RoutingTable:
+def in_front_of(*engines: Any) -> RoutingTable:
     """What `flyball gateway --upstream ONE --upstream OTHER` serves."""
     config = FrontConfig(upstreams=given([engine.url for engine in engines], []), models=("shop",))
     return front_routes(config, secrets={}.__getitem__)

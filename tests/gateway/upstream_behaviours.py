@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -551,7 +552,67 @@ STREAMS = [
     ),
 ]
 
-BEHAVIOURS = [*PLAIN, *STREAMS]
+
+def squeezed(case: Behaviour, encoding: str, wbits: int) -> Behaviour:
+    """The same answer compressed, each piece flushed, although identity was asked for."""
+    packer = zlib.compressobj(wbits=wbits)
+    pieces = [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for piece in case.pieces]
+    pieces[-1] += packer.flush()
+    headers = f"{case.headers}content-encoding: {encoding}\r\n"
+    return replace(case, name=f"{case.name}, {encoding} {wbits}", pieces=tuple(pieces), headers=headers)
+
+
+def typed(case: Behaviour, content_type: str) -> Behaviour:
+    """The same stream under another content type."""
+    return replace(case, name=f"{case.name}, as {content_type or 'nothing'}", content_type=content_type)
+
+
+_STREAM = STREAMS[0]
+SERVERS = [
+    *(squeezed(case, "gzip", 31) for case in (PLAIN[0], _STREAM)),
+    *(squeezed(case, "deflate", 15) for case in (PLAIN[0], _STREAM)),
+    *(squeezed(case, "deflate", -15) for case in (PLAIN[0], _STREAM)),
+    squeezed(typed(_STREAM, "text/plain"), "gzip", 31),
+    replace(
+        PLAIN[0],
+        name="said to be gzip and is not",
+        headers="content-encoding: gzip\r\n",
+        same=False,
+        status=502,
+        outcome="error",
+        attempts=3,
+        tokens=None,
+        said=None,
+        estimated=None,
+    ),
+    replace(
+        PLAIN[0],
+        name="brotli",
+        headers="content-encoding: br\r\n",
+        same=False,
+        status=502,
+        outcome="error",
+        attempts=3,
+        tokens=None,
+        said=None,
+        estimated=None,
+    ),
+    *(typed(_STREAM, kind) for kind in ("text/plain; charset=utf-8", "application/json", "application/octet-stream")),
+    *(typed(_STREAM, kind) for kind in ("", "Text/Event-Stream", "application/stream+json")),
+    typed(
+        stream("a comment first", b": hello\n\n", event("Hel"), event("lo"), ENDED, COUNTED, said="Hello"), "text/plain"
+    ),
+    typed(stream("named events", *(b"event: message\n" + piece for piece in _STREAM.pieces[:-1]), said="Hello"), ""),
+    stream("a mark of the byte order", b"\xef\xbb\xbf: hello\n\n", event("Hel"), event("lo"), ENDED, COUNTED),
+    stream("comments while it thinks", b": OPENROUTER PROCESSING\n\n", b":\n\n", event("Hello"), ENDED, said="Hello"),
+    stream("a retry time", b"retry: 3000\n\n", b"id: 1\n\n", event("Hello"), ENDED, said="Hello"),
+    replace(PLAIN[0], name="blank lines before the answer", pieces=(b"\n\n  \n", *PLAIN[0].pieces)),
+    replace(PLAIN[0], name="no content type", content_type=""),
+    replace(PLAIN[0], name="text/plain", content_type="text/plain"),
+    replace(PLAIN[0], name="a whole answer to a stream's request", kind="stream"),
+]
+
+BEHAVIOURS = [*PLAIN, *STREAMS, *SERVERS]
 
 
 class OddEngine(MockEngine):

@@ -7,10 +7,12 @@ be slow, chunked, truncated, lying or hanging; each of those ends as an Upstream
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Final
 
 from flyball.gateway.causes import words_of
+from flyball.gateway.decoding import MOST_TIMES, PIECE_BYTES, Decoder
 
 if TYPE_CHECKING:
     from flyball.gateway.relaying import Relay
@@ -22,6 +24,10 @@ DRAIN_S: Final = 1.0
 THINKING_S: Final = 1.0
 """How long comments of an engine that thinks are held back: until they go on, another engine may still answer."""
 _DONE = b"data: [DONE]"
+_FIELDS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
+"""How a stream of events begins (HTML, 9.2.6)."""
+_LONGEST: Final = 6
+_BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _CR: Final = 13
 _LF: Final = 10
 
@@ -69,6 +75,7 @@ class Call:
         "content_type",
         "deadline",
         "deadline_kind",
+        "decoder",
         "ended",
         "events",
         "failure",
@@ -80,6 +87,7 @@ class Call:
         "show_at",
         "silence_s",
         "size",
+        "sniffed",
         "stall_s",
         "status",
         "stream",
@@ -95,6 +103,8 @@ class Call:
         self.content_type = b""
         self.retry_after = self.retry_after_ms = ""
         self.request_id = b""
+        self.decoder: Decoder | None = None  # of an answer that is compressed all the same
+        self.sniffed = False
         self.stream = False  # a 200 with server-sent events
         self.parts: list[bytes] = []
         self.size = 0
@@ -220,14 +230,40 @@ class Call:
         """Bytes of the answer's body."""
         if self.ended:
             return  # what follows [DONE]
+        if self.decoder is not None:
+            self._decode(data)
+            return
         self.size += len(data)
         if self.size > MAX_ANSWER_BYTES:
             self.fail("lying", "the engine's answer is larger than 64 MiB")
         else:
             self.parts.append(data)
 
+    def _decode(self, data: bytes) -> None:
+        """Take in what compressed bytes hold; however much they claim, no more than an answer may have."""
+        assert self.decoder is not None
+        try:
+            for piece in self.decoder.pieces(data):
+                self.size += len(piece)
+                if self.size > min(MAX_ANSWER_BYTES, PIECE_BYTES + MOST_TIMES * self.decoder.taken):
+                    self.fail("lying", "the engine's compressed answer is larger than 64 MiB, or than any text")
+                    return
+                self.parts.append(piece)
+        except zlib.error as error:
+            self.fail("lying", f"the engine's answer is not compressed as it says: {error}")
+
+    def _sniff(self) -> None:
+        """A stream under another content type is known by how it begins."""
+        start = b"".join(self.parts).lstrip(_BLANK)
+        if len(start) < _LONGEST and any(mark.startswith(start) for mark in _FIELDS):
+            return  # too little to tell
+        self.sniffed = True
+        self.stream = start.startswith(_FIELDS)
+
     def flush(self) -> None:
         """Hand on what has come of a stream: all chunks of one read together, so that they leave in one write."""
+        if self.silence_s and not self.stream and not self.sniffed and self.status == 200 and self.parts:
+            self._sniff()
         if self.stream and self.parts:
             data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
             self.parts = []

@@ -13,6 +13,7 @@ from flyball.errors import FlyballError
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.causes import connect_words
 from flyball.gateway.connecting import Connector
+from flyball.gateway.decoding import KNOWN, Decoder
 from flyball.gateway.destinations import Destination
 from flyball.storage.routing import Endpoint
 
@@ -126,8 +127,15 @@ class UpstreamConnection(asyncio.Protocol):
             self.call.request_id = value[:MAX_ID_BYTES]
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
-        elif key == b"content-encoding" and value.lower() not in (b"identity", b""):
-            self.call.fail("lying", f"the engine's answer is compressed ({value[:40]!r}), which nobody asked for")
+        elif key == b"content-encoding":
+            self._compressed(self.call, value.strip().lower())
+
+    def _compressed(self, call: Call, encoding: bytes) -> None:
+        """An answer that is compressed although nobody asked for it: read, where the standard library can."""
+        if encoding in KNOWN:
+            call.decoder = Decoder()
+        elif encoding not in (b"identity", b""):
+            call.fail("lying", f"the engine's answer is compressed ({encoding[:40]!r}), which nobody asked for")
 
     def on_message_begin(self) -> None:
         self.more = self.whole
