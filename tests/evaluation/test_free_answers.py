@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flyball.evaluation.answering import Answer
-from flyball.evaluation.measures import measures_of
+from flyball.evaluation.measures.summaries import measures_of
 from flyball.evaluation.scoring import bodies_of, score_suite
-from flyball.evaluation.suites import Item, Suite
+from flyball.evaluation.suites.suite import Item, Suite
 from flyball.records import Measure, Message
 
 

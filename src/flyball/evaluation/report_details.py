@@ -12,9 +12,9 @@ import msgspec
 
 from flyball.evaluation.answering import Answer
 from flyball.evaluation.items import ItemScore
-from flyball.evaluation.measures import LATENCY, pairs_of
+from flyball.evaluation.measures.summaries import LATENCY, pairs_of
 from flyball.evaluation.scoring import key_of
-from flyball.evaluation.suites import Item, Suite
+from flyball.evaluation.suites.suite import Item, Suite
 from flyball.privacy.redaction import redact
 from flyball.statistics.classification import f1_by_label
 

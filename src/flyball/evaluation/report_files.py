@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 
 from flyball.errors import CorruptionError, NotFoundError
-from flyball.evaluation.measures import ERRORS
+from flyball.evaluation.measures.summaries import ERRORS
 from flyball.evaluation.report_details import Details
 from flyball.evaluation.report_html import render
 from flyball.records import EvalReport, GateDecision, name_of

@@ -8,11 +8,12 @@ from pathlib import Path
 from flyball.evaluation.answering import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.items import ItemScore, items_hash, write_items
-from flyball.evaluation.measures import measures_of
+from flyball.evaluation.measures.summaries import measures_of
 from flyball.evaluation.report_details import details_of
 from flyball.evaluation.report_files import write_report
 from flyball.evaluation.scoring import bodies_of, score_suite
-from flyball.evaluation.suites import Suite, load_suites
+from flyball.evaluation.suites.loading import load_suites
+from flyball.evaluation.suites.suite import Suite
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.records import DatasetVersion, EvalReport, Release, fingerprint_of, name_of
 from flyball.telemetry import Progress, quiet

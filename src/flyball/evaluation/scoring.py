@@ -8,10 +8,10 @@ from typing import Any
 from unicodedata import normalize
 
 from flyball.evaluation.answering import Answer
-from flyball.evaluation.chrf import chrf
-from flyball.evaluation.exact_fields import exact_fields, json_object
 from flyball.evaluation.items import ItemScore
-from flyball.evaluation.suites import Item, Suite
+from flyball.evaluation.measures.chrf import chrf
+from flyball.evaluation.measures.exact_fields import exact_fields, json_object
+from flyball.evaluation.suites.suite import Item, Suite
 from flyball.inference.labels import KnownLabels, one_form
 from flyball.records import Message, canonical_json
 

@@ -13,7 +13,7 @@ from flyball.errors import InputError
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.running import evaluate_suites
-from flyball.evaluation.suites import load_suites
+from flyball.evaluation.suites.loading import load_suites
 from flyball.inference.completers import HttpCompleter
 from flyball.records import EvalReport, fingerprint_of
 from flyball.telemetry import Progress, quiet

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.evaluation.perturbations import EDITS, PLACEHOLDER, perturb
+from flyball.evaluation.suites.perturbations import EDITS, PLACEHOLDER, perturb
 
 TEXT = "My name is <NAME> and order <ORDER> from 2024 never arrived."
 

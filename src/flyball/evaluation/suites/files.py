@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import msgspec
 
 from flyball.errors import InputError, NotFoundError
+from flyball.evaluation.suites.suite import Item
 from flyball.inference.labels import label_text
-from flyball.records import Message
+from flyball.records import Message, canonical_json
 
 SHAPE = 'each line is {"text": …, "label": …} or {"messages": […], "expected": …}'
 Case = tuple[tuple[Message, ...], str]
@@ -55,3 +57,12 @@ def parse_case(document: Any) -> Case:
 def explain(error: Exception) -> str:
     """What is wrong with a line, in a few words."""
     return f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def file_items(path: Path) -> tuple[Item, ...]:
+    """The cases of a JSONL file; each is named by the hash of what it asks and expects."""
+    items: dict[str, Item] = {}
+    for messages, expected in read_cases(path):
+        name = hashlib.sha256(canonical_json([messages, expected])).hexdigest()[:32]
+        items[name] = Item(id=name, messages=messages, expected=expected)
+    return tuple(items.values())

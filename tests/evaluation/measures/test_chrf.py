@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.evaluation.chrf import chrf
-from flyball.evaluation.exact_fields import exact_fields, json_object
+from flyball.evaluation.measures.chrf import chrf
+from flyball.evaluation.measures.exact_fields import exact_fields, json_object
 
 SACREBLEU = [
     ("The cat sat on the mat.", "The cat sat on the mat.", 100.0),
