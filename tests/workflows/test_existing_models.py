@@ -9,41 +9,25 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flyball.settings import load_settings
 from small_models import engine
 from small_shop import flyball, ok, ok_lines
 from tiny_gguf import TEMPLATE, write_tiny_gguf
-
-SETTINGS = """\
-version: 1
-project: desk
-task: chat
-data:
-  sources: [{path: rows.jsonl, fields: {text: text, label: label}}]
-  dedupe: {near: null}
-  split: {validation: 0.0, test: 1.0}
-train: {method: none, base: tiny.gguf}
-release:
-  sampling: {temperature: 0.0, max_tokens: 8}
-  engine: {kind: llama.cpp, slots: 1, context: 128}
-evaluate: {suites: [test], max_items: 8}
-gate: {rules: [{measure: latency_p50_ms, at_most: 100000}]}
-"""
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as one GGUF file."""
-    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf", printable=True)
 
 
 @pytest.fixture(scope="module")
 def desk(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project around it that trains nothing."""
-    root = tmp_path_factory.mktemp("desk")
-    (root / "tiny.gguf").hardlink_to(tiny)
-    rows = [json.dumps({"text": f"hi number {n}", "label": f"hello {n}"}) for n in range(24)]
-    (root / "rows.jsonl").write_text("\n".join(rows) + "\n")
-    (root / "flyball.yaml").write_text(SETTINGS)
+    root = tmp_path_factory.mktemp("around") / "desk"
+    ok("init", str(root), "--model", str(tiny), cwd=root.parent)
+    settings = (root / "flyball.yaml").read_text().replace("max_tokens: 128", "max_tokens: 8")
+    (root / "flyball.yaml").write_text(settings)
     return root
 
 
@@ -97,3 +81,19 @@ def test_what_cannot_be_a_model_is_refused_with_what_to_do(desk: Path, tmp_path:
         refused = flyball("import", path, cwd=desk)
         assert refused.code == code and words in refused.err, refused.err
     assert "is a ModelVersion, not a release" in flyball("gate", ok_lines("models", cwd=desk)[0]["model"], cwd=desk).err
+
+
+def test_free_answers_without_a_model_are_refused_with_why_and_what_to_give(tiny: Path, tmp_path: Path) -> None:
+    rows = [
+        json.dumps({"question": f"why is number {n} odd?", "answer": f"because {n} is not even"}) for n in range(60)
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(rows) + "\n")
+    refused = flyball("init", "desk", "--from", "chats.jsonl", cwd=tmp_path)
+    assert refused.code == 2 and "--model PATH|URL" in refused.err and "no model learns to talk" in refused.err
+    assert not (tmp_path / "desk").exists()
+    ok("init", "desk", "--from", "chats.jsonl", "--model", str(tiny), cwd=tmp_path)
+    settings = load_settings(tmp_path / "desk")
+    assert (settings.task, settings.train.method, settings.release.engine.context) == ("chat", "none", 256)
+    assert {rule.measure for rule in settings.gate.rules} == {"answered", "chrf"}
+    assert flyball("init", "x", "--model", "nowhere.gguf", cwd=tmp_path).code == 2
+    assert not (tmp_path / "x").exists()

@@ -114,7 +114,7 @@ def evaluate_command(
         ]
         one_stage("evaluate", "evaluation", "").main(args=arguments, standalone_mode=False)
         return 0
-    if not what.startswith(("http://", "https://")):
+    if not suites and not {".", ":", "/"} & set(what):  # no address, so a name
         from flyball.wiring import open_project
         from flyball.workflows.measuring import evaluate_named
 

@@ -18,18 +18,39 @@ api_key_option = click.option("--api-key", metavar="REF", help="A reference such
 
 @click.command(
     "init",
-    epilog="\b\nExamples:\n  flyball init shop\n  flyball init --from tickets.jsonl triage\n  flyball init --here",
+    epilog="\b\nExamples:\n  flyball init shop\n  flyball init --from tickets.jsonl triage\n  flyball init --here\n"
+    "  flyball init --from chats.jsonl --model model.gguf\n"
+    "  flyball init --from chats.jsonl --model http://127.0.0.1:8000/v1 --model-name my-llama",
 )
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--here", is_flag=True, help="Add Flyball to this folder, whatever is in it; nothing is overwritten.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="Guess task, fields and splits from this file.")
+@click.option(
+    "--model",
+    metavar="PATH|URL",
+    help="A model that exists: a Hugging Face folder, a GGUF file, or the URL of an OpenAI-compatible server. Nothing "
+    "is trained; the rows are the cases that it has to pass.",
+)
+@model_name_option
+@api_key_option
 @json_option
-def init_command(folder: Path | None, here: bool, source: Path | None, as_json: bool) -> None:
+def init_command(
+    folder: Path | None,
+    here: bool,
+    source: Path | None,
+    model: str | None,
+    model_name: str | None,
+    api_key: str | None,
+    as_json: bool,
+) -> None:
     """Scaffold a project: with sample data, from a file of yours, or in an existing repository."""
-    from flyball.workflows.starting import init
+    from flyball.workflows.starting import ModelChoice, init
 
+    if model is None and (model_name or api_key):
+        raise click.UsageError("--model-name and --api-key belong to --model URL")
+    choice = ModelChoice(source=model, model_name=model_name, api_key=api_key) if model else None
     target = folder or (Path.cwd() if here or source is None else Path.cwd() / source.name.split(".")[0])
-    made = init(target, here=here, source=source)
+    made = init(target, here=here, source=source, model=choice)
     document = {"project": str(made.root), "created": list(made.created), "notes": list(made.notes)}
     emit(document, as_json=as_json, text=init_text)
 

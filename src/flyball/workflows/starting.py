@@ -6,58 +6,25 @@ Also what a build needs first in a project that came without it, such as an exam
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from flyball.errors import InputError, NotFoundError
+from flyball.evaluation.exact_fields import json_object
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
+from flyball.workflows.first_settings import Having, Rows, Shape, settings_text
 from flyball.workflows.pipeline import check_sources, is_ours, lock_entries, sync
 from flyball.workflows.repositories import check_programs, git_top, has_dvc, prepare_repository
 
-SAMPLE = "tickets.jsonl"
+SAMPLE, QUESTIONS = "tickets.jsonl", "questions.jsonl"
 IGNORED = ("/.flyball/",)
-
-TEMPLATE = """\
-# The whole loop of this project. Every key: `flyball schema`. Editors can check it against that schema.
-version: 1
-project: {project}           # also the route: the `model` that clients name
-task: {task}
-
-data:
-  sources:
-    - path: {path}
-      fields:
-{fields}
-  redact: {{profile: default}}    # e-mail, phone, card, … become <TYPE>; the release does the same to what users send
-  dedupe: {{near: 0.8}}           # Jaccard similarity of word 3-grams
-  split: {{validation: 0.05, test: 0.15}}   # by hash of the group: a row's side never changes as data grows
-
-train:
-  method: scratch               # scratch | finetune (base: a Hugging Face folder) | command
-  steps: {steps}
-
-package: {{quantization: q8_0}}
-
-release:
-  system_prompt: null
-  sampling: {{temperature: 0.0, max_tokens: {max_tokens}}}
-  engine: {{kind: llama.cpp, slots: 4, threads: 1}}
-
-evaluate:
-  suites: [test, invariance]
-
-gate:                           # a release ships only when every bound holds
-  alpha: 0.05
-  rules:
-    - {{measure: {measure}, at_least: {floor}}}
-    - {{measure: {measure}, not_worse_than_live: 0.03}}
-
-rollout: {{strategy: canary, canary_steps: [0.2, 0.5]}}
-"""
+ENOUGH = 40
+"""Rows of a sample, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +36,20 @@ class Started:
     notes: tuple[str, ...]
 
 
-def init(folder: Path, *, here: bool, source: Path | None) -> Started:
-    """Scaffold a project: sample data, or a data file with task, fields and splits guessed; nothing is overwritten."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """A model to begin with: a path or a server's URL, and for a URL the model's name and key there."""
+
+    source: str
+    model_name: str | None = None
+    api_key: str | None = None
+
+
+def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | None = None) -> Started:
+    """Scaffold a project: sample data, or a data file with task, fields and splits guessed; nothing is overwritten.
+
+    With a `model` nothing is trained: the rows are the cases that it has to pass.
+    """
     root = folder.resolve()
     if source is not None and not source.is_file():
         raise InputError(f"{source} is not a file", cure="give a JSONL, CSV or Parquet file of rows")
@@ -81,11 +60,11 @@ def init(folder: Path, *, here: bool, source: Path | None) -> Started:
     check_programs()
     made_root, before = not root.exists(), present(root)
     try:
-        return scaffold(root, source)
+        return scaffold(root, source, model)
     except BaseException:  # ctrl-c too: nothing half-made stays behind
         if made_root:
             shutil.rmtree(root, ignore_errors=True)
-        for name in (FILE, SAMPLE):
+        for name in (FILE, SAMPLE, QUESTIONS):
             if name not in before:
                 (root / name).unlink(missing_ok=True)
         raise
@@ -96,9 +75,19 @@ def present(root: Path) -> frozenset[str]:
     return frozenset(path.name for path in root.iterdir()) if root.is_dir() else frozenset()
 
 
-def scaffold(root: Path, source: Path | None) -> Started:
+def scaffold(root: Path, source: Path | None, model: ModelChoice | None) -> Started:
     root.mkdir(parents=True, exist_ok=True)
-    text, notes, created = sample_settings(root) if source is None else guessed_settings(root, source.resolve())
+    having = _existing(root, model) if model else None
+    created: list[str] = []
+    if source is not None:
+        rows, notes = guessed_rows(root, source.resolve()), list[str]()
+        if rows.shape in ("answers", "questions") and having is None:
+            raise needs_a_model(source, rows)
+    else:
+        rows, notes = sample_rows(root, having)
+        created.append(rows.path)
+    notes += list(rows.comments)
+    text = settings_text(root.name, rows, having)
     created += prepare_repository(root)
     write_new(root / FILE, text)
     created += [FILE, *ignore_state(root)]
@@ -144,53 +133,73 @@ def missing_key(project: Project) -> list[str]:
     return create_key(project)
 
 
-def sample_settings(root: Path) -> tuple[str, list[str], list[str]]:
-    """A project over generated customer-support tickets."""
-    from flyball.data.sample import write_tickets
+def _existing(root: Path, model: ModelChoice) -> Having:
+    from flyball.workflows.existing_model import existing_model  # most projects begin without one
 
-    if not (root / SAMPLE).exists():
-        write_tickets(root / SAMPLE)
-    fields = {"text": "text", "label": "intent", "subject": "customer_id", "id": "id"}
-    text = settings_text(root, SAMPLE, "classification", {name: (value, "") for name, value in fields.items()})
-    return text, [f"{SAMPLE} holds generated customer-support tickets; replace it by your own rows"], [SAMPLE]
+    return existing_model(model.source, root=root, model_name=model.model_name, api_key=model.api_key)
 
 
-def guessed_settings(root: Path, source: Path) -> tuple[str, list[str], list[str]]:
-    """A project over the user's file; every guess is explained as a comment."""
-    from flyball.data.schema_inference import guess
+def needs_a_model(source: Path, rows: Rows) -> InputError:
+    """Why free answers are not learned from the rows alone, and what to give."""
+    what = "free answers" if rows.shape == "answers" else "no answers"
+    return InputError(
+        f"{source} holds {what}, and no model learns to talk from {rows.count} rows alone: it needs one that can",
+        cure=f"flyball init --from {source} --model PATH|URL (a Hugging Face folder, a GGUF file, or the URL of an "
+        "OpenAI-compatible server): the rows become the cases that it has to pass",
+    )
+
+
+def sample_rows(root: Path, having: Having | None) -> tuple[Rows, list[str]]:
+    """Generated customer-support tickets to learn from; for a model that exists, questions to ask it."""
+    if having is None:
+        from flyball.data.sample import write_tickets
+
+        if not (root / SAMPLE).exists():
+            write_tickets(root / SAMPLE)
+        fields = {"text": "text", "label": "intent", "subject": "customer_id", "id": "id"}
+        note = f"{SAMPLE} holds generated customer-support tickets; replace it by your own rows"
+        return _sample(SAMPLE, "labels", fields), [note]
+    from flyball.data.sample_questions import write_questions
+
+    if not (root / QUESTIONS).exists():
+        write_questions(root / QUESTIONS)
+    note = f"{QUESTIONS} holds questions without answers; replace it by your own rows, or give --from FILE"
+    return _sample(QUESTIONS, "questions", {"text": "text"}), [note]
+
+
+def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
+    columns = {role: (column, "") for role, column in fields.items()}
+    return Rows(path=path, shape=shape, fields=columns, labels={}, count=ENOUGH)
+
+
+def guessed_rows(root: Path, source: Path) -> Rows:
+    """The user's rows; every guess is explained as a comment."""
+    from flyball.data.readers.reading import read_source
+    from flyball.data.schema_inference import ROWS, guess
 
     found = guess(source)
-    path = str(source.relative_to(root)) if source.is_relative_to(root) else str(source)
     fields = {field.role: (field.column, field.explanation) for field in found.fields}
-    text = settings_text(root, path, found.task, fields, comments=found.explanations)
-    return text, list(found.explanations), []
-
-
-def settings_text(
-    root: Path, path: str, task: str, fields: dict[str, tuple[str, str]], *, comments: tuple[str, ...] = ()
-) -> str:
-    name = re.sub(r"[^a-z0-9._-]+", "-", root.name.lower()).strip("-._") or "project"
-    lines = [
-        f"        {role}: {quoted(column)}" + (f"   # {why}" if why else "") for role, (column, why) in fields.items()
-    ]
-    classification = task == "classification"
-    text = TEMPLATE.format(
-        project=name,
-        path=quoted(path),
-        task=task,
-        fields="\n".join(lines),
-        steps=400,
-        max_tokens=32 if classification else 128,
-        measure="exact_match" if classification else "token_f1",
-        floor=0.6 if classification else 0.2,
+    column = fields.get("label", ("", ""))[0]
+    raws = [raw.fields for raw in islice(read_source(source), ROWS) if raw.fields]
+    answers = [raw.get(column) for raw in raws] if column else []
+    return Rows(
+        path=str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
+        shape=shape_of(found.task, answers),
+        fields=fields,
+        comments=found.explanations,
+        labels=Counter(str(answer) for answer in answers if answer is not None) if found.task != "chat" else {},
+        count=len(raws),
     )
-    return "".join(f"# {comment}\n" for comment in comments) + text
 
 
-def quoted(value: str) -> str:
-    """A YAML scalar, quoted where it must be."""
-    plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and value.lower() not in ("yes", "no", "null", "true", "false")
-    return value if plain else "'" + value.replace("'", "''") + "'"
+def shape_of(task: str, answers: Sequence[object]) -> Shape:
+    """Whether rows hold labels, JSON objects, free answers, or only questions."""
+    if task == "classification":
+        return "labels"
+    if not answers:
+        return "questions"
+    objects = sum(isinstance(a, dict) or (isinstance(a, str) and json_object(a) is not None) for a in answers)
+    return "objects" if objects * 2 > len(answers) else "answers"
 
 
 def ignore_state(root: Path) -> list[str]:
