@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from flyball.errors import InputError, NotFoundError
-from flyball.evaluation.exact_fields import json_object
+from flyball.evaluation.measures.exact_fields import json_object
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
 from flyball.workflows.first_settings import Having, Rows, Shape, settings_text
