@@ -106,3 +106,30 @@ def test_a_bare_upstream_gets_the_clients_own_bytes(tmp_path: Path) -> None:
         for part in (b'"big":12345678901234567890123', b'"float":1.50', b'"e":1E5', b'{"b":1,\t"a":[ ]}'):
             assert part in engine.raw[-1]
         assert json.loads(engine.raw[-1])["stream_options"] == {"include_usage": True}
+
+
+REPORTED = {  # what clients of other gateways sent, from public reports
+    "a benchmark": {"ignore_eos": False, "max_tokens": 9},  # sgl-project/genai-bench 124
+    "opencode": {"promptCacheKey": "ses_1", "prompt_cache_key": "ses_1"},  # anomalyco/opencode 4386
+    "its messages": {"messages": [{"role": "user", "content": "hi", "agent": "cli"}]},  # anomalyco/opencode 43089
+    "metadata": {"metadata": {"session_id": "x"}, "store": False},  # anomalyco/opencode 47496
+    "an end user": {"user": "u-1"},  # router-for-me/CLIProxyAPI 1119
+    "Open WebUI": {"num_ctx": 2048, "num_batch": 8, "num_gpu": 1, "num_thread": 2, "top_k": 5},  # open-webui 14926
+    "a commit message": {"enable_thinking": False},  # sourcegit-scm/sourcegit 2318
+    "Zed": {"tool_choice": "none", "parallel_tool_calls": False, "max_completion_tokens": 64},  # new-api 2763
+    "LlamaIndex": {"parallel_tool_calls": True, "tools": [], "tool_choice": "auto"},  # run-llama/llama_index 20865
+    "nulls": {"functions": None, "logit_bias": None, "stop": None, "seed": None},  # BerriAI/litellm 4584
+    "an SDK's body": {"extra_body": {"min_p": 0.1}, "extra_headers": {}},
+}
+API = {"model", "messages", "stream", "stream_options", "temperature", "max_tokens", "max_completion_tokens", "grammar"}
+
+
+@pytest.mark.parametrize("fields", REPORTED.values(), ids=REPORTED)
+def test_what_breaks_elsewhere_is_answered_and_no_engine_has_to_refuse_it(
+    free: RunningGateway, labels: RunningGateway, engine: MockEngine, fields: dict[str, object]
+) -> None:
+    for gateway in (free, labels):
+        status, _, body = gateway.post("/v1/chat/completions", {**chat("hi"), **fields})
+        assert status == 200, body
+        assert engine.bodies[-1].keys() <= API
+        assert all(message.keys() == {"role", "content"} for message in engine.bodies[-1]["messages"])

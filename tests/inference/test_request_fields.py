@@ -179,6 +179,13 @@ def test_what_clients_and_engines_note_in_a_message_is_left_out_and_told_once() 
     assert found.ignored == ("messages.agent", "messages.prefix")
 
 
+def test_a_server_that_takes_no_sampling_is_told_none() -> None:
+    silent = replace(LABELS, engine=ELSEWHERE, sampling={})
+    assert set(asked(silent).body) == {"messages", "model"}
+    assert asked(replace(silent, sampling={"temperature": 0.0})).body["temperature"] == 0
+    assert asked(replace(silent, request_fields=None)).body["temperature"] == 0  # as ever
+
+
 @pytest.mark.parametrize("stream", [False, None, "true", 1])
 def test_an_answer_is_streamed_for_true_alone(stream: object) -> None:
     for release in (FREE, LABELS):

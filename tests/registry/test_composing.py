@@ -66,6 +66,12 @@ def test_each_part_changes_the_fingerprint(other):
     assert fingerprint(other) != fingerprint(composed())
 
 
+def test_what_an_engine_shall_not_be_told_is_left_out_of_the_sampling():
+    assert composed(task="chat").sampling == {"temperature": 0.0, "top_p": 1.0, "max_tokens": 128}
+    silent = SamplingConfig(temperature=None, top_p=None, max_tokens=None)
+    assert composed(ReleaseConfig(sampling=silent), task="chat").sampling == {}
+
+
 def test_the_order_of_labels_does_not():
     assert fingerprint(composed(labels=("a", "b"))) == fingerprint(composed(labels=("b", "a")))
 

@@ -64,7 +64,8 @@ class PromptPath:
         elif self._labels and engine.kind == "vllm":
             self._fixed |= {"structured_outputs": {"choice": list(constraint.labels)}, "temperature": 0}
         elif self._labels:
-            self._fixed["temperature"] = 0
+            if release.request_fields is None or "temperature" in release.sampling:
+                self._fixed["temperature"] = 0  # else the server takes none
             choice = "Answer with exactly one of these labels and nothing else: " + ", ".join(constraint.labels)
             self._system = f"{self._system}\n\n{choice}" if self._system else choice
         elif constraint.kind == "json_schema":

@@ -125,4 +125,4 @@ def _examples(config: ReleaseConfig) -> tuple[Message, ...]:
 
 def _sampling(config: ReleaseConfig) -> dict[str, Any]:
     sampling: dict[str, Any] = msgspec.to_builtins(config.sampling)
-    return sampling
+    return {name: value for name, value in sampling.items() if value is not None}

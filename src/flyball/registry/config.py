@@ -53,11 +53,14 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Defaults where a request says nothing (a constrained classification always answers greedily)."""
+    """Defaults where a request says nothing (a constrained classification always answers greedily).
 
-    temperature: Annotated[float, Meta(ge=0)] = 0.0
-    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    max_tokens: Annotated[int, Meta(ge=1)] = 128
+    null: the engine is told nothing of it, which some servers elsewhere insist on.
+    """
+
+    temperature: Annotated[float, Meta(ge=0)] | None = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = 1.0
+    max_tokens: Annotated[int, Meta(ge=1)] | None = 128
 
 
 class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

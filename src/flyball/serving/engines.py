@@ -198,10 +198,11 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: 
     completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, api_key=api_key)
     slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
     places = [{"id_slot": slot} if slots > 1 else {} for slot in range(slots)]
+    silent = release.engine.kind == "openai" and "max_tokens" not in release.sampling  # it may refuse such a limit
     deadline = time.monotonic() + _WARM_UP_S
     try:
         for place in places:
-            completer.complete(_QUESTION, besides={**place, "max_tokens": 1})
+            completer.complete(_QUESTION, besides=place if silent else {**place, "max_tokens": 1})
             if time.monotonic() > deadline:
                 return
         if slots > 1:

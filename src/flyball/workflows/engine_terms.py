@@ -41,6 +41,8 @@ class EngineTerms:
 
     def key(self, name: str, release: Release) -> str | None:
         """The secret of a server elsewhere, where there is one."""
+        if release.engine.kind != "openai":
+            return None
         reference = self.of(name, release).api_key
         return secret(reference, self._project.root, self._project.environment) if reference else None
 

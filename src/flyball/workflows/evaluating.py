@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from flyball.errors import GateInconclusive
@@ -50,7 +51,7 @@ def evaluate_release(
 
 def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     """Measure an older release on today's suites, for a fair comparison; the name of its new report."""
-    from flyball.workflows.intake import keep_report  # intake imports nothing from here
+    from flyball.workflows.intake import keep_report, take_record  # intake imports nothing from here
 
     release = project.ledger.get(release_name).record
     if not isinstance(release, Release):
@@ -58,7 +59,8 @@ def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     out = project.places.state / "partial" / f"evaluation-{release_name[:12]}"
     elsewhere = release.engine.kind == "openai"  # nothing of it is loaded here
     artifact = project.places.model if elsewhere else project.artifacts.path(release.model)
+    began = time.monotonic()
     report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)
     keep_report(project, report, out)
-    project.ledger.append(report)
+    take_record(project, report, {"seconds": round(time.monotonic() - began, 2)})
     return name_of(report)
