@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from flyball.privacy.redaction import redact
 from flyball.records import Feedback, RequestRecord
 from flyball.records.identity import uuid7
+from flyball.records.runtime import RequestKind
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import SubjectKeys, seal
 from flyball.storage.ledger import Ledger
@@ -50,6 +51,8 @@ class Traffic:
         total_ms: float = 20.0,
         at_ms: int | None = None,
         variant: str = "live",
+        kind: RequestKind = "chat",
+        cause: str | None = None,
     ) -> list[str]:
         """Requests in one transaction, each by `user` or by its own of `users`; their ids."""
         names = []
@@ -66,6 +69,8 @@ class Traffic:
                     client_id=client_id,
                     total_ms=total_ms,
                     variant=variant,
+                    kind=kind,
+                    cause=cause,
                 )
                 add_request(connection, record)
                 texts_ = {"messages": [{"role": "user", "content": text}], "answer": answer}

@@ -176,6 +176,11 @@ def test_what_the_gateway_alone_recorded_and_what_it_cost_is_shown(tmp_path: Pat
         assert cost["total_usd"] > 0 and cost["budgets"][0]["limit_usd"] == 5.0
         shown = flyball("requests", *state, cwd=tmp_path)
         assert shown.code == 0 and shown.out.count("anything") == 3, shown.err
+        one = ok_lines("requests", *state, cwd=tmp_path)[0]
+        facts = ok("requests", one["id"], *state, cwd=tmp_path)
+        assert facts["path"] == "/v1/chat/completions" and facts["queue_ms"] + facts["engine_ms"] > 0
+        assert "engine_ms" in flyball("requests", one["id"], *state, cwd=tmp_path).out
+        assert "no request nothing" in refused("requests", "nothing", *state, cwd=tmp_path, code=4)
     assert "nowhere is not the state folder" in refused("cost", "--state", "nowhere", cwd=tmp_path, code=4)
     assert not (tmp_path / "nowhere").exists()
 

@@ -116,6 +116,26 @@ def test_a_story_of_a_bare_upstream_says_which_records_are_not_there(site: Site)
     assert "not in this ledger" in text and "it was erased, its time is over, or it was never recorded" in text
 
 
+def test_a_story_tells_waiting_from_the_engine_what_was_asked_and_why_it_failed(site: Site) -> None:
+    cause = "connect: the name nowhere.invalid is not known (DNS) (upstream-1)"
+    failed = console_shop.request(
+        kind="embedding",
+        outcome="error",
+        status=503,
+        error="overloaded",
+        cause=cause,
+        queue_ms=2000.0,
+        total_ms=2500.0,
+        first_token_ms=None,
+        started_ms=now_ms() - 7_200_000,
+    )
+    with site.ledger.begin() as connection:
+        traffic.add_request(connection, failed)
+    text = site.get(f"/requests/{failed.id}").text
+    assert "/v1/embeddings" in text and f"overloaded: {cause}" in text
+    assert "<span>waiting for a slot</span> 2.00 s" in text and "<span>engine</span> 500 ms" in text
+
+
 def test_a_record_page_shows_the_canonical_content_and_its_edges_both_ways(site: Site) -> None:
     live = site.shop.live
     text = site.get(f"/records/{live.name}").text

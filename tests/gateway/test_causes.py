@@ -19,6 +19,9 @@ from mock_engine import MockEngine
 from running import QUICK, RunningGateway, arm, chat, table
 
 from flyball.gateway.causes import SAY_AGAIN_S, Complaints, connect_words, words_of
+from flyball.gateway.troubles import Troubles
+from flyball.records import Finding
+from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint
 
 ONCE = msgspec.structs.replace(QUICK, retries=0, queue_timeout_s=0.3)
@@ -158,3 +161,47 @@ def test_a_cause_is_said_again_after_a_minute_with_how_often_it_was_not(monkeypa
     assert complaints.due("b", "x") == 0 and complaints.due("a", "y") == 0
     now += SAY_AGAIN_S
     assert complaints.due("a", "x") == 2
+
+
+def test_watching_names_the_upstream_what_was_asked_and_why(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyball.gateway.troubles.LASTING_S", 0.2)
+    routes = table(upstream("http://nowhere.invalid:80"))
+    with RunningGateway(tmp_path / "a", routes, config=ONCE, ledger=ledger) as gateway:
+        for _ in range(4):
+            gateway.post("/v1/chat/completions", chat())
+    (finding,) = (stored.record for stored in ledger.find(Finding))
+    assert (finding.kind, finding.severity, finding.route) == ("health", "critical", "shop")
+    assert finding.explanation.startswith(
+        "upstream-1 cannot be reached: connect: the name nowhere.invalid is not known"
+    )
+    assert "/v1/chat/completions" in finding.explanation and finding.examples
+
+
+def test_a_finding_names_the_kind_of_request_that_fails(tmp_path: Path, ledger: Ledger) -> None:
+    with (
+        MockEngine("500") as engine,
+        RunningGateway(tmp_path / "a", table(arm(engine)), config=ONCE, ledger=ledger) as gateway,
+    ):
+        for number in range(12):
+            gateway.post("/v1/embeddings", {"model": "shop", "input": f"text {number}"})
+    (finding,) = (stored.record for stored in ledger.find(Finding))
+    assert finding.severity == "warning" and "status 500" in finding.explanation
+    assert "/v1/embeddings" in finding.explanation
+
+
+def test_an_engine_that_is_started_again_is_no_finding(tmp_path: Path, ledger: Ledger) -> None:
+    troubles = Troubles(ledger, project="shop", worker="w")
+    for _ in range(50):
+        troubles.note(endpoint="e", route="shop", path="/v1/chat/completions", cause="connect: refused", request="r")
+    troubles.close()
+    assert ledger.find(Finding) == []
+
+
+def test_a_request_that_waited_for_nothing_says_how_long(tmp_path: Path) -> None:
+    with RunningGateway(tmp_path, table(upstream("http://127.0.0.1:1")), config=ONCE) as gateway:
+        for _ in range(6):
+            gateway.post("/v1/chat/completions", chat())
+        waited = [entry.record for entry in gateway.requests() if entry.record.error == "overloaded"]
+    assert all(record.queue_ms >= 200 for record in waited) and all(record.cause for record in waited)

@@ -147,6 +147,17 @@ def test_failing_answers_give_an_errors_finding_but_refusals_and_aborts_do_not(l
     assert [finding.kind for finding in watch(ledger)] == ["errors"]
 
 
+def test_an_errors_finding_names_the_kind_of_request_and_why_it_failed(ledger: Ledger) -> None:
+    traffic = Traffic(ledger)
+    asked = ["where is my order"] * 12
+    traffic.ask_many(asked, users=customers(12), outcome="error", kind="embedding", cause="status 502: it answered 502")
+    traffic.ask_many(["where is my order"] * 3, users=customers(3), outcome="cut")
+    (finding,) = watch(ledger)
+    assert "502 on /v1/embeddings (status 502: it answered 502)" in finding.explanation
+    first = finding.evidence["failures"][0]
+    assert (first["what"], first["cause"]) == ("502 on /v1/embeddings", "status 502: it answered 502")
+
+
 def test_slow_answers_give_a_latency_finding_where_a_limit_is_set(ledger: Ledger) -> None:
     Traffic(ledger).ask_many(["where is my order"] * 50, users=customers(50), total_ms=900.0)
     assert watch(ledger) == []

@@ -13,6 +13,7 @@ from flyball.records.identity import short
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
+    from flyball.records import RequestRecord
     from flyball.storage.ledger import Ledger
 
 
@@ -99,26 +100,46 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
     emit_lines(rows, as_json=as_json, columns=("model", "release", "exact_match", "gate", "live", "marks"))
 
 
-@click.command("requests")
+@click.command(
+    "requests",
+    epilog="\b\nExamples:\n  flyball requests --outcome error\n  flyball requests ID\n  flyball requests ID --json",
+)
+@click.argument("request", required=False, metavar="[ID]")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--release")
 @click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
 @json_option
 @with_ledger
-def requests_command(ledger: Ledger, limit: int, release: str | None, outcome: str | None, as_json: bool) -> None:
-    """Recorded requests, newest first."""
-    from flyball.records.canonical import to_plain
-    from flyball.storage.traffic import search_requests
+def requests_command(
+    ledger: Ledger, request: str | None, limit: int, release: str | None, outcome: str | None, as_json: bool
+) -> None:
+    """Recorded requests, newest first; or one of them: what was asked, how long it waited, and why it failed."""
+    from flyball.storage.traffic import get_request, search_requests
 
+    if request is not None:
+        emit(request_facts(get_request(ledger, request)), as_json=as_json, text=pairs)
+        return
     found = search_requests(
         ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
     )
-    rows = [to_plain(seen.record) for seen in found]
     emit_lines(
-        rows,
+        [request_facts(seen.record) for seen in found],
         as_json=as_json,
-        columns=("started_ms", "id", "route", "release", "variant", "outcome", "status", "total_ms", "cost_usd"),
+        columns=(
+            *("started_ms", "id", "path", "route", "release", "variant", "outcome", "status"),
+            *("queue_ms", "engine_ms", "total_ms", "cost_usd", "cause"),
+        ),
     )
+
+
+def request_facts(record: RequestRecord) -> dict[str, Any]:
+    """A record as it is, the path that was asked, and the engine's time: what is left when waiting is taken off."""
+    from dataclasses import asdict
+
+    from flyball.records.runtime import ASKED_PATHS
+
+    engine_ms = round(max(0.0, record.total_ms - record.queue_ms), 3) if record.attempts else 0.0
+    return asdict(record) | {"path": ASKED_PATHS[record.kind], "engine_ms": engine_ms}
 
 
 @click.command("cost")

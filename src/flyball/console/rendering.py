@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from flyball.console import wording
+from flyball.records.runtime import ASKED_PATHS
 
 HERE = Path(__file__).parent
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -49,6 +50,7 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals.update(
+            asked_paths=ASKED_PATHS,
             project=project,
             gateway=gateway,
             w=wording,

@@ -86,13 +86,13 @@ def read_story(ledger: Ledger, name: str) -> Story:
 
 
 def phases(record: RequestRecord) -> tuple[Phase, ...]:
-    """Waiting for a slot, up to the first token, and the rest, one after the other."""
+    """Waiting for a slot, the engine up to its first token, and the rest, one after the other."""
     queue = min(record.queue_ms, record.total_ms)
     first = record.total_ms if record.first_token_ms is None else min(record.first_token_ms, record.total_ms)
     first = max(first, queue)
     whole = record.total_ms or 1.0
-    label = "engine" if record.first_token_ms is None else "to the first token"
-    cuts = [("queue", "queue", 0.0, queue), (label, "first", queue, first)]
+    label = "engine" if record.first_token_ms is None else "engine, to the first token"
+    cuts = [("waiting for a slot", "queue", 0.0, queue), (label, "first", queue, first)]
     if record.first_token_ms is not None:
         cuts.append(("rest of the answer", "rest", first, record.total_ms))
     return tuple(

@@ -179,10 +179,12 @@ class _Answering:
         failures = 0
         while True:
             asked_at = time.monotonic()
-            target = await self.state.balancer.acquire(
-                arm, key=ask.principal.id, avoid=tried, deadline=give_up, patient=patient
-            )
-            story.queue_s += time.monotonic() - asked_at
+            try:
+                target = await self.state.balancer.acquire(
+                    arm, key=ask.principal.id, avoid=tried, deadline=give_up, patient=patient
+                )
+            finally:
+                story.queue_s += time.monotonic() - asked_at  # also of who waited for nothing
             story.attempts += 1
             story.endpoint = target.client.endpoint.id
             try:
@@ -190,7 +192,7 @@ class _Answering:
                 return
             except UpstreamFailure as failure:
                 self.state.balancer.failed(target, failure)
-                story.blame(self.state, target.client, failure)
+                story.blame(self.state, ask, target.client, failure)
                 tried.add(target.client.endpoint.id)
                 unsent = failure.kind == "connect" and patient  # the engine may be starting again
                 failures += not unsent

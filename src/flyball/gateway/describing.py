@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from flyball.cost.prices import request_usd
-from flyball.gateway.asking import Ask
+from flyball.gateway.asking import PATHS, Ask
 from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.routing import ArmView
 from flyball.gateway.state import WorkerState
@@ -46,9 +46,12 @@ class Story:
         self.fallback: str | None = None
         self.cause: str | None = None  # why it failed last, in our own words
 
-    def blame(self, state: WorkerState, client: EndpointClient, failure: UpstreamFailure) -> None:
+    def blame(self, state: WorkerState, ask: Ask, client: EndpointClient, failure: UpstreamFailure) -> None:
         """Keep why an endpoint failed this request, and log it: once a minute for each endpoint and cause."""
         endpoint = client.endpoint.id
+        if state.troubles is not None:
+            path, route = PATHS[ask.kind].decode(), ask.view.route.name
+            state.troubles.note(endpoint=endpoint, route=route, path=path, cause=failure.cause, request=ask.id)
         self.cause = f"{failure.cause} ({endpoint})"
         silent = state.complaints.due(endpoint, failure.cause)
         if silent is not None:

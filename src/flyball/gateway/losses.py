@@ -1,7 +1,7 @@
-"""Findings about what could not be recorded, as soon as the ledger takes them. I/O: the ledger, in one thread.
+"""Findings about what could not be recorded, as soon as the ledger takes them.
 
 An answer that could not be recorded is marked by a header and counted; the finding is what remains of it. It says how
-many and why, once a minute while it lasts, and is tried again until it is written.
+many and why, once a minute while it lasts.
 """
 
 from __future__ import annotations
@@ -10,26 +10,22 @@ import threading
 import time
 from collections import Counter
 
-from flyball.errors import FlyballError
+from flyball.gateway.reporting import Reporter
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger, now_ms
-from flyball.telemetry import log
-
-FIRST_S, EVERY_S, RETRY_S = 1.0, 60.0, 2.0
 
 
 class Losses:
     """What one worker could not record."""
 
     def __init__(self, ledger: Ledger | None, *, project: str, worker: str) -> None:
-        self._ledger, self._project, self._worker = ledger, project, worker
+        self._project, self._worker = project, worker
         self._counts: Counter[str] = Counter()
         self._first_ms = 0
         self._reason = ""
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._reporter = Reporter(ledger, name="losses", take=self._due, put_back=self._keep)
 
     def note(self, kind: str, reason: str) -> None:
         """One more entry (a request or a feedback) that could not be recorded, and why."""
@@ -38,36 +34,20 @@ class Losses:
                 self._first_ms = now_ms()
             self._counts[kind] += 1
             self._reason = reason or "it could not be encoded"
-        if self._thread is None and self._ledger is not None:
-            self._thread = threading.Thread(target=self._report_on, name="losses", daemon=True)
-            self._thread.start()
+        self._reporter.wake()
 
     def close(self) -> None:
         """Write what is left, if the ledger takes it."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        self._reporter.close()
 
-    def _report_on(self) -> None:
-        pause = FIRST_S
-        while not self._stop.wait(pause):
-            pause = self._report()
-        self._report()
-
-    def _report(self) -> float:
-        """Write a finding where there is something to say; seconds until the next try."""
+    def _due(self) -> list[Finding]:
         with self._lock:
-            counts, self._counts = self._counts, Counter()
-        if not counts or self._ledger is None:
-            return FIRST_S
-        try:
-            self._ledger.append(self._finding(counts))
-        except FlyballError as error:
-            log.warning("a finding waits for the ledger: %s", error.message)
-            with self._lock:
-                self._counts += counts
-            return RETRY_S
-        return EVERY_S
+            self._told, self._counts = self._counts, Counter()
+            return [self._finding(self._told)] if self._told else []
+
+    def _keep(self, _findings: list[Finding]) -> None:
+        with self._lock:
+            self._counts += self._told
 
     def _finding(self, counts: Counter[str]) -> Finding:
         total = sum(counts.values())

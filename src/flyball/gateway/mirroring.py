@@ -123,7 +123,7 @@ async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
         state.balancer.succeeded(target)
     except UpstreamFailure as failure:
         state.balancer.failed(target, failure)
-        story.blame(state, target.client, failure)
+        story.blame(state, ask, target.client, failure)
         raise
     finally:
         state.balancer.release(target)

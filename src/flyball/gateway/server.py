@@ -43,6 +43,7 @@ from flyball.gateway.recording import SegmentWriter
 from flyball.gateway.reloading import SettingsFile
 from flyball.gateway.routing import Routes
 from flyball.gateway.state import WorkerState
+from flyball.gateway.troubles import Troubles
 from flyball.records.identity import uuid7
 from flyball.telemetry import log
 
@@ -127,6 +128,7 @@ class Gateway:
             row_key=context.project_key.row_key,
             lifeline=Lifeline(context.segments_dir, name),
             losses=Losses(context.ledger, project=context.project, worker=name),
+            troubles=Troubles(context.ledger, project=context.project, worker=name),
         )
         self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
@@ -180,6 +182,8 @@ class Gateway:
         self.state.writer.close()
         if self.state.losses is not None:
             self.state.losses.close()
+        if self.state.troubles is not None:
+            self.state.troubles.close()
         if self.state.lifeline is not None:
             self.state.lifeline.let_go()
         self._pages.forget()

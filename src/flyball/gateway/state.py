@@ -23,6 +23,7 @@ from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
 from flyball.gateway.segments import Entry, encode
+from flyball.gateway.troubles import Troubles
 from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
 
@@ -45,6 +46,7 @@ class WorkerState:
     row_key: bytes
     lifeline: Lifeline | None = None
     losses: Losses | None = None
+    troubles: Troubles | None = None
     courses: set[Course] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     mirrors: set[Course] = field(default_factory=set)

@@ -5,19 +5,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
 from flyball.monitoring.reading import user_texts
 from flyball.monitoring.watches import Watch
+from flyball.records import RequestRecord, parse
+from flyball.records.runtime import ASKED_PATHS
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 
+FAILURES = 5
+"""Kinds of failure that are named."""
 PEOPLE_PER_WORD = 3
 """A word is named only when so many people used it: what one person alone writes may be a name."""
 WORDS = 10
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _PLACEHOLDER = re.compile(r"<[A-Z_]+>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Requests that failed alike: status and path, why, and how many."""
+
+    what: str
+    cause: str
+    requests: int
 
 
 def explain(watch: Watch, *, hits: int, n: int, e_value: float, alpha: float) -> str:
@@ -48,6 +62,27 @@ def new_words(ledger: Ledger, requests: Sequence[str], is_new: Callable[[str], b
         people[word] += 1
     common = [(word, count) for word, count in people.items() if count >= PEOPLE_PER_WORD and is_new(word)]
     return sorted(common, key=lambda pair: (-pair[1], pair[0]))[:WORDS]
+
+
+def what_failed(ledger: Ledger, requests: Sequence[str]) -> list[Failure]:
+    """What these requests had in common: their status and path, and why they failed; most first."""
+    column = tables.requests.c
+    with ledger.read() as connection:
+        bodies = connection.execute(
+            select(column.body).where(column.project == ledger.project, column.id.in_(requests))
+        ).scalars()
+        records = [parse(bytes(body), RequestRecord) for body in bodies]
+    counted = Counter(
+        (f"{'cut' if one.outcome == 'cut' else one.status} on {ASKED_PATHS[one.kind]}", one.cause or one.error or "")
+        for one in records
+    )
+    return [Failure(what=what, cause=cause, requests=n) for (what, cause), n in counted.most_common(FAILURES)]
+
+
+def name_failures(failures: Sequence[Failure]) -> str:
+    """What failed and why as a sentence."""
+    told = [f"{one.requests} × {one.what}" + (f" ({one.cause})" if one.cause else "") for one in failures]
+    return f"Among the latest: {'; '.join(told)}." if told else ""
 
 
 def _words(text: str) -> set[str]:

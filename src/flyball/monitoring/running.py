@@ -8,7 +8,7 @@ import msgspec
 
 from flyball.monitoring.change import ChangeTest
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.explaining import explain, name_words, new_words
+from flyball.monitoring.explaining import explain, name_failures, name_words, new_words, what_failed
 from flyball.monitoring.progress import Place, Progress, load, save
 from flyball.monitoring.reading import answered_since, graded_since, user_texts
 from flyball.monitoring.watches import WATCHES, LiveView, Observation, Watch, observe, watches_for
@@ -147,6 +147,10 @@ def _finding(scene: _Scene, watch: Watch, progress: Progress, alarm: _Alarm) -> 
         words = new_words(scene.ledger, examples, scene.live.has_new_word)
         evidence["new_words"] = [{"word": word, "people": people} for word, people in words]
         explanation = f"{explanation} {name_words(words)}"
+    if watch.kind == "errors":
+        failures = what_failed(scene.ledger, examples)
+        evidence["failures"] = [{"what": one.what, "cause": one.cause, "requests": one.requests} for one in failures]
+        explanation = f"{explanation} {name_failures(failures)}"
     return Finding(
         id=uuid7(),
         project=scene.ledger.project,

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from flyball.records.canonical import JSON
 
+RequestKind = Literal["chat", "completion", "embedding"]
+ASKED_PATHS: Final[Mapping[RequestKind, str]] = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
+"""By the kind of a request, the path that was asked."""
 Strategy = Literal["blue-green", "canary", "shadow", "ab"]
 DeploymentState = Literal["requested", "starting", "ramping", "live", "paused", "rolled_back", "failed", "retired"]
 
@@ -85,7 +92,7 @@ class RequestRecord:
     answered_by: str | None = None
     mirrors: str | None = None
     forced: bool = False
-    kind: Literal["chat", "completion", "embedding"] = "chat"
+    kind: RequestKind = "chat"
     cause: str | None = None
     estimated: bool = False
 
