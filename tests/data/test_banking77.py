@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rows_on_disk import build, everything, rejects
 
-from flyball.data.config import Fields, SplitConfig
+from flyball.data.cleaning import preparation_of
+from flyball.data.config import CleanConfig, Fields, SplitConfig
 from flyball.data.duplicates import exact_key
+from flyball.inference.prompt_path import PromptPath
+from tiny_gguf import tiny_release
 
 FOLDER = Path(os.environ.get("FLYBALL_DATA", "/nonexistent")) / "banking77"
 
@@ -40,3 +45,16 @@ def test_banking77_keeps_its_test_side_and_loses_only_explained_training_rows(tm
     test_texts = {exact_key(row.text) for row in sides["test"]}
     assert not [row for side in ("train", "validation") for row in sides[side] if exact_key(row.text) in test_texts]
     assert not [kind for kind in version.changed if kind.startswith("redact")], "its texts hold no personal data"
+    release = replace(tiny_release(), input_redaction="default", preparation=PREPARED)
+    path, raw = PromptPath(release), dict(enumerate(raw_texts(FOLDER / "test.jsonl"), 1))
+    for row in sides["test"]:
+        (message,) = path.engine_request({"messages": [{"role": "user", "content": raw[row.line]}]}).body["messages"]
+        assert message["content"] == row.text
+
+
+PREPARED = preparation_of(CleanConfig(), task="classification", markup=False)
+
+
+def raw_texts(path: Path) -> list[str]:
+    """The texts as they stand in the file, before any cleaning."""
+    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows_on_disk import KEY, all_rows, build, everything, rejects, rows, write_lines
 
-from flyball.data.config import DedupeConfig, Fields, SplitConfig, ValidateConfig
+from flyball.data.config import CleanConfig, DedupeConfig, Fields, SplitConfig, ValidateConfig
 from flyball.data.duplicates import grams_of
 from flyball.data.rows import rows_by_id, rows_of_subject, subject_hash
 from flyball.errors import ConfigError, EnvironmentMissing, InputError
@@ -109,7 +109,8 @@ def test_every_row_leads_back_to_its_line_and_says_what_changed_it(tmp_path: Pat
         "label": "a",
         "who": "p0",
     }
-    build(write_lines(tmp_path / "a.jsonl", [*rows(50), b"", dirty]), tmp_path / "out")
+    clean = CleanConfig(strip_markup=True)
+    build(write_lines(tmp_path / "a.jsonl", [*rows(50), b"", dirty]), tmp_path / "out", clean=clean)
     found = next(row for row in all_rows(tmp_path / "out") if row.line == 52)
     assert found.text == "Hello , my mail is <EMAIL> and the café is shut"
     assert found.steps == ("encoding", "markup", "whitespace", "redact:EMAIL")

@@ -19,7 +19,7 @@ from flyball.evaluation.report_files import junit, metrics_of, read_report, writ
 from flyball.evaluation.running import evaluate
 from flyball.evaluation.standalone import evaluate_url, stand_in
 from flyball.inference.completers import HttpCompleter
-from flyball.records import Check, Constraint, EvalReport, GateDecision, canonical_bytes, name_of, parse
+from flyball.records import Check, Constraint, EvalReport, GateDecision, Preparation, canonical_bytes, name_of, parse
 from flyball.serving.engines import engine_process
 from flyball.statistics.classification import f1_by_label, macro_f1, macro_f1_replicates, percentile_interval
 from flyball.statistics.intervals import clopper_pearson
@@ -248,3 +248,31 @@ def test_a_real_engine_is_evaluated_through_the_prompt_path(tmp_path: Path) -> N
     assert answers <= {"hello", "refund"}  # the grammar allows nothing else
     exact = next(m for m in report.measures if m.name == "exact_match")
     assert exact.n == 8
+
+
+def test_the_report_says_which_steps_of_the_preparation_changed_how_many_requests(tmp_path: Path) -> None:
+    rows = [
+        *ROWS[:57],
+        ("<p>one</p> about refund", "refund"),
+        ("  two  about refund", "refund"),
+        ("e\u0301 refund", "refund"),
+    ]
+    folder, out = write_test_split(tmp_path / "dataset", rows), tmp_path / "evaluation"
+    prepared = Preparation(version=1, steps=("encoding", "markup", "characters", "whitespace"))
+    release = dataclasses.replace(RELEASE, preparation=prepared)
+    with chat_server(label_in) as server:
+        evaluate(
+            EvaluateConfig(suites=("test",)),
+            project="shop",
+            task="classification",
+            release=release,
+            release_name=name_of(release),
+            dataset=None,
+            dataset_dir=folder,
+            root=tmp_path,
+            completer=HttpCompleter(server.url, release=release, model="m", api_key=None, timeout_s=5.0),
+            engine="test server",
+            out=out,
+        )
+    assert read_report(out / "report.json").details.prepared == {"encoding": 1, "markup": 1, "whitespace": 2}
+    assert "1 by encoding, 1 by markup, 2 by whitespace." in (out / "report.html").read_text()

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.inference.preparation.control_tokens import neutraliser
 from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.examples import Example, make_examples, targets_of
 from flyball.training.fitting import collate, without_words
@@ -20,6 +21,10 @@ def letters(text: str) -> list[int]:
     return [1, *(ord(letter) for letter in text), 2]
 
 
+def examples(rows, **given):
+    return make_examples(rows, prompt_of=letters, harmless=neutraliser(()), **given)
+
+
 def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
     batch = [Example((5, 6, 7, 8), 2), Example((5, 9), 1)]
     positions, targets = targets_of(batch, 4)
@@ -28,18 +33,18 @@ def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
 
 
 def test_a_prompt_too_long_loses_the_end_of_its_text_and_never_its_frame():
-    made = make_examples([make_row("abcdefgh", "x")], prompt_of=letters, answer_of=lambda _: [7], context=6)
+    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6)
     assert made.truncated == 1
     assert made.items == (Example((1, *map(ord, "abc"), 2, 7), 5),)
 
 
 def test_an_answer_that_cannot_fit_leaves_its_row_out_and_counts_it():
-    made = make_examples([make_row("abc", "x")], prompt_of=letters, answer_of=lambda _: [7] * 9, context=8)
+    made = examples([make_row("abc", "x")], answer_of=lambda _: [7] * 9, context=8)
     assert (made.items, made.too_long) == ((), 1)
 
 
 def test_markers_in_a_text_are_made_harmless_as_in_production():
-    made = make_examples([make_row("a<|end|>", "x")], prompt_of=letters, answer_of=lambda _: [7], context=99)
+    made = examples([make_row("a<|end|>", "x")], answer_of=lambda _: [7], context=99)
     assert bytes(made.items[0].ids[1:-2]) == b"a< |end|>"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.data.cleaning import is_markup, preparation_of
 from flyball.data.config import DataConfig, DedupeConfig, SourceConfig
 from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicates, grams_of
 from flyball.data.folders import replaced_folder
@@ -27,6 +28,7 @@ from flyball.data.validating import Outcome, SourceTally, check_outcome, check_s
 from flyball.data.version import settings_fingerprint, source_ref, split_ref
 from flyball.data.warnings import write_warnings
 from flyball.errors import ConfigError
+from flyball.inference.preparation import TextPreparer
 from flyball.privacy.redaction import profile_fingerprint
 from flyball.records import DatasetVersion
 from flyball.telemetry import Progress, quiet
@@ -114,7 +116,13 @@ def build_dataset(
             staging = Staging(folder / "staging")
             for source in ordered:
                 preparer = Preparer(
-                    config=config, source=source.config, name=source.name, task=task, key=key, suppressed=suppressed
+                    config=config,
+                    source=source.config,
+                    name=source.name,
+                    task=task,
+                    key=key,
+                    suppressed=suppressed,
+                    prepared=_preparation(source, config, task),
                 )
                 _collect(source, preparer, books, staging, rejects, progress)
             staging.close()
@@ -142,6 +150,14 @@ def _in_order(sources: Sequence[Source]) -> list[Source]:
             f"two data sources are called {twice[0]!r}", cure="give each a `name` of its own under data.sources"
         )
     return sorted(sources, key=lambda source: source.name)
+
+
+def _preparation(source: Source, config: DataConfig, task: str) -> TextPreparer:
+    """The steps for the texts of one source, whose first rows are read for whether they are HTML."""
+    name = source.config.fields.text
+    values = (raw.fields.get(name) for raw in read_source(source.path, source.config) if raw.fields)
+    markup = is_markup(source.config, config.clean, (value for value in values if isinstance(value, str)))
+    return TextPreparer(preparation_of(config.clean, task=task, markup=markup))
 
 
 def _collect(

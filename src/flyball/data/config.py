@@ -37,6 +37,13 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ]
         | None
     ) = None
+    markup: (
+        Annotated[
+            Literal["html", "none"],
+            Meta(description="html: tags go and entities become characters; null: as data.clean.strip_markup says."),
+        ]
+        | None
+    ) = None
     format: (
         Annotated[
             Literal["jsonl", "json", "csv", "parquet", "text"],
@@ -60,8 +67,17 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class CleanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is repaired, and what is dropped with its reason."""
 
-    repair_encoding: bool = True
-    strip_markup: bool = True
+    repair_encoding: Annotated[
+        bool, Meta(description="UTF-8 that was read as another encoding is repaired; texts become NFC.")
+    ] = True
+    strip_markup: Annotated[
+        bool | Literal["auto"],
+        Meta(description="HTML becomes text; auto: in a source of whose first rows a tenth or more holds tags."),
+    ] = "auto"
+    white_space: Annotated[
+        Literal["auto", "collapse", "keep"],
+        Meta(description="collapse: one blank, one line break; auto: collapse for classification, keep for chat."),
+    ] = "auto"
     min_characters: Annotated[int, Meta(ge=0)] = 1
     max_characters: Annotated[int, Meta(ge=1)] = 20_000
 

@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from flyball.data.cleaning import clean
 from flyball.data.config import DataConfig, SourceConfig
 from flyball.data.duplicates import normal_form
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
 from flyball.errors import InputError
 from flyball.inference.labels import label_text, one_form
+from flyball.inference.preparation import TextPreparer
 from flyball.privacy.redaction import redact
 from flyball.records.canonical import canonical_json
 from flyball.records.identifiers import canonical_identifier
@@ -21,6 +21,9 @@ from flyball.records.identity import keyed_hash
 KEYED_HASH = re.compile(r"[0-9a-f]{64}")
 PRODUCTION = "production"
 """Sources whose name begins so hold corrected answers whose subjects are keyed hashes already."""
+
+MUCH_TOO_LONG = 20
+"""A raw text of so many times the longest allowed is not prepared first: that much markup is in no text of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Preparer:
     task: str
     key: bytes
     suppressed: frozenset[str]
+    prepared: TextPreparer
 
     def prepare(self, raw: RawRow) -> Row | Reject:
         """The row, or the reject with its reason."""
@@ -48,13 +52,15 @@ class Preparer:
         problem = self._problem(raw.fields, text, label)
         if problem:
             return self._reject(raw, *problem, subject)
-        cleaned, steps = clean(str(text), self.config.clean)
+        if len(str(text)) > MUCH_TOO_LONG * self.config.clean.max_characters:
+            return self._reject(raw, "too long", f"{len(str(text))} characters", subject)
+        cleaned, steps = self.prepared(str(text))
         if problem := self._length_problem(cleaned):
             return self._reject(raw, *problem, subject)
         redacted = redact(cleaned, self.config.redact.profile)
         types = set(redacted.counts)
         if label is not None and self.task == "chat":
-            answer = redact(clean(label, self.config.clean)[0], self.config.redact.profile)
+            answer = redact(self.prepared(label)[0], self.config.redact.profile)
             label, types = answer.text, types | set(answer.counts)
         return Row(
             row_id=keyed_hash(self.key, "row", canonical_json([redacted.text, label, subject]).decode()),
@@ -80,7 +86,8 @@ class Preparer:
         value = label_text(fields.get(name)) if name else None
         if value is None:
             return None
-        return (one_form(value) if self.task == "classification" else value.strip()) or None
+        kept = value.lstrip("\r\n").rstrip()  # an answer of code keeps its indentation
+        return (one_form(value) if self.task == "classification" else kept) or None
 
     def _problem(self, fields: dict[str, Any], text: object, label: str | None) -> tuple[str, str] | None:
         names = self.source.fields

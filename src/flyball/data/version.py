@@ -11,7 +11,7 @@ import msgspec
 from flyball.data.config import DataConfig, SourceConfig
 from flyball.records import SourceRef, SplitRef, fingerprint_of
 
-LAYOUT = ("format", "encoding", "delimiter", "quote", "columns")
+LAYOUT = ("format", "encoding", "delimiter", "quote", "columns", "markup")
 FIELDS_OF_LATER: tuple[str, ...] = ()
 """Settings that came later: left out where they are not set, so that old datasets keep their names."""
 

@@ -86,9 +86,13 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     examples: tuple[Example, ...]
     latencies_ms: tuple[float, ...]
     outcomes: tuple[Outcomes, ...] = ()
+    prepared: dict[str, int] = msgspec.field(default_factory=dict)
+    """Requests that the release's preparation changed, by step."""
 
 
-def details_of(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]) -> Details:
+def details_of(
+    suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer], prepared: dict[str, int]
+) -> Details:
     """The details of one evaluation."""
     credible = [answer for answer in answers.values() if not answer.lies]
     labelled = [score for score in scores if score.measure == "accuracy"]
@@ -106,6 +110,7 @@ def details_of(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Ma
         examples=tuple(examples(suites, scores, answers)),
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
         outcomes=tuple(outcomes_of(suites, scores, answers)),
+        prepared=prepared,
     )
 
 

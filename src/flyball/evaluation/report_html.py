@@ -44,6 +44,10 @@ and are told apart below),{% endif %}
 
 {{ details.cut }} answers cut at the token limit, {{ details.implausible_usage }} with token counts that cannot be true;
 {{ details.prompt_tokens }} prompt and {{ details.completion_tokens }} completion tokens.</p>
+{% if details.prepared %}
+<p>Prepared as every request is, of {{ details.asked }}:
+{% for step, count in details.prepared.items() %}{{ ", " if not loop.first }}{{ count }} by {{ step }}{% endfor %}.</p>
+{% endif %}
 {% if details.errors %}
 <ul>
 {% for error, count in details.errors.items() %}

@@ -9,13 +9,14 @@ from flyball.evaluation.answering import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.items import ItemScore, items_hash, write_items
 from flyball.evaluation.measures.summaries import measures_of
+from flyball.evaluation.prepared_requests import changed_by_step
 from flyball.evaluation.report_details import details_of
 from flyball.evaluation.report_files import write_report
 from flyball.evaluation.scoring import bodies_of, score_suite
 from flyball.evaluation.suites.loading import load_suites
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.prompt_path import PROMPT_PATH
-from flyball.records import DatasetVersion, EvalReport, Release, fingerprint_of, name_of
+from flyball.records import DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of
 from flyball.telemetry import Progress, quiet
 
 PARTIAL = "partial.jsonl"
@@ -49,6 +50,7 @@ def evaluate(
         dataset=name_of(dataset) if dataset else None,
         classification=task == "classification" or release.constraint.kind == "labels",
         labels=release.constraint.labels,
+        preparation=release.preparation,
         completer=completer,
         engine=engine,
         out=out,
@@ -65,6 +67,7 @@ def evaluate_suites(
     dataset: str | None,
     classification: bool,
     labels: Sequence[str] = (),
+    preparation: Preparation | None = None,
     completer: Completer,
     engine: str,
     out: Path,
@@ -91,7 +94,8 @@ def evaluate_suites(
         prompt_path=PROMPT_PATH,
     )
     progress("writing the report", 0, 0)
+    prepared = changed_by_step(bodies_of(suites).values(), preparation)
     write_items(out / "items.jsonl", scores)
-    write_report(out, report, details_of(suites, scores, answers), progress=progress)
+    write_report(out, report, details_of(suites, scores, answers, prepared), progress=progress)
     partial.path.unlink(missing_ok=True)
     return report

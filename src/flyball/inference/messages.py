@@ -11,10 +11,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 def neutralise(text: str) -> str:
-    """`text` without template markers such as <|end|>: what a user writes can never open or close a turn.
-
-    Training applies it to rows and the prompt path to requests, so that both give the same tokens.
-    """
+    """`text` without markers such as <|end|>, for releases that do not name their model's own control tokens."""
     return text.replace("<|", "< |") if "<|" in text else text
 
 

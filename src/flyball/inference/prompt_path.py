@@ -16,6 +16,8 @@ from flyball.errors import InputError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
+from flyball.inference.preparation import TextPreparer
+from flyball.inference.preparation.control_tokens import neutraliser
 from flyball.inference.request_fields import FieldRules
 from flyball.records import Release
 
@@ -52,6 +54,9 @@ class PromptPath:
         constraint, engine = release.constraint, release.engine
         self._labels = constraint.kind == "labels"
         self._redact = redactor(release.input_redaction)
+        prepared = release.preparation  # None of a release from before it: texts stay as they are
+        self._prepare: TextPreparer | None = None if prepared is None else TextPreparer(prepared)
+        self._neutralise = neutralise if prepared is None else neutraliser(prepared.control_tokens)
         self._guardrails = [guardrail(name, context=engine.context) for name in release.guardrails]
         self._system = release.system_prompt or ""
         self._fixed: dict[str, Any] = {}
@@ -110,7 +115,10 @@ class PromptPath:
         return EngineRequest(request, tuple(ignored))
 
     def _clean(self, text: str) -> str:
-        return neutralise(self._redact(text))
+        """As rows are in the data stage and in training: prepared, without personal data, without control tokens."""
+        if self._prepare is not None:
+            text = self._prepare(text)[0]
+        return self._neutralise(self._redact(text))
 
     def _turns(self, messages: list[Mapping[str, Any]], ignored: list[str]) -> tuple[str, list[dict[str, Any]]]:
         """One system text (the release's first, then the client's own), and the other messages, cleaned."""
@@ -122,8 +130,20 @@ class PromptPath:
                 system.append(text)
             else:
                 kept = message if self._fields is None else self._fields.sort_message(message, ignored)
+                if self._prepare is not None:
+                    kept = {name: self._harmless(value) for name, value in kept.items() if name != "content"}
                 turns.append({**kept, "content": text if content is not None else None})
         return "\n\n".join(system), turns
+
+    def _harmless(self, value: Any) -> Any:
+        """A message's other values, such as calls of tools, without control tokens."""
+        if isinstance(value, str):
+            return self._neutralise(value)
+        if isinstance(value, list):
+            return [self._harmless(item) for item in value]
+        if isinstance(value, dict):
+            return {name: self._harmless(item) for name, item in value.items()}
+        return value
 
 
 def engine_request(release: Release, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from flyball.errors import ConfigError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.request_fields import fields_of_release
-from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Release, fingerprint
+from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Preparation, Release, fingerprint
 from flyball.registry.config import EngineConfig, ReleaseConfig
 
 _FORMS = {"llama.cpp": "gguf", "vllm": "safetensors"}
@@ -19,7 +19,14 @@ _FORMS = {"llama.cpp": "gguf", "vllm": "safetensors"}
 
 
 def compose(
-    config: ReleaseConfig, *, project: str, task: str, model: ModelVersion, labels: Sequence[str], redaction: str
+    config: ReleaseConfig,
+    *,
+    project: str,
+    task: str,
+    model: ModelVersion,
+    labels: Sequence[str],
+    redaction: str,
+    preparation: Preparation | None = None,
 ) -> Release:
     """The release of `model` under `config`; ConfigError for settings that do not go together."""
     name = fingerprint(model)
@@ -64,6 +71,7 @@ def compose(
             threads=config.engine.threads,
             flags=_flags(config.engine),  # what it costs and which key opens it decide no answer
         ),
+        preparation=preparation,
         request_fields=fields_of_release(
             config.request_fields,
             labels=constraint.kind == "labels",

@@ -7,7 +7,7 @@ kept, so that the header of any model takes little time and memory.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +32,33 @@ def read_header(path: Path) -> Header:
             ) from error
 
 
+def read_arrays(path: Path, wanted: Sequence[str]) -> Mapping[str, list[str] | list[int]]:
+    """The arrays of texts or whole numbers among `wanted` that the file has; CorruptionError as for the header."""
+    found: dict[str, list[str] | list[int]] = {}
+    with path.open("rb") as file:
+        try:
+            magic, _, _, entries = struct.unpack("<4sIQQ", read_exactly(file, 24))
+            if magic != b"GGUF":
+                raise ValueError("it does not begin as one")
+            for _ in range(entries):
+                key = read_text(file)
+                if key in wanted:
+                    _, kind, count = struct.unpack("<IIQ", read_exactly(file, 16))
+                    found[key] = (
+                        [read_text(file) for _ in range(count)]
+                        if kind == _STRING
+                        else [int(_scalar(file, kind)) for _ in range(count)]
+                    )
+                    if len(found) == len(wanted):
+                        break
+                else:
+                    (kind,) = struct.unpack("<I", read_exactly(file, 4))
+                    _value(file, kind)
+        except (ValueError, struct.error, KeyError) as error:
+            raise CorruptionError(f"{path} is not a GGUF file: {error}", cure="copy or import it again") from error
+    return found
+
+
 def begin(file: BinaryIO) -> tuple[Header, int]:
     """The keys and values at the beginning, and how many tensors follow; ValueError and the like for what is none."""
     magic, version, tensors, entries = struct.unpack("<4sIQQ", read_exactly(file, 24))
@@ -43,9 +70,14 @@ def begin(file: BinaryIO) -> tuple[Header, int]:
 def _entry(file: BinaryIO) -> tuple[str, str | int | float | bool]:
     key = read_text(file)
     (kind,) = struct.unpack("<I", read_exactly(file, 4))
+    return f"{key}.length" if kind == _ARRAY else key, _value(file, kind)
+
+
+def _value(file: BinaryIO, kind: int) -> str | int | float | bool:
+    """A value of this kind; of an array its length."""
     if kind == _ARRAY:
-        return f"{key}.length", _skip_array(file)
-    return key, read_text(file) if kind == _STRING else _scalar(file, kind)
+        return _skip_array(file)
+    return read_text(file) if kind == _STRING else _scalar(file, kind)
 
 
 def _scalar(file: BinaryIO, kind: int) -> int | float | bool:

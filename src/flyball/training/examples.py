@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flyball.errors import InputError
-from flyball.inference.messages import neutralise
 
 Encode = Callable[[str], list[int]]
 
@@ -39,8 +38,15 @@ class Examples:
     too_long: int
 
 
-def make_examples(rows: Iterable[LabelledText], *, prompt_of: Encode, answer_of: Encode, context: int) -> Examples:
-    """An Example for each row: prompt_of(text) + answer_of(label).
+def make_examples(
+    rows: Iterable[LabelledText],
+    *,
+    prompt_of: Encode,
+    answer_of: Encode,
+    context: int,
+    harmless: Callable[[str], str],
+) -> Examples:
+    """An Example for each row: prompt_of(text, made `harmless`: without control tokens) + answer_of(label).
 
     A prompt that does not fit the context loses the end of its text (counted as truncated); a row whose answer does
     not fit beside an empty text is left out (too_long), as is one without a label.
@@ -51,7 +57,7 @@ def make_examples(rows: Iterable[LabelledText], *, prompt_of: Encode, answer_of:
         if row.label is None:
             unlabelled += 1
             continue
-        answer, text = answer_of(row.label), neutralise(row.text)
+        answer, text = answer_of(row.label), harmless(row.text)
         prompt = prompt_of(text)
         if len(prompt) + len(answer) > context:
             shorter = fitting_prompt(text, room=context - len(answer), prompt_of=prompt_of)

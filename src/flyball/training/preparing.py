@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from flyball.errors import CorruptionError, FlyballError, InputError
-from flyball.inference.model_folders import read_model_folder, token_text
+from flyball.inference.model_folders import read_json, read_model_folder, token_text
+from flyball.inference.preparation.control_tokens import neutraliser, of_tokenizer
 from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS, render
 from flyball.training import llama, saving
 from flyball.training.config import TrainConfig
@@ -25,7 +26,7 @@ _MARK = "\ue000text\ue000"  # stands for the text while a template is taken apar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
-    """A model about to be trained: `save` writes it as a Hugging Face folder.
+    """A model about to be trained: `save` writes it as a Hugging Face folder; `harmless` breaks its control tokens.
 
     Ids from `first_word` on stand for text, those before it are markers; None where they are not apart.
     """
@@ -35,6 +36,7 @@ class Learner:
     first_word: int | None
     prompt_of: Encode
     answer_of: Encode
+    harmless: Callable[[str], str]
     save: Callable[[Path], None]
 
 
@@ -51,6 +53,7 @@ def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str
     end = ids[END]
     model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
     shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
+    harmless = neutraliser(SPECIAL_TOKENS)
     answers = {label: [ids[token_of(label)], end] for label in labels}
     encode = encoder(tokenizer)
 
@@ -66,7 +69,8 @@ def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str
         context=size.context,
         first_word=len(SPECIAL_TOKENS),
         prompt_of=lambda text: encode(_prompt(CHAT_TEMPLATE, text)),
-        answer_of=lambda answer: answers.get(answer) or [*encode(answer), end],
+        answer_of=lambda answer: answers.get(answer) or [*encode(harmless(answer)), end],
+        harmless=harmless,
         save=save,
     )
 
@@ -94,14 +98,16 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
     tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
     encode, ids = encoder(tokenizer), tokenizer.get_vocab()
     ending = _ending(folder.chat_template, tokens)
+    harmless = neutraliser(of_tokenizer(read_json(base / "tokenizer.json"), folder.tokenizer, folder.chat_template))
     return Learner(
         model=HeadWhereLearned(loaded),
         context=min(config.size.context, loaded.config.max_position_embeddings),
         first_word=None,
         prompt_of=lambda text: encode(_prompt(folder.chat_template, text, **tokens)),
         answer_of=lambda answer: (
-            [ids[token], *encode(ending)] if (token := token_of(answer)) in ids else encode(answer + ending)
+            [ids[token], *encode(ending)] if (token := token_of(answer)) in ids else encode(harmless(answer) + ending)
         ),
+        harmless=harmless,
         save=lambda out: saving.save_finetuned(out, loaded, base),
     )
 

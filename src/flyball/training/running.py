@@ -133,7 +133,13 @@ def _learner(
 
 
 def _examples(learner: Learner, rows: Sequence[Any]) -> Examples:
-    return make_examples(rows, prompt_of=learner.prompt_of, answer_of=learner.answer_of, context=learner.context)
+    return make_examples(
+        rows,
+        prompt_of=learner.prompt_of,
+        answer_of=learner.answer_of,
+        context=learner.context,
+        harmless=learner.harmless,
+    )
 
 
 def _metrics(

@@ -24,6 +24,7 @@ from flyball.registry.importing import import_model
 from flyball.serving.terms import recorded_terms
 from flyball.settings import expand, secret
 from flyball.wiring import Project
+from flyball.workflows.preparing import preparation_for
 
 
 def take_adapter(project: Project, path: Path) -> ModelVersion:
@@ -59,6 +60,7 @@ def take_model(
     try:
         model, engine = read_model(project, source, engine=engine, out=out)
         project.artifacts.put(name_of(model), out, model.files)
+        preparation = preparation_for(settings, model=model, model_dir=out, dataset=None)
     finally:
         shutil.rmtree(out, ignore_errors=True)
     check_adapter(project)
@@ -69,6 +71,7 @@ def take_model(
         model=model,
         labels=labels() if settings.task == "classification" else (),
         redaction=settings.data.redact.profile,
+        preparation=preparation,
     )
     project.ledger.append(model, recorded={"imported_from": source})
     project.ledger.append(release, recorded=recorded_terms(engine))

@@ -117,6 +117,7 @@ def release(project: Project, _progress: Progress) -> Release:
     """All that decides an answer, under one fingerprint."""
     from flyball.registry.composing import compose  # keeps the CLI light
     from flyball.workflows.importing import check_adapter, release_of
+    from flyball.workflows.preparing import preparation_for
 
     settings = project.settings
     packaged, _ = read_document(project.places.model / "record.json")
@@ -130,6 +131,12 @@ def release(project: Project, _progress: Progress) -> Release:
         model=cast(ModelVersion, packaged),
         labels=cast(DatasetVersion, version).labels,
         redaction=settings.data.redact.profile,
+        preparation=preparation_for(
+            settings,
+            model=cast(ModelVersion, packaged),
+            model_dir=project.places.model,
+            dataset=cast(DatasetVersion, version),
+        ),
     )
 
 
