@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flyball.privacy.recognisers import Recogniser, pattern
+from flyball.privacy.recognisers import BLANKS, MAY_BLANK, Recogniser, pattern
 
 EVERYDAY = """
 a about after again all already also am an and angry annoyed another any anything are as asking at back be
@@ -20,16 +20,20 @@ working worried would writing wrong yes you your
 """
 NOT_NAMES = frozenset(EVERYDAY.split())
 NOT_NEXT = "|".join(sorted(NOT_NAMES))
-WORD = r"[^\W\d_]+(?:['’-][^\W\d_]+)*"
-CAPITAL = r"(?-i:[^\W\d_a-zß-öø-ÿ][^\W\d_]*(?:['’-][^\W\d_]+)*)"
-FULL = rf"{CAPITAL}(?:[ \t]+(?:(?!(?:{NOT_NEXT})\b){CAPITAL}|[A-Z]\.)){{1,2}}"
-ANY = rf"{WORD}(?:[ \t]+(?!(?:{NOT_NEXT})\b){WORD}){{0,2}}"
+LETTERS = r"[^\W\d_]{1,64}+"
+MORE = rf"(?:['’-]{LETTERS}){{0,8}}+"
+WORD = LETTERS + MORE
+CAPITAL = rf"(?-i:[^\W\d_a-zß-öø-ÿ][^\W\d_]{{0,63}}+{MORE})"
+FULL = rf"{CAPITAL}(?:[ \t]{{1,32}}+(?:(?!(?:{NOT_NEXT})\b){CAPITAL}|[A-Z]\.)){{1,2}}"
+ANY = rf"{WORD}(?:[ \t]{{1,32}}+(?!(?:{NOT_NEXT})\b){WORD}){{0,2}}"
 SELF = r"(?:i['’]m|i am|it['’]s)"
-GREETING = r"(?:hi|hello|hey|greetings|good (?:morning|day|evening|afternoon))[,.! ]+(?:there[,.! ]+)?"
-AFTER = r"(?=\s*(?:[,.!;]|\Z|\n| (?:here|from|and|speaking|calling|writing|again|with)\b))"
+GREETING = r"(?:hi|hello|hey|greetings|good (?:morning|day|evening|afternoon))[,.! ]{1,16}+(?:there[,.! ]{1,16}+)?"
+AFTER = rf"(?={MAY_BLANK}(?:[,.!;]|\Z)|\s{{0,32}}\n|\s{{0,32}} (?:here|from|and|speaking|calling|writing|again|with)\b)"
 FORMAL = r"(?:regards|sincerely|wishes|truly|faithfully|signed)"
 CLOSING = rf"(?:{FORMAL}|thanks|thank you|cheers|best|yours)"
-DASH = r"\s*[,:!\n–-]\s*(?:-{1,2}\s*)?"
+DASH = rf"(?:{MAY_BLANK}[,:!–-]|[^\S\n]{{0,32}}+\n){MAY_BLANK}(?:-{{1,2}}{MAY_BLANK})?"
+LINE_END = r"[^\S\n]{0,32}+\n"
+END = rf"(?={MAY_BLANK}(?:[.!]{MAY_BLANK})?\Z|{LINE_END}|{MAY_BLANK}[.!]{LINE_END})"
 
 
 def is_name(found: str) -> bool:
@@ -47,21 +51,21 @@ NAME_RECOGNISERS: tuple[Recogniser, ...] = (
         type="NAME",
         hints=("name",),
         pattern=pattern(
-            r"\b(?:my (?:full |first |last )?name(?:'s|’s| is| was)|(?:full |sur|last |first )?name\s*:)\s+"
-            rf"(?P<found>{ANY})"
+            r"\b(?:my (?:full |first |last )?name(?:'s|’s| is| was)|"
+            rf"(?:full |sur|last |first )?name{MAY_BLANK}:){BLANKS}(?P<found>{ANY})"
         ),
         check=is_name,
     ),
     Recogniser(
         type="NAME",
         hints=("this is", "i'm", "i’m", "i am", "it's", "it’s"),
-        pattern=pattern(rf"\b(?:this is|{GREETING}{SELF})\s+(?P<found>{FULL}|{CAPITAL}{AFTER})"),
+        pattern=pattern(rf"\b(?:this is|{GREETING}{SELF}){BLANKS}(?P<found>{FULL}|{CAPITAL}{AFTER})"),
         check=is_capitalised_name,
     ),
     Recogniser(
         type="NAME",
         hints=("i'm", "i’m", "i am"),
-        pattern=pattern(rf"\b(?:i['’]m|i am)\s+(?P<found>{FULL})"),
+        pattern=pattern(rf"\b(?:i['’]m|i am){BLANKS}(?P<found>{FULL})"),
         check=is_capitalised_name,
     ),
     Recogniser(
@@ -73,13 +77,13 @@ NAME_RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         type="NAME",
         hints=("regards", "sincerely", "thank", "cheers", "best", "wishes", "yours", "truly", "faithfully", "signed"),
-        pattern=pattern(rf"\b{CLOSING}{DASH}(?P<found>{FULL}|{CAPITAL})(?=\s*[.!]?\s*(?:\Z|\n))"),
+        pattern=pattern(rf"\b{CLOSING}{DASH}(?P<found>{FULL}|{CAPITAL}){END}"),
         check=is_capitalised_name,
     ),
     Recogniser(
         type="NAME",
         hints=("mr", "ms", "miss", "dr", "prof", "frau", "herr"),
-        pattern=pattern(rf"\b(?:mr|mrs|ms|miss|dr|prof|frau|herr)\b\.?\s+(?P<found>{FULL}|{CAPITAL})"),
+        pattern=pattern(rf"\b(?:mr|mrs|ms|miss|dr|prof|frau|herr)\b\.?{BLANKS}(?P<found>{FULL}|{CAPITAL})"),
         check=is_capitalised_name,
     ),
 )

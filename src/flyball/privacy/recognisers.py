@@ -2,6 +2,10 @@
 
 Every pattern leaves `<` and `>` out, so that no finding can ever touch a placeholder. Checks: Luhn (ISO/IEC 7812-1) for
 cards, mod 97 (ISO 13616) for IBANs, `ipaddress` for IP.
+
+Every pattern takes time linear in the text, whoever wrote it. Of each place where it may begin, it looks at a bounded
+number of characters, or it is sure to match what it has looked at: repetitions are bounded or possessive (`++`), and no
+two neighbours can take the same characters in more than one way. A test asserts it for each pattern.
 """
 
 from __future__ import annotations
@@ -98,6 +102,10 @@ def is_phone(found: str) -> bool:
     return found[0] in "+(0" or re.search(r"\d[-. ()/]+\d", found) is not None or len(digits) in (10, 11)
 
 
+BLANKS, MAY_BLANK = r"\s{1,32}+", r"\s{0,32}+"
+"""White space between the words of a pattern: bounded, and taken as a whole."""
+
+
 def pattern(expression: str) -> re.Pattern[str]:
     """A pattern for which upper and lower case are one, unless it says (?-i:…)."""
     return re.compile(expression, re.IGNORECASE)
@@ -159,10 +167,11 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
         type="SECRET",
         hints=TOKEN_HINTS,
         pattern=pattern(
-            r"(?P<found>-----BEGIN [A-Z ]*PRIVATE KEY-----[^<>]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+            r"(?P<found>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----"
+            r"[^<>]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z|(?=[<>]))"
             r"|(?-i:\b(?:sk-|sk_live_|sk_test_|pk_live_|rk_live_|gh[pousr]_|glpat-|xox[abprs]-|fb-)[A-Za-z0-9_-]{16,})"
             r"|(?-i:\b(?:AKIA|ASIA)[A-Z0-9]{16}\b)|(?-i:\bAIza[A-Za-z0-9_-]{35})"
-            r"|(?-i:\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}))"
+            r"|(?-i:(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+))"
         ),
         check=always,
     ),
@@ -171,14 +180,15 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
         hints=SECRET_HINTS,
         pattern=pattern(
             r"\b(?:password|passwort|passcode|secret|pin|otp|api[ _-]?key|access[ _-]?token|token|bearer)"
-            r"(?:\s+(?:is|was)\s*:?\s+|\s*[:=]\s*)[\"']?(?P<found>(?=[^\s<>\"']*[0-9])[^\s<>\"']{4,}[^\s<>\"'.,;!?])"
+            rf"(?:{BLANKS}(?:is|was)(?:{MAY_BLANK}:)?{BLANKS}|{MAY_BLANK}[:=]{MAY_BLANK})[\"']?"
+            r"(?P<found>(?=[^\s<>\"'0-9]{0,128}+[0-9])[^\s<>\"']{4,}[^\s<>\"'.,;!?])"
         ),
         check=always,
     ),
     Recogniser(
         type="EMAIL",
         hints=("@",),
-        pattern=pattern(r"(?P<found>[\w.+%'-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24})"),
+        pattern=pattern(r"(?P<found>[\w.+%'-]{1,64}+@(?:[\w-]{1,63}+\.){1,16}[^\W\d_]{2,24})"),
         check=always,
     ),
     Recogniser(
@@ -205,7 +215,8 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
         type="ORDER",
         possible=may_be_reference,
         pattern=pattern(
-            r"(?P<found>(?<![\w&#])#\s?[A-Z]{0,4}-?[0-9]{4,14}\b|\b(?:ORD|ORDER|INV|RMA|PO|TRK|CASE|TCK)[-_][A-Z0-9-]*[0-9]{3,}[A-Z0-9]*\b)"
+            r"(?P<found>(?<![\w&#])#\s?[A-Z]{0,4}-?[0-9]{4,14}\b"
+            r"|\b(?:ORD|ORDER|INV|RMA|PO|TRK|CASE|TCK)[-_](?=[A-Z0-9-]{0,64}[0-9]{3})[A-Z0-9]*+(?:-++[A-Z0-9]++)*+)"
         ),
         check=always,
     ),
@@ -213,8 +224,8 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
         type="ORDER",
         possible=may_be_number,
         pattern=pattern(
-            r"\b(?:order|parcel|invoice|ticket|tracking|reference|ref|booking)(?:\s+(?:number|no|nr|id|code))?\.?"
-            r"(?:\s+is)?\s*[:#]?\s*(?P<found>[A-Z]{0,4}-?[0-9]{4,14})\b"
+            rf"\b(?:order|parcel|invoice|ticket|tracking|reference|ref|booking)(?:{BLANKS}(?:number|no|nr|id|code))?\.?"
+            rf"(?:{BLANKS}is)?{MAY_BLANK}(?:[:#]{MAY_BLANK})?(?P<found>[A-Z]{{0,4}}-?[0-9]{{4,14}})\b"
         ),
         check=always,
     ),

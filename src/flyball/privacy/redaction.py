@@ -10,8 +10,12 @@ from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Outline, Recogniser
 from flyball.records.canonical import fingerprint_of
 
 PROFILES: dict[str, tuple[Recogniser, ...]] = {"none": (), "default": (*PATTERN_RECOGNISERS, *NAME_RECOGNISERS)}
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 """Raised whenever a profile begins to find something else: releases and dataset versions are told apart by it."""
+
+MOST_PASSES = 32
+"""Three are the most that any text of ours takes; the bound is for texts that somebody makes to take more."""
+WINDOW = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +37,20 @@ def recognisers_of(profile: str) -> tuple[Recogniser, ...]:
 
 
 def redact(text: str, profile: str) -> Redacted:
-    """`text` without personal data. Idempotent: passes run until nothing is found any more.
+    """`text` without personal data, in time that grows with its length. Idempotent: passes run until nothing is found.
 
     Each pass that changes anything turns characters outside placeholders into a placeholder, and no pattern can match
-    inside one, so the passes end.
+    inside one, so the passes end; as a finding makes way for one right behind it within its own pass, they are few.
     """
     recognisers = recognisers_of(profile)
     counts: dict[str, int] = {}
-    while True:
+    for _ in range(MOST_PASSES):
         before = text
         for recogniser in _possible(recognisers, text):
             text = _replace(recogniser, text, counts)
         if text == before:
-            return Redacted(text=text, counts=counts)
+            break
+    return Redacted(text=text, counts=counts)
 
 
 def _possible(recognisers: tuple[Recogniser, ...], text: str) -> list[Recogniser]:
@@ -70,15 +75,36 @@ def _possible(recognisers: tuple[Recogniser, ...], text: str) -> list[Recogniser
 def _replace(recogniser: Recogniser, text: str, counts: dict[str, int]) -> str:
     """Every finding of one recogniser in `text` replaced; `counts` is added to."""
     pieces: list[str] = []
-    position = 0
-    for match in recogniser.pattern.finditer(text):
-        if not recogniser.check(match["found"]):
-            continue
-        start, end = match.span("found")
-        pieces += (text[position:start], f"<{recogniser.type}>")
-        position = end
-        counts[recogniser.type] = counts.get(recogniser.type, 0) + 1
-    return "".join((*pieces, text[position:])) if pieces else text
+    position = findings = 0
+    placeholder = f"<{recogniser.type}>"
+    match = recogniser.pattern.search(text)
+    while match is not None:
+        end = match.end()
+        if recogniser.check(match["found"]):
+            start, end = match.span("found")
+            pieces += (text[position:start], placeholder)
+            findings, position = findings + 1, end
+            while length := _adjoining(recogniser, text, position):
+                pieces.append(placeholder)
+                findings, position = findings + 1, position + length
+            end = position
+        match = recogniser.pattern.search(text, end)
+    if not findings:
+        return text
+    counts[recogniser.type] = counts.get(recogniser.type, 0) + findings
+    return "".join((*pieces, text[position:]))
+
+
+def _adjoining(recogniser: Recogniser, text: str, position: int) -> int:
+    """The length of a finding that begins at `position`, which the finding before it hid; 0 when there is none.
+
+    What stands before it is a placeholder by now. Without this, `#1111#2222…` would take as many passes as findings.
+    """
+    window = ">" + text[position : position + WINDOW]
+    match = recogniser.pattern.match(window, 1)
+    if match is None or match.start("found") != 1 or not recogniser.check(match["found"]):
+        return 0
+    return match.end("found") - 1 if match.end("found") < WINDOW else 0
 
 
 def profile_fingerprint(profile: str) -> str:
