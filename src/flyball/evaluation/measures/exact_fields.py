@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 import msgspec
 
-_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+_FENCED = re.compile(r"```(?:json)?[^\S\n]*+\n(.*?)```", re.DOTALL)
 
 
 def json_object(text: str) -> dict[str, Any] | None:
