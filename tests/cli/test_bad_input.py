@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from refusing import TINY, contents, refused
 
-from small_shop import flyball
+from small_shop import flyball, ok
 
 SETTINGS = {
     "an unknown section": (TINY + "trian: {steps: 3}\n", "unknown key trian", "did you mean train?"),
@@ -173,6 +173,17 @@ def test_an_erasure_that_finds_nobody_says_so_and_offers_names_nearby(shop: Path
     assert done.code == 4
     assert done.json["signature"], "the receipt over nothing is a receipt"
     assert "nothing was found of" in done.err and person in done.err.partition("near it: ")[2]
+
+
+def test_a_dataset_that_breaks_a_rule_leaves_the_last_version_where_it_is(shop: Path) -> None:
+    settings = shop / "flyball.yaml"
+    person = json.loads((shop / "tickets.jsonl").read_bytes().splitlines()[0])["customer_id"]
+    before = contents(shop / "loop/dataset")
+    held = ok("subject", "export", person, cwd=shop)["others"]["rows"]
+    settings.write_text(settings.read_text().replace("\ntrain:", "\n  validate: {min_rows: 100000}\ntrain:"))
+    assert "fewer than data.validate.min_rows" in refused("data", cwd=shop, code=2)
+    assert contents(shop / "loop/dataset") == before
+    assert ok("subject", "export", person, cwd=shop)["others"]["rows"] == held != []
 
 
 def test_damaged_files_of_dvc_are_named(shop: Path) -> None:

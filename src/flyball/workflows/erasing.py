@@ -24,6 +24,7 @@ from flyball.compliance.people import Person
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import SPLITS, read_rejects, read_rows
 from flyball.data.source_erasure import rewrite_source, subjects_of
+from flyball.errors import NotFoundError
 from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
@@ -73,6 +74,10 @@ def export_subject(project: Project, subject: str) -> dict[str, Any]:
 
     def rows(person: Person) -> Iterator[dict[str, JSON]]:
         if not (project.places.dataset / "record.json").is_file():
+            if any(project.ledger.find(DatasetVersion, limit=1)):
+                raise NotFoundError(
+                    "the dataset is not here, but there was one", cure="run `dvc pull` or `flyball data`"
+                )
             return
         for split in SPLITS:
             for row in read_rows(project.places.dataset, split):

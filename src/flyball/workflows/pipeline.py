@@ -38,7 +38,7 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
             "cmd": f"{command} dataset",
             "deps": [*sources, "loop/corrections.jsonl", "loop/suppressions.json"],
             "params": params("project", "task", "data"),
-            "outs": ["loop/dataset"],
+            "outs": [{"loop/dataset": {"persist": True}}],
         },
         "training": {
             "cmd": f"{command} training",

@@ -13,6 +13,7 @@ from typing import cast
 import msgspec
 
 from flyball import __version__
+from flyball.data.folders import replaced_folder
 from flyball.errors import NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
@@ -28,19 +29,29 @@ def run_stage(project: Project, name: str, progress: Progress) -> Record:
         raise NotFoundError(f"no stage {name}", cure=f"stages: {', '.join(STAGE_FUNCTIONS)}")
     began = time.monotonic()
     folder, function = STAGE_FUNCTIONS[name]
+    if name == "dataset":  # DVC leaves it in place (`persist`), so that the last version stays until the next is whole
+        with replaced_folder(project.places.dataset) as out:
+            record: Record = dataset(project, progress, out=out)
+            write_document(out / "record.json", record, circumstances(record, began))
+        return record
     record = function(project, progress)
-    recorded: dict[str, JSON] = {"flyball": __version__, "python": platform.python_version()}
+    write_document(getattr(project.places, folder) / "record.json", record, circumstances(record, began))
+    return record
+
+
+def circumstances(record: Record, began: float) -> dict[str, JSON]:
+    """What is noted beside a record and never hashed."""
+    noted: dict[str, JSON] = {"flyball": __version__, "python": platform.python_version()}
     if not isinstance(record, Release):  # made in no time: composed again to the same, DVC has nothing to do after it
-        recorded |= {
+        noted |= {
             "seconds": round(time.monotonic() - began, 2),
             "peak_mb": round(peak_memory_mb()),
             "at_ms": time.time_ns() // 1_000_000,
         }
-    write_document(getattr(project.places, folder) / "record.json", record, recorded)
-    return record
+    return noted
 
 
-def dataset(project: Project, progress: Progress) -> DatasetVersion:
+def dataset(project: Project, progress: Progress, *, out: Path | None = None) -> DatasetVersion:
     """collect → clean → redact → deduplicate → validate → split."""
     from flyball.data.building import Source, build_dataset  # pyarrow loads with it
     from flyball.data.config import Fields, SourceConfig
@@ -59,7 +70,7 @@ def dataset(project: Project, progress: Progress) -> DatasetVersion:
         sources=sources,
         key=project.key.row_key,
         suppressed=suppressed(project.places.suppressions),
-        out=fresh(project.places.dataset),
+        out=out or project.places.dataset,
         trains=settings.train.method != "none",
         progress=progress,
     )
