@@ -16,3 +16,10 @@ class CostConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     )
     prompt_usd_per_million: Annotated[float, Meta(ge=0)] = 0.05
     completion_usd_per_million: Annotated[float, Meta(ge=0)] = 0.20
+    cached_usd_per_million: (
+        Annotated[float, Meta(ge=0, description="Of prompt tokens that a server had in its cache; null: as prompt.")]
+        | None
+    ) = None
+    reasoning_usd_per_million: (
+        Annotated[float, Meta(ge=0, description="Of completion tokens that were thought; null: as completion.")] | None
+    ) = None

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from flyball.cost.prompt_estimate import prompt_parts
 from flyball.errors import InputError
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
@@ -26,6 +27,8 @@ PATHS: dict[Kind, bytes] = {
 }
 _DEFAULT_COMPLETION_TOKENS: Final = 1024
 _LARGE: Final = 65_536
+_MEDIA: Final = 4_096
+"""Bytes: no picture, sound or file fits into less, or takes fewer tokens than as text."""
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CONTAINER_BYTES: Final = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
@@ -136,7 +139,7 @@ def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
 
 def estimated_tokens(ask: Ask) -> tuple[int, int]:
     """Prompt and completion tokens that a request may use at most, roughly: what limits set aside for it."""
-    prompt = len(ask.raw) // 3 + 8
+    prompt = _prompt_at_most(ask)
     if ask.kind == "embedding":
         return prompt, 0
     release = ask.arm.arm.prompt_path
@@ -148,6 +151,15 @@ def estimated_tokens(ask: Ask) -> tuple[int, int]:
                 return prompt, min(value, 1_000_000) * _answers(ask)
     each = min(release.engine.context, _DEFAULT_COMPLETION_TOKENS) if release else _DEFAULT_COMPLETION_TOKENS
     return prompt, each * _answers(ask)
+
+
+def _prompt_at_most(ask: Ask) -> int:
+    """By its bytes; by its parts where it is long enough to hold pictures, sound or files, whose base64 is no text."""
+    size = len(ask.raw)
+    if size > _MEDIA and (b";base64," in ask.raw or b'"data"' in ask.raw or b'"file_data"' in ask.raw):
+        parts = prompt_parts(ask.body)
+        return sum(len(text.encode("utf-8", "replace")) // 3 + tokens for text, tokens in parts) + 8
+    return size // 3 + 8
 
 
 def _answers(ask: Ask) -> int:

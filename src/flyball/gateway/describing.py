@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.cost.prices import request_usd
+from flyball.cost.prices import highest_usd, request_usd
 from flyball.gateway.asking import PATHS, Ask
 from flyball.gateway.calls import UpstreamFailure
 from flyball.gateway.routing import ArmView
@@ -149,6 +149,8 @@ def cost_of(state: WorkerState, story: Story) -> float:
         state.context.cost,
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
+        cached_tokens=tally.cached_tokens,
+        reasoning_tokens=tally.reasoning_tokens,
         own=story.arm.arm.usd_per_million,
     )
 
@@ -156,10 +158,10 @@ def cost_of(state: WorkerState, story: Story) -> float:
 def most_usd(state: WorkerState, ask: Ask, prompt_tokens: int, completion_tokens: int) -> float:
     """Dollars for so many tokens where they cost most of all that may answer: what a budget sets aside."""
     cost, own = state.context.cost, ask.arm.arm.usd_per_million
-    usd = request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own)
+    usd = highest_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own)
     for view in ask.view.trusted:
         if (other := view.arm.usd_per_million) != own:
-            price = request_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=other)
+            price = highest_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=other)
             usd = max(usd, price)
     return usd
 

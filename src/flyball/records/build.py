@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from flyball.records.canonical import JSON
+from flyball.records.prices import UsdPerMillion, prices_of
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
@@ -120,13 +121,9 @@ class EngineSettings:
     flags: Mapping[str, JSON]
 
     @property
-    def usd_per_million(self) -> tuple[float, float] | None:
+    def usd_per_million(self) -> UsdPerMillion | None:
         """Its own prices of a million prompt and completion tokens, where the release names them."""
-        match self.flags.get("usd_per_million"):
-            case [int() | float() as prompt, int() | float() as completion]:
-                return float(prompt), float(completion)
-            case _:
-                return None
+        return prices_of(self.flags.get("usd_per_million"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

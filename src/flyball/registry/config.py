@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Price = Annotated[float, Meta(ge=0)]
+from flyball.records.prices import UsdPerMillion
 
 
 class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +45,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = msgspec.field(default_factory=dict)
     usd_per_million: (
         Annotated[
-            tuple[Price, Price],
-            Meta(description="Its own prices of prompt and completion tokens; null: those of cost."),
+            UsdPerMillion,
+            Meta(
+                description="Its own prices: [prompt, completion], or {prompt, completion, cached, reasoning}; "
+                "null: those of cost."
+            ),
         ]
         | None
     ) = None

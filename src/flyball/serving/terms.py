@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyball.records import JSON, Release
+from flyball.records.prices import UsdPerMillion, as_json, prices_of
 from flyball.registry.config import EngineConfig
 
 RECORDED = "engine"
 """Under this name they are recorded beside a release."""
-
-Prices = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +25,13 @@ class Terms:
     """A reference to a secret such as env:NAME, never the secret itself; prices of a million tokens in and out."""
 
     api_key: str | None = None
-    usd_per_million: Prices | None = None
+    usd_per_million: UsdPerMillion | None = None
 
 
 def recorded_terms(config: EngineConfig) -> dict[str, JSON]:
     """What is recorded beside a release that is built from these settings."""
     prices = config.usd_per_million
-    return {RECORDED: {"api_key": config.api_key, "usd_per_million": list(prices) if prices else None}}
+    return {RECORDED: {"api_key": config.api_key, "usd_per_million": as_json(prices)}}
 
 
 def terms_of(
@@ -58,15 +57,6 @@ def terms_of(
         return Terms(api_key=api_key, usd_per_million=kept.usd_per_million)
     prices = settings.usd_per_million or (older.usd_per_million if older else None)
     return Terms(api_key=api_key, usd_per_million=prices)
-
-
-def prices_of(value: object) -> Prices | None:
-    """Two prices in a JSON value; None for anything else."""
-    match value:
-        case [int() | float() as prompt, int() | float() as completion]:
-            return float(prompt), float(completion)
-        case _:
-            return None
 
 
 def _text(value: object) -> str | None:

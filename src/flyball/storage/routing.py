@@ -14,6 +14,7 @@ import msgspec
 from flyball.addresses import Reach
 from flyball.errors import CorruptionError
 from flyball.records import Release
+from flyball.records.prices import UsdPerMillion
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +39,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True):
     max_usd: float | None = None  # of a shadow: what its mirrored requests may cost a worker at most
     prompt_path: Release | None = None  # None: a bare upstream, requests pass unchanged
     model: str | None = None  # what a bare upstream calls the model; None: as clients do
-    usd_per_million: tuple[float, float] | None = None  # its own prices of prompt and completion tokens
+    usd_per_million: UsdPerMillion | None = None  # its own prices
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,9 +13,8 @@ from flyball.cost.config import CostConfig
 from flyball.errors import InputError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.reloading import Source
+from flyball.records.prices import UsdPerMillion
 from flyball.settings import parse, read_yaml
-
-Price = Annotated[float, Meta(ge=0)]
 
 
 class Upstream(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,8 +27,11 @@ class Upstream(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Meta(description="Those that it has, by clients' name; as a mapping, to the names that it calls them by."),
     ] = ()
     usd_per_million: Annotated[
-        dict[str, tuple[Price, Price]],
-        Meta(description="By clients' name of a model, of prompt and completion tokens; else those of `cost`."),
+        dict[str, UsdPerMillion],
+        Meta(
+            description="By clients' name of a model: [prompt, completion] or {prompt, completion, cached, reasoning}; "
+            "else those of `cost`."
+        ),
     ] = msgspec.field(default_factory=dict)
     slots: Annotated[int, Meta(ge=1, description="Requests at once, per worker.")] = 64
 

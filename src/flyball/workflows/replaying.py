@@ -21,6 +21,7 @@ from flyball.errors import FlyballError, InputError, NotFoundError
 from flyball.inference.completers import HttpCompleter
 from flyball.records import Deployment, Finding, Release
 from flyball.records.identity import short, uuid7
+from flyball.records.prices import UsdPerMillion
 from flyball.rollout.deploying import rollback
 from flyball.rollout.machine import ENDED
 from flyball.rollout.replay import Answered, Comparison, Pair, clustered
@@ -173,7 +174,7 @@ def _engine(project: Project, named: Named) -> Iterator[str]:
         yield url
 
 
-def _ask(completer: HttpCompleter, cost: CostConfig, own: tuple[float, float] | None, recorded: Recorded) -> Answered:
+def _ask(completer: HttpCompleter, cost: CostConfig, own: UsdPerMillion | None, recorded: Recorded) -> Answered:
     try:
         answer = completer.complete(recorded.body)
     except FlyballError:  # it failed, or would not: text None says so
