@@ -31,6 +31,24 @@ def test_the_first_release_goes_live_once_its_engine_has_answered(shop: Shop) ->
     assert "answered a real request" in str(evidence["reason"])
 
 
+def test_the_table_says_why_there_is_no_route_and_why_one_does_not_answer(shop: Shop) -> None:
+    context = shop.control()
+    step(context)
+    assert shop.routes.routes == () and "nothing was built yet: `flyball run`" in shop.routes.missing
+    release = shop.release("one")
+    context.memory.missing.clear()  # it looks again after a second
+    step(context)
+    assert f"`flyball deploy {release[:12]}`" in shop.routes.missing
+    shop.deploy(release)
+    passes(context, lambda: shop.live() == release)
+    passes(context, lambda: bool(shop.routes.routes) and shop.routes.routes[0].missing == "")
+    assert shop.routes.missing == ""
+    for handle in running_engines(context.run_dir):
+        os.kill(handle.pid, signal.SIGKILL)
+    passes(context, lambda: "no engine of release" in shop.routes.routes[0].missing)
+    passes(context, lambda: shop.routes.routes[0].missing == "")
+
+
 def test_the_old_release_stays_hot_and_a_rollback_is_in_effect_within_a_second(shop: Shop) -> None:
     one, two = shop.release("one"), shop.release("two")
     context = shop.control()

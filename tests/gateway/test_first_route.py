@@ -12,6 +12,7 @@ from mock_engine import MockEngine
 from msgspec.structs import replace
 from running import RunningGateway, arm, chat, table
 
+from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import RoutingTable, publish
 
 NOTHING = RoutingTable(version=1, project="shop", routes=())
@@ -62,3 +63,26 @@ def test_a_new_route_answers_the_moment_it_is_published(tmp_path: Path) -> None:
             assert client.chat.completions.create(**chat(model=name))
         with pytest.raises(openai.NotFoundError, match="'unknown' does not exist; known: shop, other-19"):
             client.chat.completions.create(**chat(model="unknown"))
+
+
+def test_a_refusal_says_what_is_missing_as_control_does(tmp_path: Path) -> None:
+    nothing = replace(NOTHING, missing="release abc passed the gate but is not deployed: `flyball deploy abc`")
+    with RunningGateway(tmp_path, nothing) as gateway:
+        for status, _, body in (
+            gateway.post("/v1/chat/completions", chat()),
+            gateway.get("/v1/models/shop"),
+            gateway.get("/readyz"),
+        ):
+            assert status == 503 and "`flyball deploy abc`" in body["error"]["message"]
+
+
+def test_a_route_whose_engines_are_away_says_why(tmp_path: Path) -> None:
+    why = "no engine of release abc answers now; it is being started"
+    routes = table(arm())
+    routes = replace(routes, routes=(replace(routes.routes[0], missing=why),))
+    config = GatewayConfig(queue_timeout_s=0.2)
+    with RunningGateway(tmp_path, routes, config=config) as gateway:
+        status, _, body = gateway.post("/v1/chat/completions", chat())
+        assert status == 503 and why in body["error"]["message"]
+        assert why in gateway.get("/readyz")[2]["error"]["message"]
+        assert gateway.requests()[-1].record.cause == why

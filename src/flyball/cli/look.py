@@ -35,6 +35,8 @@ def status_text(document: Mapping[str, Any]) -> str:
     }
     for route, live in document["live"].items():
         facts[f"live on {route}"] = short(live["release"] or "–") if live else "nothing yet (`flyball run`)"
+    if (missing := document["missing"]) is not None:
+        facts["missing"] = f"{missing['what']}: {missing['cure']}"
     for underway in document["deployments"]:
         facts["under way"] = f"{short(underway['release'])} {underway['state']}"
     last = document["last_deployment"]

@@ -20,15 +20,23 @@ PORT = click.IntRange(0, 65535)
 @json_option
 @with_project
 def up_command(project: Project, host: str | None, port: int | None, console_port: int | None, as_json: bool) -> None:
-    """Serve: gateway, console, engines and control, until ctrl-c, which drains."""
-    from flyball.workflows.supervising import Supervisor, up
+    """Serve: gateway, console, engines and control, until ctrl-c, which drains.
+
+    Where there is nothing to serve it says why, and serves what is deployed later.
+    """
+    from flyball.workflows.supervising import Supervisor, nothing_to_serve, up
 
     def ready(supervisor: Supervisor) -> None:
         gateway = f"http://{supervisor.host}:{supervisor.port}"
         console = f"http://127.0.0.1:{supervisor.console_port}"
+        missing = nothing_to_serve(project)
         if as_json:
-            click.echo(msgspec.json.encode({"gateway": gateway, "console": console}).decode())
+            document = {"gateway": gateway, "console": console, "missing": str(missing) if missing else None}
+            click.echo(msgspec.json.encode(document).decode())
         say(f"gateway  {gateway}/v1\nconsole  {console}\nctrl-c drains and stops")
+        if missing is not None:
+            said = f"{missing.what} ({missing.detail})" if missing.detail else missing.what
+            say(f"{click.style('nothing is served yet:', fg='yellow', bold=True)} {said}\n  → {missing.cure}")
 
     up(project, host=host, port=port, console_port=console_port, say=say, ready=ready)
 

@@ -46,6 +46,7 @@ class Memory:
     hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
     records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
     shown: dict[str, tuple[Mapping[str, JSON], float]] = field(default_factory=dict)  # figures kept last, and when
+    missing: dict[str, tuple[str, float]] = field(default_factory=dict)  # route → why nothing is live there, and when
     table: RoutingTable | None = None
     stamp: Stamp | None = None  # of the file that holds the table
     monitored: float = 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -10,9 +11,13 @@ from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
 from flyball.control.world import Standing, World
 from flyball.errors import CorruptionError
+from flyball.monitoring.missing import missing_on
+from flyball.records.identity import short
 from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish, stamp_of
+
+LOOK_S = 1.0
 
 
 def publish_routes(context: ControlContext, world: World, engines: Mapping[str, ReleaseEngines]) -> bool:
@@ -26,10 +31,12 @@ def publish_routes(context: ControlContext, world: World, engines: Mapping[str, 
         memory.table, memory.stamp = on_disk(context), stamp
     old = memory.table
     routes = tuple(_route(context, world, route, engines) for route in sorted(world.pointers))
-    unchanged = old is not None and old.routes == routes and old.project == context.project
+    missing = "" if routes else _missing(context, context.project)
+    unchanged = old is not None and (old.routes, old.missing, old.project) == (routes, missing, context.project)
     if unchanged:
         return False
-    table = RoutingTable(version=old.version + 1 if old else 1, project=context.project, routes=routes)
+    version = old.version + 1 if old else 1
+    table = RoutingTable(version=version, project=context.project, routes=routes, missing=missing)
     memory.stamp = publish(context.routes_path, table)
     memory.table = table
     return True
@@ -62,7 +69,36 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
             arms.append(_arm(context, before, "previous", 0.0, engines))
     salt = candidate.deployment.id if candidate else ""
     unit = context.rollout.unit
-    return Route(name=route, arms=tuple(arms), default=route == context.project, salt=salt, unit=unit)
+    missing = _not_answering(context, route, live, arms, engines)
+    default = route == context.project
+    return Route(name=route, arms=tuple(arms), default=default, salt=salt, unit=unit, missing=missing)
+
+
+def _not_answering(
+    context: ControlContext,
+    route: str,
+    live: Standing | None,
+    arms: Sequence[Arm],
+    engines: Mapping[str, ReleaseEngines],
+) -> str:
+    """Why a route cannot answer now, in words for clients; empty where it can."""
+    if not arms:
+        return _missing(context, route)
+    if live is None or any(arm.endpoints for arm in arms if arm.variant != "shadow"):
+        return ""
+    name = short(live.deployment.release)
+    if engines.get(live.deployment.release, ReleaseEngines()).failed:
+        return f"the engine of release {name} does not start: see `flyball status` and the log engine-{name}.log"
+    return f"no engine of release {name} answers now; it is being started"
+
+
+def _missing(context: ControlContext, route: str) -> str:
+    """What the ledger says, looked up every few seconds: a pass comes five times as often."""
+    memory, now = context.memory, time.monotonic()
+    known = memory.missing.get(route)
+    if known is None or now - known[1] > LOOK_S:
+        known = memory.missing[route] = str(missing_on(context.ledger, route) or ""), now
+    return known[0]
 
 
 def _shadow(context: ControlContext, standing: Standing, step: Step, engines: Mapping[str, ReleaseEngines]) -> Arm:

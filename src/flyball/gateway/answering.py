@@ -336,11 +336,17 @@ class _Answering:
 
     def _with_cause(self, refusal: HttpRefusal) -> HttpRefusal:
         """Not only that no slot became free, but why, where endpoints have failed."""
-        cause = self.story.cause or self.state.balancer.trouble(self.story.arm)
+        cause = self.story.cause or self._trouble()
         self.story.cause = cause or refusal.message
         if cause is None:
             return refusal
         return HttpRefusal(refusal.status, f"{refusal.message}; {cause}", code=refusal.code, headers=refusal.headers)
+
+    def _trouble(self) -> str | None:
+        """Why no endpoint may be asked now: what they failed in, else what control says of the route."""
+        view = self.state.routes.views.get(self.ask.view.route.name)
+        missing = None if view is None else view.route.missing or None
+        return self.state.balancer.trouble(self.story.arm) or missing
 
     def _end_engine_refused(self, error: EngineRefused) -> None:
         self.story.cause = f"status {error.status}: the engine refused the request ({self.story.endpoint})"
@@ -351,7 +357,7 @@ class _Answering:
 
     def _end_failed(self, failure: UpstreamFailure) -> None:
         message = str(failure)
-        if failure.kind == "unavailable" and (trouble := self.state.balancer.trouble(self.story.arm)) is not None:
+        if failure.kind == "unavailable" and (trouble := self._trouble()) is not None:
             message = f"{message}; {trouble}"
             self.story.cause = trouble
         self.story.cause = self.story.cause or failure.cause

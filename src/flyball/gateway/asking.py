@@ -205,7 +205,7 @@ def _make_room(exchange: Exchange) -> None:
 
 def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> RouteView:
     if not state.routes.views:  # before the first table: not the caller's mistake, and over in a moment
-        raise HttpRefusal(503, "no route is served yet", code="not_ready", headers=(("retry-after", "1"),))
+        raise not_ready("no route is served yet", state.routes.missing)
     model = text_of(body.get("model"), "model")
     if model is None:
         names = state.routes.names(principal.routes)
@@ -217,6 +217,12 @@ def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> Ro
     return state.routes.find(model, principal.routes)
 
 
+def not_ready(what: str, missing: str) -> HttpRefusal:
+    """503: there is nothing that could answer yet, and why."""
+    message = f"{what}: {missing}" if missing else what
+    return HttpRefusal(503, message, code="not_ready", headers=(("retry-after", "1"),))
+
+
 def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:
     if forced is not None:
         if principal.role != "admin":
@@ -224,8 +230,7 @@ def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, f
         return view.forced(forced)
     arm = view.assign(unit)
     if arm is None:
-        retry = (("retry-after", "1"),)
-        raise HttpRefusal(503, f"nothing serves {view.route.name!r} yet", code="not_ready", headers=retry)
+        raise not_ready(f"nothing serves {view.route.name!r} yet", view.route.missing)
     if view.interchangeable and not state.balancer.has_room(arm):
         return next((other for other in view.fallbacks if state.balancer.has_room(other)), arm)
     return arm

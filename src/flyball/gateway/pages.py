@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from flyball.gateway.answering import first_route
+from flyball.gateway.asking import not_ready
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.metrics_pages import MetricsPages
@@ -70,20 +71,22 @@ def _ready(state: WorkerState, exchange: Exchange) -> None:
         return
     if state.draining:
         reason = "draining"
-    elif not waiting:
-        reason = "no engine for: any route"
     else:
-        reason = f"no engine for: {', '.join(_visible(state, exchange, waiting)) or f'{len(waiting)} routes'}"
+        reason = _lacking(state, exchange, waiting)
     exchange.answer(503, error_body(503, reason, code="not_ready"))
 
 
-def _visible(state: WorkerState, exchange: Exchange, names: list[str]) -> list[str]:
-    """Those of the routes that whoever asks may know of; none for a caller without a good key."""
+def _lacking(state: WorkerState, exchange: Exchange, waiting: list[str]) -> str:
+    """What is not ready and why; a caller without a good key is told of no route by its name."""
     try:
         principal = state.access.principal(exchange)
     except HttpRefusal:
-        return []
-    return [name for name in names if may_use(principal, name)]
+        return "no engine for: any route" if not waiting else f"no engine for: {len(waiting)} routes"
+    if not waiting:
+        return f"no engine for: any route; {state.routes.missing}".removesuffix("; ")
+    mine = [state.routes.views[name].route for name in waiting if may_use(principal, name)]
+    told = [f"{route.name} ({route.missing})" if route.missing else route.name for route in mine]
+    return f"no engine for: {', '.join(told) or f'{len(waiting)} routes'}"
 
 
 def _models(state: WorkerState, exchange: Exchange, path: bytes) -> None:
@@ -102,6 +105,8 @@ def _named(state: WorkerState, principal: Principal, wanted: bytes) -> str:
     plain = wanted.decode("utf-8", "replace")
     if decoded not in state.routes.views and plain not in state.routes.views:
         state.reload_routes()  # the name may be as new as that
+    if not state.routes.views:
+        raise not_ready("no route is served yet", state.routes.missing)
     name = plain if plain in state.routes.views else decoded
     return state.routes.find(name, principal.routes).route.name
 

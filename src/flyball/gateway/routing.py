@@ -153,6 +153,11 @@ class Routes:
         releases = {arm.release for route in table.routes for arm in route.arms}
         self._paths = {name: path for name, path in self._paths.items() if name in releases}
 
+    @property
+    def missing(self) -> str:
+        """Why there is no route, as control says."""
+        return "" if self.table is None else self.table.missing
+
     def names(self, only: Collection[str] = ()) -> list[str]:
         """Every route, the default one first; of those in `only`, where it names some."""
         ordered = sorted(self.views.values(), key=lambda view: not view.route.default)

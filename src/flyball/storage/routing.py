@@ -53,6 +53,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     default: bool = False
     salt: str = ""
     unit: str = "auto"
+    missing: str = ""  # why nothing answers here now, and what to do; for clients to read
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,7 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     project: str
     routes: tuple[Route, ...]
+    missing: str = ""  # why there is no route
     listed: bool = False  # by servers that may list more tomorrow
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flyball.monitoring.health import reports_on
+from flyball.monitoring.missing import nothing_serves
 from flyball.records import (
     DatasetVersion,
     Deployment,
@@ -42,8 +44,10 @@ def overview(project: Project) -> dict[str, Any]:
         }
         for stored in open_deployments(ledger)
     ]
+    missing = nothing_serves(ledger, project.name)
     return {
         "project": project.name,
+        "missing": asdict(missing) if missing else None,
         "serving": to_plain(note) if note else None,
         "stages": {
             kind.__name__: fact(found[0].id, found[0].record, found[0].at_ms) if found else None

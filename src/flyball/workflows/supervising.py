@@ -24,6 +24,7 @@ from flyball.wiring import Project
 from flyball.workflows.noting import Note, remove_note, write_note
 
 if TYPE_CHECKING:
+    from flyball.monitoring.missing import Missing
     from flyball.security.principals import Keyring
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
@@ -209,6 +210,19 @@ def kept_keyring(project: Project) -> Keyring | None:
 
     found = kept(project.places.run / FILE, project.key, project=project.name)
     return None if found is None else found[0]
+
+
+def nothing_to_serve(project: Project) -> Missing | None:
+    """Why no release is live; None where one is, and where the ledger does not say."""
+    from flyball.monitoring.missing import nothing_serves
+    from flyball.storage.failures import LedgerAway
+
+    try:
+        return nothing_serves(project.ledger, project.name)
+    except LedgerAway:
+        return None
+    finally:
+        project.ledger.close()
 
 
 def wait_until_ready(supervisor: Supervisor, ready: Callable[[Supervisor], None]) -> None:

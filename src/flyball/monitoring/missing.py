@@ -1,0 +1,114 @@
+"""Why nothing answers on a route, and the command that changes that. I/O: reads the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flyball.records import Check, DatasetVersion, Deployment, GateDecision, Release
+from flyball.records.identity import short
+from flyball.storage.deployments import history, pointer, routes
+from flyball.storage.ledger import Ledger, Stored
+
+LOOKED_AT = 200
+UNDER_WAY = ("requested", "starting", "ramping", "paused")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What is missing, what to do, and what is known besides: an engine's words, which are not for clients."""
+
+    what: str
+    cure: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.cure}"
+
+
+def nothing_serves(ledger: Ledger, project: str) -> Missing | None:
+    """Why a project serves nothing at all, told of its own route; None where any route has something live."""
+    others = [route for route in routes(ledger) if route != project]
+    if any((found := pointer(ledger, route)) is not None and found.live_release is not None for route in others):
+        return None
+    return missing_on(ledger, project)
+
+
+def missing_on(ledger: Ledger, route: str) -> Missing | None:
+    """Why a route has nothing live; None where something is."""
+    found = pointer(ledger, route)
+    if found is not None and found.live_release is not None:
+        return None
+    release = next(iter(ledger.find(Release, limit=1)), None)
+    deployment = _newest_deployment(ledger, route)
+    if deployment is not None:
+        told = _of_deployment(ledger, deployment)
+        if told is not None and (
+            release is None or _release_of(deployment) == release.id or _is_open(ledger, deployment)
+        ):
+            return told
+    if release is None:
+        return _unbuilt(ledger)
+    return _of_release(ledger, release.id)
+
+
+def _unbuilt(ledger: Ledger) -> Missing:
+    if ledger.find(DatasetVersion, limit=1):
+        return Missing(what="the build has not come to a release yet", cure="`flyball run` goes on with it")
+    return Missing(what="nothing was built yet", cure="`flyball run` builds, gates and deploys a release")
+
+
+def _of_release(ledger: Ledger, release: str) -> Missing:
+    """Of a release that was built and is not on the route."""
+    decisions = [stored.record for stored in ledger.find(GateDecision, limit=LOOKED_AT)]
+    decision = next((one for one in decisions if isinstance(one, GateDecision) and one.release == release), None)
+    name = short(release)
+    if decision is None:
+        return Missing(what=f"release {name} was built but not gated", cure="`flyball run` gates and deploys it")
+    if decision.verdict == "pass":
+        return Missing(what=f"release {name} passed the gate but is not deployed", cure=f"`flyball deploy {name}`")
+    why = next((_in_words(check) for check in decision.checks if check.verdict == decision.verdict), "")
+    because = f" ({why})" if why else ""
+    if decision.verdict == "fail":
+        cure = "change the data, the recipe or the rules, then `flyball run`"
+        return Missing(what=f"release {name} failed the gate{because}", cure=cure)
+    cure = "add test rows or loosen the rules, then `flyball run`"
+    return Missing(what=f"the gate was inconclusive on release {name}{because}", cure=cure)
+
+
+def _in_words(check: Check) -> str:
+    bound = "" if check.bound is None else f", bound {check.bound:.4g}"
+    needed = "" if check.needed_n is None else f", about {check.needed_n} rows are needed"
+    rule = check.rule.replace("_", " ")
+    return f"{check.measure} on {check.suite} {rule} {check.threshold:g}{bound}, n {check.n}{needed}"
+
+
+def _of_deployment(ledger: Ledger, deployment: Stored) -> Missing | None:
+    steps = history(ledger, deployment.id)
+    state = steps[-1][0].state if steps else "requested"
+    reason = str(steps[-1][0].evidence.get("reason") or "") if steps else ""
+    name = short(_release_of(deployment))
+    if state == "requested":
+        return Missing(what=f"release {name} waits to be started", cure="it starts where `flyball up` runs")
+    if state in ("starting", "ramping"):
+        return Missing(what=f"release {name} is being started", cure="ask again in a moment", detail=reason)
+    if state == "paused":
+        return Missing(what=f"the deployment of {name} is paused", cure="`flyball resume`", detail=reason)
+    if state in ("failed", "rolled_back"):
+        cure = f"`flyball status` says why; then `flyball deploy {name}`"
+        return Missing(what=f"the deployment of release {name} {state.replace('_', ' ')}", cure=cure, detail=reason)
+    return None
+
+
+def _newest_deployment(ledger: Ledger, route: str) -> Stored | None:
+    found = ledger.find(Deployment, limit=LOOKED_AT)
+    return next((one for one in found if isinstance(one.record, Deployment) and one.record.route == route), None)
+
+
+def _is_open(ledger: Ledger, deployment: Stored) -> bool:
+    steps = history(ledger, deployment.id)
+    return not steps or steps[-1][0].state in UNDER_WAY
+
+
+def _release_of(deployment: Stored) -> str:
+    assert isinstance(deployment.record, Deployment)
+    return deployment.record.release
