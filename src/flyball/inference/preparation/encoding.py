@@ -21,9 +21,14 @@ def _characters(codec: str, first: int, last: int) -> str:
     return "".join(re.escape(character) for character in decoded if character)
 
 
-_PAIRS = (f"[{_characters(codec, 0xC2, 0xF4)}][{_characters(codec, 0x80, 0xBF)}]" for codec in _CODECS)
-SUSPICIOUS = re.compile("|".join((*_PAIRS, "[\x80-\x9f]")))
-"""UTF-8 bytes that somebody may have read as one of those encodings, or a byte of Windows-1252 read as Latin-1."""
+_FIRST = {codec: _characters(codec, 0xC2, 0xF4) for codec in _CODECS}
+_OTHERS = {codec: _characters(codec, 0x80, 0xBF) for codec in _CODECS}
+_PAIRS = {codec: f"[{_FIRST[codec]}][{_OTHERS[codec]}]" for codec in _CODECS}
+_PAIRS["cp1251"] *= 2  # one such pair is in many Russian words, and no word of Russian is one letter read wrongly
+POSSIBLE = re.compile(f"[{''.join(_FIRST.values())}][{''.join(_OTHERS.values())}]|[\x80-\x9f]")
+SUSPICIOUS = re.compile("|".join((*_PAIRS.values(), "[\x80-\x9f]")))
+"""UTF-8 bytes that somebody may have read as one of those encodings, or a byte of Windows-1252 read as Latin-1. What
+is POSSIBLE is a superset that takes a tenth of the time."""
 C1 = {
     byte: character
     for byte in range(0x80, 0xA0)
@@ -46,7 +51,7 @@ def repair_encoding(text: str) -> str:
 
 
 def _repaired(text: str) -> str:
-    if SUSPICIOUS.search(text) is not None:
+    if POSSIBLE.search(text) is not None and SUSPICIOUS.search(text) is not None:
         from ftfy import fix_encoding  # 50 ms, for the few texts that need it
 
         text = fix_encoding(text, _settings()).translate(C1)

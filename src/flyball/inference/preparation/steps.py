@@ -23,6 +23,7 @@ STEPS: dict[str, Step] = {
     "whitespace": collapse_spaces,
 }
 CUT: Final = "cut"
+_PLAIN: Final = bytes(byte for byte in range(ord(" "), 0x7F) if byte not in b"<&")
 ROUNDS: Final = 6
 """An entity may hide a tag, and a hidden character a broken one: few texts of people need more than two rounds."""
 _SETTLING: Final = 40
@@ -49,9 +50,7 @@ class TextPreparer:
         """The prepared text, and the names of the steps that changed it; preparing it again changes nothing."""
         if (
             text.isascii()
-            and text.isprintable()
-            and "<" not in text
-            and "&" not in text
+            and not text.encode().translate(None, _PLAIN)
             and not (self._collapses and ("  " in text or text[:1] == " " or text[-1:] == " "))
             and (self._most is None or len(text) <= self._most)
         ):

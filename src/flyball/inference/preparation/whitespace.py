@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-SPACES = re.compile(r"[^\S\n]+")
-BREAKS = re.compile(r" ?\n[ \n]*")
-
 
 def collapse_spaces(text: str) -> str:
     """One space between words, one line break between lines, none around."""
-    return BREAKS.sub("\n", SPACES.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n"))).strip()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in text:
+        return " ".join(text.split())
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
