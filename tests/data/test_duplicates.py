@@ -137,3 +137,48 @@ def test_pairs_exactly_at_the_threshold_are_found_however_rare_their_other_grams
             if not {0, 1} & set(gone):
                 missed.append((shared, extra))
     assert not missed
+
+
+SENTENCES = {
+    "Chinese": (
+        "我上个星期订购的蓝色水壶到现在还没有送到请问什么时候可以收到",
+        "谢谢",
+        "我想取消昨天下的订单并且把钱退回到我的银行卡里可以吗",
+    ),
+    "Japanese": (
+        "先週注文した青いやかんがまだ届いていませんがいつ届きますか",
+        "ます",
+        "昨日の注文を取り消して銀行口座に返金してもらえますでしょうか",
+    ),
+    "Thai": (
+        "กาต้มน้ำสีฟ้าที่ฉันสั่งเมื่อสัปดาห์ที่แล้วยังไม่มาถึงเลยเมื่อไหร่จะได้รับ",
+        "ครับ",
+        "ฉันต้องการยกเลิกคำสั่งซื้อเมื่อวานและขอเงินคืนเข้าบัญชีธนาคาร",
+    ),
+    "Hindi": (
+        "मैंने पिछले हफ्ते जो नीली केतली मंगाई थी वह अभी तक नहीं पहुँची है मुझे कब मिलेगी बताइए",
+        " जी",
+        "मैं कल का आदेश रद्द करना चाहता हूँ और पैसे मेरे बैंक खाते में वापस कर दीजिए धन्यवाद",
+    ),
+    "Arabic": (
+        "الغلاية الزرقاء التي طلبتها في الأسبوع الماضي لم تصل حتى الآن متى سوف أستلمها من فضلكم يا سادة",
+        " شكرا",
+        "أريد إلغاء طلب الأمس وإعادة المبلغ إلى حسابي في البنك في أقرب وقت ممكن لو سمحتم",
+    ),
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_near_duplicates_and_leaks_are_found_in_languages_without_blanks_too(language: str) -> None:
+    text, more, other = SENTENCES[language]
+    gone = find_duplicates(
+        [candidate(0, text, side="test"), candidate(1, text + more), candidate(2, other)], DedupeConfig()
+    )
+    assert {at: verdict.reason for at, verdict in gone.items()} == {1: "leaks into test"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("की", "का"), ("กา", "กี"), ("كَتَبَ", "كُتِبَ"), ("か", "が"), ("ab、bc", "abc")]
+)
+def test_words_that_differ_in_a_vowel_sign_are_no_duplicates(first: str, second: str) -> None:
+    assert exact_key(first) != exact_key(second)

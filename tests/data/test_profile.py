@@ -52,3 +52,17 @@ def test_a_profile_that_is_missing_or_damaged_says_so(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("{")
     with pytest.raises(CorruptionError):
         read_profile(tmp_path / FILE, KEY)
+
+
+def test_a_language_without_blanks_is_not_all_new_words(tmp_path: Path) -> None:
+    things = ["水壶", "帐篷", "台灯", "椅子", "地毯", "杯子", "软管", "枕头", "相机", "面包机"]
+    ends = ["还没有送到", "已经坏了", "颜色不对", "我想要退货", "怎么使用"]
+    texts = [f"我订购的{thing}{end}" for thing in things for end in ends]
+    path = write_lines(
+        tmp_path / "a.jsonl", [{"text": text, "label": "ab"[n % 2], "who": f"p{n}"} for n, text in enumerate(texts)]
+    )
+    build(path, tmp_path / "out", split=SplitConfig(validation=0, test=0.3), dedupe=DedupeConfig(near=None))
+    profile = read_profile(tmp_path / "out" / FILE, KEY)
+    assert profile.new_word_share < 0.2
+    assert not profile.has_new_word("我的椅子坏了")
+    assert profile.has_new_word("我的信用卡丢失了")

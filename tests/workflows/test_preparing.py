@@ -14,11 +14,11 @@ from flyball.data.config import CleanConfig, DataConfig, Fields, SourceConfig, S
 from flyball.data.rows import SPLITS, read_rows
 from flyball.data.sample import mojibake
 from flyball.inference.prompt_path import PromptPath
-from flyball.records import DatasetVersion, ModelVersion
+from flyball.records import DatasetVersion, ModelVersion, Preparation
 from flyball.registry.composing import compose
 from flyball.registry.config import ReleaseConfig
 from flyball.settings import parse_settings
-from flyball.workflows.preparing import preparation_for
+from flyball.workflows.preparing import in_prepared, preparation_for
 
 
 def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
@@ -130,3 +130,12 @@ def test_white_space_of_code_is_kept_where_the_settings_say_so(tmp_path: Path) -
     data = DataConfig(sources=(config,), clean=CleanConfig(white_space="keep"), validate=LENIENT)
     _, rows = built(tmp_path, TEXTS["code"], "classification", data)
     assert all(":\n    return" in row.text for row in rows.values())
+
+
+def test_monitoring_looks_for_new_words_in_what_the_model_read() -> None:
+    known = {"größe", "ok"}
+    preparation = Preparation(version=1, steps=("encoding", "markup", "whitespace"))
+    has_new = in_prepared(lambda text: not {*text.split()} <= known, preparation)
+    assert not has_new(unicodedata.normalize("NFD", "<p>größe</p> ok"))
+    assert has_new("<p>neu</p>")
+    assert in_prepared(has_new, None) is has_new

@@ -9,15 +9,14 @@ such pair, and each is verified by its exact similarity. No result depends on th
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from flyball.data.config import DedupeConfig
+from flyball.inference.words import units_of, written_words
 
-WORDS = re.compile(r"<\w+>|\w+(?:['’]\w+)*")
 GRAM = 3
 RANK = {"test": 0, "validation": 1, "train": 2}
 """A test row wins over a validation row, and both over a training row: what is tested on is never trained on."""
@@ -53,14 +52,9 @@ class Verdict:
     detail: str
 
 
-def words_of(text: str) -> list[str]:
-    """Lower-cased words; placeholders are words too."""
-    return WORDS.findall(text.casefold())
-
-
 def normal_form(text: str) -> str:
     """What exact duplicates have in common: the words; a text without words stands for itself."""
-    return " ".join(words_of(text)) or text
+    return " ".join(written_words(text)) or text
 
 
 def exact_key(text: str) -> int:
@@ -69,8 +63,8 @@ def exact_key(text: str) -> int:
 
 
 def grams_of(text: str) -> frozenset[int]:
-    """The text's word 3-grams as numbers; a shorter text is one gram."""
-    words = words_of(text) or [text]
+    """The text's 3-grams of words (of characters where a script has no blanks) as numbers; a shorter text is one."""
+    words = units_of(text) or [text]
     return frozenset(_hash(" ".join(words[at : at + GRAM])) for at in range(max(1, len(words) - GRAM + 1)))
 
 

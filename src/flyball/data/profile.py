@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.data.duplicates import words_of
 from flyball.data.rows import SPLITS, Row, read_rows
 from flyball.errors import CorruptionError, NotFoundError
+from flyball.inference.words import words_of
 from flyball.records.canonical import canonical_json
 from flyball.records.identity import keyed_hash
 

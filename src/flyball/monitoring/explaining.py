@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
+from flyball.inference.words import words_of
 from flyball.monitoring.reading import user_texts
 from flyball.monitoring.watches import Watch
 from flyball.records import RequestRecord, parse
@@ -21,7 +22,6 @@ FAILURES = 5
 PEOPLE_PER_WORD = 3
 """A word is named only when so many people used it: what one person alone writes may be a name."""
 WORDS = 10
-_WORD = re.compile(r"[^\W\d_]{2,}")
 _PLACEHOLDER = re.compile(r"<[A-Z_]+>")
 
 
@@ -86,7 +86,8 @@ def name_failures(failures: Sequence[Failure]) -> str:
 
 
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(_PLACEHOLDER.sub(" ", text).lower()))
+    found = words_of(_PLACEHOLDER.sub(" ", text))
+    return {word for word in found if not any(character.isdigit() or character == "_" for character in word)}
 
 
 def _authors(ledger: Ledger, requests: Sequence[str]) -> dict[str, str]:

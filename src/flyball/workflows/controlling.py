@@ -23,6 +23,7 @@ from flyball.telemetry import log
 from flyball.wiring import Project
 from flyball.workflows.engine_terms import EngineTerms
 from flyball.workflows.judge_program import JudgeProgram
+from flyball.workflows.preparing import in_prepared
 
 
 def control_context(project: Project) -> ControlContext:
@@ -67,11 +68,13 @@ def control_context(project: Project) -> ControlContext:
 def live_view(project: Project, release: str) -> LiveView:
     """What monitoring compares production with: the evaluated quality and the training data's words."""
     profile = profile_of(project, release)
+    record = project.ledger.get(release).record
+    preparation = record.preparation if isinstance(record, Release) else None
     return LiveView(
         release=release,
         quality=evaluated_quality(project.ledger, release),
         new_word_share=profile.new_word_share if profile else None,
-        has_new_word=profile.has_new_word if profile else None,
+        has_new_word=in_prepared(profile.has_new_word, preparation) if profile else None,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from flyball.data.cleaning import preparation_of
+from flyball.inference.preparation import TextPreparer
 from flyball.records import DatasetVersion, ModelVersion, Preparation
 from flyball.registry.control_tokens import control_tokens
 from flyball.settings import Settings
@@ -29,3 +31,11 @@ def preparation_for(
         control_tokens=control_tokens(model_dir, model.chat_template),
         max_characters=max_characters,
     )
+
+
+def in_prepared(question: Callable[[str], bool], preparation: Preparation | None) -> Callable[[str], bool]:
+    """`question` asked of a text as the model read it: what monitoring knows comes from prepared rows."""
+    if preparation is None:
+        return question
+    prepare = TextPreparer(preparation)
+    return lambda text: question(prepare(text)[0])
