@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo test check compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo test test-long check compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -60,6 +60,17 @@ bench-peers:
 	.peers/litellm/bin/python -m pip install --quiet 'litellm[proxy]==1.106.12'
 	$(PYTHON) -m venv .peers/tensorzero
 	.peers/tensorzero/bin/python -m pip install --quiet 'tensorzero==2026.6.0' openai
+
+# Other people's clients, each in an environment of its own; without them their tests are skipped.
+.peers/sdks-node:
+	npm install --silent --prefix $@ openai ai @ai-sdk/openai-compatible
+
+.peers/sdks-python:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet langchain-openai==1.7.4 litellm==1.110.2
+
+test-long: install .peers/sdks-node .peers/sdks-python
+	$(BIN)/python -m pytest tests/gateway/test_client_sdks.py
 
 soak: install
 	$(BIN)/python bench/soak.py --minutes 30
