@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.data.cleaning import is_markup, preparation_of
+from flyball.data.columns import text_of
 from flyball.data.config import DataConfig, DedupeConfig, SourceConfig
 from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicates, grams_of
 from flyball.data.folders import replaced_folder
@@ -134,6 +135,7 @@ def build_dataset(
             moved = _moves(books.candidates, gone, config) if stratify else {}
             _write_sides(folder, staging, books, gone, moved, rejects)
         wants_test = config.split.test > 0 or any(source.config.split == "test" for source in ordered)
+        wants_test = wants_test and not all(source.config.fields.split for source in ordered)
         outcome = books.outcome()
         check_outcome(outcome, config, task=task, wants_test=wants_test, wants_train=trains)
         write_warnings(folder, doubts_of(outcome, config, task=task, wants_test=wants_test))
@@ -155,7 +157,7 @@ def _in_order(sources: Sequence[Source]) -> list[Source]:
 def _preparation(source: Source, config: DataConfig, task: str) -> TextPreparer:
     """The steps for the texts of one source, whose first rows are read for whether they are HTML."""
     name = source.config.fields.text
-    values = (raw.fields.get(name) for raw in read_source(source.path, source.config) if raw.fields)
+    values = (text_of(raw.fields, name) for raw in read_source(source.path, source.config) if raw.fields)
     markup = is_markup(source.config, config.clean, (value for value in values if isinstance(value, str)))
     return TextPreparer(preparation_of(config.clean, task=task, markup=markup))
 
@@ -178,20 +180,24 @@ def _collect(
             continue
         staging.add(len(books.candidates), row)
         place = place_of(preparer.key, row.group)
-        side = side_of(place, source.config.split, split)
-        books.candidates.append(candidate_of(row, side, place=place, declared=source.config.split))
+        declared = preparer.declared(raw)
+        side = declared or side_of(place, source.config.split, split)
+        books.candidates.append(
+            candidate_of(row, side, place=place, declared=source.config.split, stays=declared is not None)
+        )
     check_source(tally, source.config)
 
 
-def candidate_of(row: Row, side: str, *, place: int, declared: str | None) -> Candidate:
-    """What deduplication and stratifying need of a row."""
+def candidate_of(row: Row, side: str, *, place: int, declared: str | None, stays: bool = False) -> Candidate:
+    """What deduplication and stratifying need of a row; one that `stays` has its side from its own column."""
     return Candidate(
         row_id=row.row_id,
         order=(row.source, row.line),
         side=side,
         label=row.label,
         place=place,
-        declared=declared,
+        declared=side if stays else declared,
+        stays=stays,
         exact=exact_key(row.text),
         grams=grams_of(row.text),
     )

@@ -13,7 +13,12 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which column of a source means what."""
 
-    text: Annotated[str, Meta(description="The input: what a user writes.")] = "text"
+    text: Annotated[
+        str,
+        Meta(
+            description="The input: what a user writes. Several columns: '{instruction}\\n\\n{input}'; inside: a.0.b."
+        ),
+    ] = "text"
     label: Annotated[str, Meta(description="The answer to learn: a label (classification) or a reply.")] | None = (
         "label"
     )
@@ -22,6 +27,17 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Annotated[str, Meta(description="Rows that must stay on one side of the split; default: subject.")] | None
     ) = None
     id: Annotated[str, Meta(description="The row's own key in the source.")] | None = None
+    messages: (
+        Annotated[
+            str,
+            Meta(
+                description="Turns in place of text: OpenAI messages, ShareGPT, or a transcript. Unless `label` has a"
+                " value, the last assistant turn is the answer."
+            ),
+        ]
+        | None
+    ) = None
+    split: Annotated[str, Meta(description="Column with the data set's own sides; they stand exactly.")] | None = None
 
 
 class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -26,7 +26,8 @@ RANK = {"test": 0, "validation": 1, "train": 2}
 class Candidate:
     """What deduplication and stratifying need of one row; `place` stands for its group.
 
-    `declared` is its source's side; `fixed` rows are on one that their source means to keep as it is.
+    `declared` is its source's side; `fixed` rows are on one that their source means to keep as it is; one that `stays`
+    has its side from a column of its own.
     """
 
     row_id: str
@@ -37,6 +38,7 @@ class Candidate:
     grams: frozenset[int]
     place: int = 0
     declared: str | None = None
+    stays: bool = False
 
     @property
     def fixed(self) -> bool:

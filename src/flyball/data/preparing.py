@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from flyball.data.columns import holds, text_of, value_of
 from flyball.data.config import DataConfig, SourceConfig
 from flyball.data.duplicates import normal_form
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
+from flyball.data.splitting import side_named
+from flyball.data.turns import Conversation, NotTurns, Turn, conversation_of, encode_turns
 from flyball.errors import InputError
 from flyball.inference.labels import label_text, one_form
 from flyball.inference.preparation import TextPreparer
@@ -48,55 +51,94 @@ class Preparer:
             return self._reject(raw, "malformed", f"subject or group: {error.message}")
         if subject in self.suppressed:
             return self._reject(raw, "erased", "its subject asked to be erased", subject)
-        text, label = raw.fields.get(self.source.fields.text), self._label(raw.fields)
-        problem = self._problem(raw.fields, text, label)
-        if problem:
+        try:
+            asked, value = self._asked(raw.fields)
+        except NotTurns as error:
+            return self._reject(raw, "malformed", f"{self.source.fields.messages}: {error}", subject)
+        label = self._label(value)
+        problem = self._problem(raw.fields, asked.text if asked else None, value, label)
+        if problem or asked is None:
+            return self._reject(raw, *(problem or ("malformed", "nothing asked")), subject)
+        if len(asked.text) > MUCH_TOO_LONG * self.config.clean.max_characters:
+            return self._reject(raw, "too long", f"{len(asked.text)} characters", subject)
+        steps, types = list(asked.steps), set[str]()
+        turns = [Turn(turn.role, self._clean(turn.content, steps)) for turn in asked.asked]
+        if problem := self._length_problem(Conversation(asked=tuple(turns), answer=None).text):
             return self._reject(raw, *problem, subject)
-        if len(str(text)) > MUCH_TOO_LONG * self.config.clean.max_characters:
-            return self._reject(raw, "too long", f"{len(str(text))} characters", subject)
-        cleaned, steps = self.prepared(str(text))
-        if problem := self._length_problem(cleaned):
-            return self._reject(raw, *problem, subject)
-        redacted = redact(cleaned, self.config.redact.profile)
-        types = set(redacted.counts)
+        turns = [Turn(turn.role, self._redacted(turn.content, types)) for turn in turns]
+        text = Conversation(asked=tuple(turns), answer=None).text
         if label is not None and self.task == "chat":
-            answer = redact(self.prepared(label)[0], self.config.redact.profile)
-            label, types = answer.text, types | set(answer.counts)
+            label = self._redacted(self.prepared(label)[0], types)
+        kept = encode_turns(turns) if len(turns) > 1 else None
+        named = [text, label, subject] if kept is None else [text, label, subject, kept]
         return Row(
-            row_id=keyed_hash(self.key, "row", canonical_json([redacted.text, label, subject]).decode()),
-            text=redacted.text,
+            row_id=keyed_hash(self.key, "row", canonical_json(named).decode()),
+            text=text,
             label=label,
             subject=subject,
-            group=keyed_hash(self.key, "group", group or subject or normal_form(redacted.text)),
+            group=keyed_hash(self.key, "group", group or subject or normal_form(text)),
             source=self.name,
             line=raw.line,
-            steps=(*steps, *(f"redact:{kind}" for kind in sorted(types))),
+            steps=(*dict.fromkeys(steps), *sorted(f"redact:{kind}" for kind in types)),
+            turns=kept,
         )
 
+    def declared(self, raw: RawRow) -> str | None:
+        """The side that the row's own column says; None where there is none."""
+        column = self.source.fields.split
+        return side_named(value_of(raw.fields or {}, column)) if column else None
+
+    def _clean(self, text: str, steps: list[str]) -> str:
+        """A text prepared; the steps that changed it are added."""
+        cleaned, done = self.prepared(text)
+        steps += done
+        return cleaned
+
+    def _redacted(self, text: str, types: set[str]) -> str:
+        """A text without personal data; the types of what it had are added."""
+        redacted = redact(text, self.config.redact.profile)
+        types.update(redacted.counts)
+        return redacted.text
+
+    def _asked(self, fields: dict[str, Any]) -> tuple[Conversation | None, Any]:
+        """What the row asks, None where that is no text; and the value of its answer."""
+        names = self.source.fields
+        answer = text_of(fields, names.label) if names.label else None
+        if names.messages is None:
+            text = text_of(fields, names.text)
+            return (Conversation(asked=(Turn("user", text),), answer=None) if isinstance(text, str) else None), (
+                answer_of(answer) if self.task == "chat" else answer
+            )
+        found = conversation_of(value_of(fields, names.messages), tools=fields.get("tools"))
+        return found, (answer_of(answer) if answer is not None else found.answer)
+
     def _people(self, fields: dict[str, Any]) -> tuple[str | None, str | None]:
-        subject = canonical_identifier(fields.get(self.source.fields.subject or ""))
+        subject = canonical_identifier(value_of(fields, self.source.fields.subject or ""))
         if subject and not (self.name.startswith(PRODUCTION) and KEYED_HASH.fullmatch(subject)):
             subject = subject_hash(self.key, subject)
-        group = canonical_identifier(fields.get(self.source.fields.group or ""))
+        group = canonical_identifier(value_of(fields, self.source.fields.group or ""))
         same = self.source.fields.group == self.source.fields.subject
         return subject or None, None if same or not group else f"group:{group}"
 
-    def _label(self, fields: dict[str, Any]) -> str | None:
-        name = self.source.fields.label
-        value = label_text(fields.get(name)) if name else None
+    def _label(self, answer: Any) -> str | None:
+        value = label_text(answer)
         if value is None:
             return None
         kept = value.lstrip("\r\n").rstrip()  # an answer of code keeps its indentation
         return (one_form(value) if self.task == "classification" else kept) or None
 
-    def _problem(self, fields: dict[str, Any], text: object, label: str | None) -> tuple[str, str] | None:
+    def _problem(
+        self, fields: dict[str, Any], text: str | None, answer: Any, label: str | None
+    ) -> tuple[str, str] | None:
         names = self.source.fields
-        if names.text not in fields:
+        if names.messages is None and not holds(fields, names.text):
             return "missing field", f"no {names.text}"
-        if not isinstance(text, str):
-            return "malformed", f"{names.text} is {kind_of(text)}, not text"
-        if label is None and names.label:
-            return "no label", f"{names.label} is {kind_of(fields.get(names.label))}"
+        if text is None:
+            return "malformed", f"{names.text} is {kind_of(text_of(fields, names.text))}, not text"
+        if label is None and names.label and (names.messages is None or holds(fields, names.label)):
+            return "no label", f"{names.label} is {kind_of(answer)}"
+        if names.split and side_named(value_of(fields, names.split)) == "":
+            return "unknown split", f"{names.split} is none of train, validation and test"
         allowed = self.config.validate.labels
         if allowed is not None and self.task == "classification" and label not in {*map(one_form, allowed)}:
             return "unknown label", "not among data.validate.labels"
@@ -112,6 +154,16 @@ class Preparer:
 
     def _reject(self, raw: RawRow, reason: str, detail: str, subject: str | None = None) -> Reject:
         return Reject(row_id=None, source=self.name, line=raw.line, reason=reason, detail=detail, subject=subject)
+
+
+def answer_of(value: Any) -> Any:
+    """An answer of several forms as text: the last turn of an assistant, an object as JSON."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        try:
+            return conversation_of([{"role": "user", "content": "?"}, *value]).answer
+        except NotTurns:
+            return None
+    return value
 
 
 def as_text(value: object) -> str | None:

@@ -18,7 +18,10 @@ BATCH = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row that may be trained or tested on; `text` is redacted, people are keyed hashes, `line` is 1-based."""
+    """One row that may be trained or tested on; `text` is redacted, people are keyed hashes, `line` is 1-based.
+
+    `turns` is what was asked as JSON where it is more than one message: `text` then is what both sides said.
+    """
 
     row_id: str
     text: str
@@ -28,6 +31,7 @@ class Row:
     source: str
     line: int
     steps: tuple[str, ...]
+    turns: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

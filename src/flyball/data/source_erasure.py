@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 
+from flyball.data.columns import value_of
 from flyball.data.config import SourceConfig
 from flyball.data.preparing import KEYED_HASH, PRODUCTION
 from flyball.data.readers.layout import Layout
@@ -43,7 +44,7 @@ def rewrite_source(path: Path, config: SourceConfig, subject: str, key: bytes, *
 
     def owner(fields: Mapping[str, Any]) -> str | None:
         try:
-            value = canonical_identifier(fields.get(field))
+            value = canonical_identifier(value_of(fields, field))
         except InputError:
             return None
         if not value:
@@ -67,7 +68,7 @@ def subjects_of(path: Path, config: SourceConfig) -> set[str]:
     found = set()
     for raw in read_source(path, config):
         try:
-            name = canonical_identifier((raw.fields or {}).get(config.fields.subject or ""))
+            name = canonical_identifier(value_of(raw.fields or {}, config.fields.subject or ""))
         except InputError:
             continue
         if name:
@@ -95,7 +96,7 @@ def _rewrite_lines(
         elif owner(raw.fields) == subject:
             gone.update(lines)
             rows += 1
-            called.add(str(raw.fields[config.fields.subject or ""]))
+            called.add(str(value_of(raw.fields, config.fields.subject or "")))
     naming = _naming(path, layout, broken, called, subject, key) if broken else set()
     if gone or naming:
         with replaced_file(path) as target:

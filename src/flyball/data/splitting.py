@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flyball.data.config import SplitConfig
 from flyball.records.identity import keyed_hash
 
@@ -23,3 +25,18 @@ def side_of(place: int, declared: str | None, config: SplitConfig) -> str:
             return "test"
         share -= config.test
     return "validation" if share < config.validation else "train"
+
+
+NAMED = {
+    **dict.fromkeys(("train", "training", "fit"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "devel", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "heldout", "holdout"), "test"),
+}
+
+
+def side_named(value: object) -> str | None:
+    """The side that a data set's own column means: None for an empty value, "" for one that is no side."""
+    if value is None or not str(value).strip():
+        return None
+    words = re.findall(r"[a-z]+", str(value).casefold())
+    return next((NAMED[word] for word in words if word in NAMED), "")

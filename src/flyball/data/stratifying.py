@@ -52,6 +52,8 @@ def _groups(candidates: Sequence[Candidate], kept: Iterable[int]) -> list[_Group
     found: dict[tuple[int, str | None], _Group] = {}
     for at in kept:
         row = candidates[at]
+        if row.stays:
+            continue
         group = found.get((row.place, row.declared))
         if group is None:
             group = found[row.place, row.declared] = _Group(place=row.place, side=row.side, declared=row.declared)

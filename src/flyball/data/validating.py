@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from flyball.data.columns import columns_in, value_of
 from flyball.data.config import DataConfig, Fields, SourceConfig
 from flyball.data.label_rules import check_labels, check_trained, doubts, untested
 from flyball.data.preparing import PRODUCTION
@@ -40,7 +41,7 @@ class SourceTally:
         if len(self.fields) < 1000:
             self.fields.update(str(name) for name in raw.fields)
         for role, column in self.people.items():
-            self.named[role] += names_somebody(raw.fields.get(column))
+            self.named[role] += names_somebody(value_of(raw.fields, column))
 
 
 def check_source(tally: SourceTally, config: SourceConfig) -> None:
@@ -56,7 +57,7 @@ def check_source(tally: SourceTally, config: SourceConfig) -> None:
         )
     seen = [name for name, _ in tally.fields.most_common(FIELDS_SHOWN)]
     for role, name in mapped(config.fields).items():
-        if name not in tally.fields:
+        if name not in tally.fields and not any(one.split(".")[0] in tally.fields for one in columns_in(name)):
             close = nearest(name, seen)
             raise InputError(
                 f"{config.path}: no row has the field {name!r}; fields seen: {', '.join(seen) or 'none'}",
@@ -82,6 +83,9 @@ def names_somebody(value: object) -> bool:
 def mapped(fields: Fields) -> dict[str, str]:
     """The roles that have a column in this source."""
     roles = {role: getattr(fields, role) for role in Fields.__struct_fields__}
+    if fields.messages:  # in place of the text; and the answer is their last turn, unless a label says otherwise
+        roles["text"] = None
+        roles["label"] = fields.label if fields.label != Fields().label else None
     return {role: name for role, name in roles.items() if name}
 
 
