@@ -124,7 +124,8 @@ def _owner(calls: list[Call], piece: ToolCall, position: int, together: int) -> 
                 return call
     same = [one for one in calls if one["index"] == piece.index]
     if piece.index is None and together > 1:
-        same = same[-together + position :][:1] if len(same) >= together else []
+        left = together - position
+        same = same[-left:][:1] if len(same) >= left else []
     if not same:
         return None
     last = same[-1]
