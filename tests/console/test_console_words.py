@@ -90,6 +90,11 @@ def test_any_json_value_has_a_line(value: object) -> None:
             [("answer", "A"), ("answer", "B")],
         ),
         ({"answer": {"choices": [{"message": {"content": "A"}}]}}, [("answer", "A")]),
+        ({"choices": [{"content": "A", "tool_calls": [], "reasoning": "R"}]}, [("reasoning", "R"), ("answer", "A")]),
+        ({"choices": [{"content": "", "refusal": "No."}]}, [("answer", "No.")]),
+        ({"choices": [{"content": "", "audio": {"transcript": "T", "base64_size": 9}}]}, [("answer", "T")]),
+        ({"choices": [{"content": "", "function_call": {"name": "f"}}]}, [("answer", '{"name":"f"}')]),
+        ({"choices": [{"content": "A", "parts": [{"type": "x"}]}]}, [("answer", 'A\n[{"type":"x"}]')]),
     ],
 )
 def test_a_payload_reads_as_a_conversation(document: object, expected: list[tuple[str, str]]) -> None:

@@ -115,11 +115,12 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
 def requests_command(
     ledger: Ledger, request: str | None, limit: int, release: str | None, outcome: str | None, as_json: bool
 ) -> None:
-    """Recorded requests, newest first; or one of them: what was asked, how long it waited, and why it failed."""
+    """Recorded requests, newest first; or one of them: what was asked and said, how long it took, why it failed."""
     from flyball.storage.traffic import get_request, search_requests
 
     if request is not None:
-        emit(request_facts(get_request(ledger, request)), as_json=as_json, text=pairs)
+        facts = request_facts(get_request(ledger, request))
+        emit(facts | {"texts": texts_of_request(ledger, request, as_json=as_json)}, as_json=as_json, text=pairs)
         return
     found = search_requests(
         ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
@@ -142,6 +143,20 @@ def request_facts(record: RequestRecord) -> dict[str, Any]:
 
     engine_ms = round(max(0.0, record.total_ms - record.queue_ms), 3) if record.attempts else 0.0
     return asdict(record) | {"path": ASKED_PATHS[record.kind], "engine_ms": engine_ms}
+
+
+def texts_of_request(ledger: Ledger, request: str, *, as_json: bool) -> Any:
+    """What was asked and said, redacted: as it is kept, or as lines; None where it was erased or is gone."""
+    from flyball.console.conversation import turns
+    from flyball.storage.texts import payload_document
+    from flyball.storage.traffic import payload_of
+
+    payload = payload_of(ledger, request)
+    if payload is None or payload.redacted is None:
+        return None
+    if as_json:
+        return payload_document(payload.redacted)
+    return "".join(f"\n  {turn.role}: {turn.text}" for turn in turns(payload.redacted))
 
 
 @click.command("cost")

@@ -66,7 +66,7 @@ def _asked(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
 def _answered(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
     choices = document.get("choices")
     if isinstance(choices, list) and choices:
-        return tuple(Turn(role="answer", text=_choice(choice)) for choice in choices)
+        return tuple(turn for choice in choices for turn in _turns_of(choice))
     for key in ("answer", "response", "completion", "output"):
         answer = document.get(key)
         if isinstance(answer, str):
@@ -76,15 +76,27 @@ def _answered(document: Mapping[str, JSON]) -> tuple[Turn, ...]:
     return ()
 
 
+def _turns_of(choice: JSON) -> tuple[Turn, ...]:
+    """What one of several choices thought, and what it said."""
+    reasoning = choice.get("reasoning") if isinstance(choice, Mapping) else None
+    thought = (Turn(role="reasoning", text=_text(reasoning)),) if reasoning else ()
+    return (*thought, Turn(role="answer", text=_choice(choice)))
+
+
 def _choice(choice: JSON) -> str:
-    """The text of one of several choices; a choice of another kind, such as a tool call, as JSON."""
+    """The text of a choice; whatever it said beside, such as a tool call, as JSON."""
     if not isinstance(choice, Mapping):
         return _text(choice)
     said = choice.get("message", choice)
     if not isinstance(said, Mapping):
         return _text(said)
-    calls = said.get("tool_calls")
-    parts = [_text(said.get("content", said.get("text"))), _text(calls) if calls else ""]
+    audio = said.get("audio")
+    parts = [
+        _text(said.get("content", said.get("text"))),
+        _text(said.get("refusal")),
+        _text(audio.get("transcript")) if isinstance(audio, Mapping) else "",
+        *(_text(said[name]) for name in ("tool_calls", "function_call", "parts", "other") if said.get(name)),
+    ]
     return "\n".join(part for part in parts if part)
 
 
