@@ -68,7 +68,7 @@ def test_a_password_in_a_url_is_refused_and_never_repeated(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://somewhere", "localhost:8000", "", "http://", "http://host:port", "http://a b"])
 def test_what_is_no_url_is_named(url: str) -> None:
-    with pytest.raises(InputError, match="no upstream URL"):
+    with pytest.raises(InputError, match="is not an HTTP address"):
         normal(url)
 
 

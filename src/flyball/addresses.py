@@ -146,13 +146,13 @@ def checked(url: str) -> SplitResult:
         parts = None
     if "@" in (url if parts is None else parts.netloc):
         raise InputError(
-            "the URL of an upstream holds a user name or a password, which would end up in logs",
+            "the URL holds a user name or a password, which would end up in logs",
             cure="leave it out of the URL; name a secret with `key:`, or `headers: {authorization: env:NAME}`",
         )
     if parts is None:
-        raise InputError(f"{shown(url)!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
+        raise InputError(f"{shown(url)!r} is not an HTTP address", cure="give one such as http://127.0.0.1:8000")
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\x00-\x20\x7f]", url.strip()):
-        raise InputError(f"{shown(url)!r} is no upstream URL", cure="give one such as http://127.0.0.1:8000")
+        raise InputError(f"{shown(url)!r} is not an HTTP address", cure="give one such as http://127.0.0.1:8000")
     return parts
 
 

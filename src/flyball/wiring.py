@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flyball.errors import EnvironmentMissing
-from flyball.settings import Settings, find_root, load_settings, secret
+from flyball.settings import Settings, find_root, load_settings, proxy_for, secret
 
 if TYPE_CHECKING:
+    from flyball.addresses import Reach
+    from flyball.inference.servers import Way
     from flyball.security.keys import ProjectKey
     from flyball.storage.artifacts import ArtifactStore
     from flyball.storage.ledger import Ledger
@@ -133,6 +135,17 @@ class Project:
         from flyball.security.keys import parse_project_key  # cryptography takes a while
 
         return parse_project_key(secret(self.settings.security.project_key, self.root, self.environment))
+
+    def way(self, api_key: str | None, reach: Reach | None = None) -> Way:
+        """How a server elsewhere is reached: with this project's secrets, and the environment's proxies."""
+        from flyball.inference.servers import Way  # TLS takes a while to load
+
+        return Way(
+            api_key=api_key,
+            reach=reach,
+            secrets=lambda reference: secret(reference, self.root, self.environment),
+            proxy_for=lambda url: proxy_for(url, self.environment),
+        )
 
     @cached_property
     def artifacts(self) -> ArtifactStore:

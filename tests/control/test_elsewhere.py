@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from msgspec.structs import replace
 
 from control_shop import ROLLOUT, Shop, passes
+from flyball.addresses import Reach
 from flyball.control.reconcile import step
 from flyball.serving.engines import running_engines
+from flyball.serving.terms import Terms
 from flyball.storage.deployments import history
+from raw_upstream import RawUpstream, either
 
 ANSWER = b'{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{}}'
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
@@ -88,3 +92,23 @@ def test_one_that_never_answers_is_never_live(shop: Shop, server: Server) -> Non
     passes(context, lambda: shop.states(deployment)[-1] == "failed")
     assert "answered 500" in str(history(shop.ledger, deployment.id)[-1][0].evidence["reason"])
     assert shop.live() is None
+
+
+@SQLITE
+def test_a_server_with_a_base_of_its_own_is_probed_watched_and_published_there(shop: Shop, stack: ExitStack) -> None:
+    there = stack.enter_context(RawUpstream(either))
+    url = f"{there.url}/api/paas/v4?api-version=1"
+    release = shop.release("one", kind="openai", flags={"url": url, "exact": True})
+    reach = Reach(headers=(("api-key", "env:KEY"),))
+    context = shop.control()
+    context.secrets = {"env:KEY": "secret"}.__getitem__
+    context.terms = lambda _name, _release: Terms(reach=reach)
+    shop.deploy(release)
+    passes(context, lambda: shop.live() == release)
+    passes(context, lambda: any(one.method == "GET" for one in there.asked))
+    points = shop.routes.routes[0].arms[0].endpoints
+    assert [(point.url, point.exact, point.reach) for point in points] == [(url, True, reach)]
+    assert {one.target for one in there.asked} == {
+        f"/api/paas/v4/{name}?api-version=1" for name in ("chat/completions", "models")
+    }
+    assert {one.headers.get("api-key") for one in there.asked} == {"secret"}

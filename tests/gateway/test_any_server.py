@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -247,3 +248,16 @@ def test_a_key_that_no_header_can_carry_is_named_and_not_shown(tmp_path: Path) -
     with pytest.raises(InputError, match="no header can carry") as caught:
         front(tmp_path, Upstream(url="http://127.0.0.1:1", key="env:KEY"), KEY="hunter2\r\nx: y")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_bomb_is_a_failure_and_takes_no_memory(tmp_path: Path, stack: ExitStack) -> None:
+    bomb = gzip.compress(b" " * 100_000_000, compresslevel=1)
+
+    def script(_asked: Asked, connection: socket.socket) -> None:
+        connection.sendall(plain(bomb, "content-encoding: gzip"))
+
+    server = stack.enter_context(RawUpstream(script))
+    gateway = stack.enter_context(front(tmp_path, Upstream(url=server.url)))
+    with pytest.raises(openai.InternalServerError) as caught:
+        gateway.client().chat.completions.create(**chat())
+    assert caught.value.status_code == 502

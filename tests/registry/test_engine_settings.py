@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_composing import composed
 
-from flyball.errors import ConfigError
+from flyball.errors import ConfigError, InputError
 from flyball.records import Release, canonical_bytes, fingerprint, parse
 from flyball.registry.config import EngineConfig, ReleaseConfig
 from flyball.serving.vllm import vllm_command
@@ -23,6 +23,26 @@ def test_settings_of_an_engine_are_in_the_release_and_an_unset_one_changes_no_na
     there = EngineConfig(kind="openai", url="https://api.example.com", api_key="env:THERE", model="small")
     flags = {"url": "https://api.example.com", "model": "small"}
     assert composed(ReleaseConfig(engine=there)).engine.flags == flags
+
+
+def test_a_url_that_ends_in_v1_stays_as_it_was_and_any_other_path_is_the_base() -> None:
+    for url, flags in (
+        ("https://x", {"url": "https://x"}),
+        ("https://x/v1/", {"url": "https://x/v1/"}),
+        ("https://x/before/v1", {"url": "https://x/before/v1"}),
+        ("https://x/v1/chat/completions", {"url": "https://x"}),
+        ("https://x/api/paas/v4/", {"url": "https://x/api/paas/v4", "exact": True}),
+        ("https://x/deployments/g?api-version=1", {"url": "https://x/deployments/g?api-version=1", "exact": True}),
+    ):
+        assert composed(ReleaseConfig(engine=EngineConfig(kind="openai", url=url))).engine.flags == flags
+    with pytest.raises(InputError, match="user name or a password"):
+        composed(ReleaseConfig(engine=EngineConfig(kind="openai", url="https://me:pw@x")))
+
+
+def test_how_a_server_is_reached_is_no_release() -> None:
+    more = {"headers": {"api-key": "env:K"}, "proxy": "http://p:1", "ca_file": "ca.pem"}
+    plain, reached = (EngineConfig(kind="openai", url="http://x", **given) for given in ({}, more))
+    assert fingerprint(composed(ReleaseConfig(engine=plain))) == fingerprint(composed(ReleaseConfig(engine=reached)))
 
 
 def test_a_new_price_and_a_renamed_secret_are_no_new_release() -> None:
@@ -49,6 +69,7 @@ def test_a_release_from_before_keeps_its_prices_and_tells_no_engine(tmp_path: Pa
         (EngineConfig(flags={"quantization": "fp8"}), "flags are vLLM's"),
         (EngineConfig(kind="vllm", batch=2048), "max-num-batched-tokens"),
         (EngineConfig(kind="openai"), "there is no url"),
+        (EngineConfig(headers={"api-key": "env:K"}), "names headers, a proxy or certificates"),
         (EngineConfig(model="small"), "release.engine.model is for a server elsewhere"),
         (EngineConfig(kind="vllm", url="http://x"), "release.engine.url is for a server elsewhere"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flyball.addresses import Reach
 from flyball.registry.config import EngineConfig
 from flyball.serving.terms import Terms, recorded_terms, terms_of
 from tiny_gguf import tiny_release
@@ -53,3 +54,25 @@ def test_of_engines_of_our_own_the_release_that_was_built_last_has_the_price_of_
         assert terms_of(release, recorded=recorded, settings=now, built_last=True).usd_per_million == (5.0, 6.0)
         assert terms_of(release, recorded=recorded, settings=now).usd_per_million == kept
     assert terms_of(OWN, recorded=then, settings=EngineConfig(), built_last=True) == Terms()
+
+
+def test_how_a_server_is_reached_follows_the_settings_and_is_kept_beside_the_release() -> None:
+    then, now = there(headers={"api-key": "env:THEN"}), there(headers={"API-Key": "env:NOW"}, proxy="none")
+    kept = terms_of(NEW, recorded=recorded_terms(then), settings=None).reach
+    assert kept == Reach(headers=(("api-key", "env:THEN"),))
+    assert terms_of(NEW, recorded=recorded_terms(then), settings=now).reach == Reach(
+        headers=(("api-key", "env:NOW"),), proxy="none"
+    )
+    assert terms_of(NEW, recorded=recorded_terms(then), settings=there(url="https://elsewhere")).reach == kept
+    assert "reach" not in recorded_terms(there())["engine"]  # type: ignore[operator]
+
+
+def test_a_base_is_another_server_than_the_same_words_before_v1() -> None:
+    exact = tiny_release(kind="openai", flags={"url": "https://there/api", "exact": True, "model": "small"})
+    older = tiny_release(kind="openai", flags={"url": "https://there/api", "model": "small"})
+    now = there(url="https://there/api", api_key="env:NOW")
+    assert terms_of(exact, recorded={}, settings=now).api_key == "env:NOW"
+    assert terms_of(older, recorded={}, settings=now).api_key is None
+    assert (
+        terms_of(older, recorded={}, settings=there(url="https://there/api/v1", api_key="env:V1")).api_key == "env:V1"
+    )

@@ -13,7 +13,7 @@ from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
 from flyball.serving.load import Load
-from flyball.serving.terms import Terms, terms_of
+from flyball.serving.terms import Terms, Way, terms_of
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.hosts import ReleaseState
 from flyball.storage.leases import Lease
@@ -86,6 +86,7 @@ class ControlContext:
     retention: Callable[[int], object] | None = None
     judge: Callable[[], object] | None = None
     secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
+    proxy_for: Callable[[str], str | None] | None = None  # the environment's proxy for a URL
     terms: Callable[[str, Release], Terms] = lambda _name, release: terms_of(release, recorded={}, settings=None)
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
@@ -93,6 +94,12 @@ class ControlContext:
     lease_ttl_s: float = 5.0
     memory: Memory = field(default_factory=Memory)
     background: Background = field(default_factory=Background)
+
+    def way(self, name: str, release: Release) -> Way | None:
+        """How the server of a release is reached; None for an engine of ours."""
+        if release.engine.kind != "openai":
+            return None
+        return self.terms(name, release).way(self.secrets, self.proxy_for)
 
     @property
     def lease_name(self) -> str:

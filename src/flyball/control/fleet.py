@@ -103,7 +103,7 @@ class Fleet:
         if handle.pid == 0 and handle.release in self.memory.elsewhere_ready:
             handle = replace(handle, ready=True)
         if handle.ready:
-            return self._watched(handle)
+            return self._watched(handle, release)
         name = f"probe:{handle.id}"
         outcome = self.context.background.take(name)
         if outcome is not None and outcome.error is None:
@@ -120,16 +120,13 @@ class Fleet:
             timeout = self.context.rollout.ready_timeout_s
             self.context.background.submit(
                 name,
-                lambda: engines.probe(handle, release, timeout_s=timeout, api_key=self._key(handle.release, release)),
+                lambda: engines.probe(
+                    handle, release, timeout_s=timeout, way=self.context.way(handle.release, release)
+                ),
             )
         return handle
 
-    def _key(self, name: str, release: Release) -> str | None:
-        """The secret of a server elsewhere, where there is one."""
-        reference, secrets = self.context.terms(name, release).api_key, self.context.secrets
-        return secrets(reference) if secrets and reference else None
-
-    def _watched(self, handle: EngineHandle) -> EngineHandle:
+    def _watched(self, handle: EngineHandle, release: Release) -> EngineHandle:
         """A ready engine; one that does not answer its looks is ended, and counts as a death."""
         memory, now, name = self.memory, time.monotonic(), f"look:{handle.id}"
         outcome = self.context.background.take(name)
@@ -144,7 +141,7 @@ class Fleet:
         due = now - memory.looked.get(handle.id, -1e9) >= self.context.serving.liveness_s
         if due and not self.context.background.busy(name):
             memory.looked[handle.id] = now
-            self.context.background.submit(name, lambda: look_at(handle))
+            self.context.background.submit(name, lambda: look_at(handle, self.context.way(handle.release, release)))
         looks = SILENT_LOOKS if handle.pid else SILENT_LOOKS_ELSEWHERE
         if memory.silent.get(handle.id, 0) >= looks:
             return self._given_up(handle, f"engine {handle.id} has not answered {looks} looks in a row")

@@ -123,7 +123,10 @@ def _arm(
         release=standing.deployment.release,
         variant=variant,
         weight=round(weight, 9),
-        endpoints=tuple(Endpoint(id=one.id, url=one.url, slots=one.slots, api_key=terms.api_key) for one in ready),
+        endpoints=tuple(
+            Endpoint(id=one.id, url=one.url, slots=one.slots, api_key=terms.api_key, exact=one.exact, reach=terms.reach)
+            for one in ready
+        ),
         deployment=standing.deployment.id,
         prompt_path=release,
         usd_per_million=terms.usd_per_million,

@@ -15,6 +15,7 @@ from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.running import evaluate_suites
 from flyball.evaluation.suites.loading import load_suites
 from flyball.inference.completers import HttpCompleter
+from flyball.inference.servers import Way
 from flyball.records import EvalReport, fingerprint_of
 from flyball.telemetry import Progress, quiet
 
@@ -33,7 +34,7 @@ def evaluate_url(
     model: str,
     suite_paths: Sequence[Path],
     out: Path,
-    api_key: str | None = None,
+    way: Way | None = None,
     task: Literal["auto", "classification", "chat"] = "auto",
     config: EvaluateConfig | None = None,
     timeout_s: float = 60.0,
@@ -49,7 +50,7 @@ def evaluate_url(
     )
     expected = [item.expected for suite in suites for item in suite.items]
     guessed = len(set(expected)) <= max(2, FEW_LABELS * len(expected))  # few different answers: they are labels
-    completer = HttpCompleter(url, release=None, model=model, api_key=api_key, timeout_s=timeout_s)
+    completer = HttpCompleter(url, release=None, model=model, way=way, timeout_s=timeout_s)
     report = evaluate_suites(
         suites,
         settings,

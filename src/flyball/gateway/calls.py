@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Final
 
 from flyball.gateway.causes import words_of
-from flyball.gateway.decoding import MOST_TIMES, PIECE_BYTES, Decoder
+from flyball.inference.decoding import MOST_TIMES, PIECE_BYTES, Decoder
 
 if TYPE_CHECKING:
     from flyball.gateway.relaying import Relay

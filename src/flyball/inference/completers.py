@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
-from flyball.errors import InputError, UpstreamError
+from flyball.addresses import normal, shown
+from flyball.errors import UpstreamError
 from flyball.inference.prompt_path import PromptPath
+from flyball.inference.servers import Way, client_of
 from flyball.records import Release
-
-_NO_BYTE_CAME = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +31,7 @@ class Completion:
 class HttpCompleter:
     """Asks any OpenAI-compatible server, through the prompt path of `release` (None: bodies pass unchanged).
 
-    Threads may share it: each call borrows a kept-alive connection. A connection that the server dropped before a byte
-    came is replaced once.
+    Threads may share it. `way`: its key, headers, proxy and certificates; `api_key` alone will do for most.
     """
 
     def __init__(
@@ -44,19 +41,16 @@ class HttpCompleter:
         release: Release | None = None,
         model: str = "default",
         api_key: str | None = None,
+        way: Way | None = None,
         timeout_s: float = 60.0,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{url!r} is not an HTTP address", cure="give one such as http://127.0.0.1:8080/v1")
-        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
-        self._path = parts.path.rstrip("/").removesuffix("/v1") + "/v1/chat/completions"
-        self._url, self._model, self._timeout_s = url, model, timeout_s
+        if release is not None and release.engine.kind == "openai":
+            address, exact = url, release.engine.flags.get("exact") is True
+        else:
+            address, exact = normal(url)
+        self._client = client_of(address, way or Way(api_key=api_key), exact=exact, timeout_s=timeout_s)
+        self._url, self._model = shown(url), model
         self._prompt_path = PromptPath(release) if release else None
-        self._headers = {"content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        self._idle: deque[http.client.HTTPConnection] = deque()
 
     def complete(self, body: Mapping[str, Any], *, besides: Mapping[str, Any] | None = None) -> Completion:
         """The engine's answer to a chat body; InputError for a bad body, UpstreamError when the engine fails.
@@ -67,7 +61,7 @@ class HttpCompleter:
         request.setdefault("model", self._model)
         request.update(besides or {})
         began = time.perf_counter()
-        status, raw = self._send(msgspec.json.encode(request))
+        status, raw = self._post(msgspec.json.encode(request))
         total_ms = (time.perf_counter() - began) * 1000
         if status != 200:
             raise UpstreamError(
@@ -79,46 +73,13 @@ class HttpCompleter:
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        while self._idle:
-            self._idle.pop().close()
+        self._client.close()
 
-    def _send(self, payload: bytes) -> tuple[int, bytes]:
-        for attempt in (1, 2):
-            connection = self._borrow(fresh=attempt == 2)
-            try:
-                connection.request("POST", self._path, payload, self._headers)
-                response = connection.getresponse()
-            except _NO_BYTE_CAME as error:
-                connection.close()
-                if attempt == 2:
-                    raise self._failed(error) from error
-                continue
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                raise self._failed(error) from error
-            return response.status, self._read(connection, response)
-        raise AssertionError("unreachable")
-
-    def _read(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> bytes:
+    def _post(self, payload: bytes) -> tuple[int, bytes]:
         try:
-            raw = response.read()
+            return self._client.post("/chat/completions", payload)
         except (OSError, http.client.HTTPException) as error:
-            connection.close()
             raise self._failed(error) from error
-        if response.will_close:
-            connection.close()
-        else:
-            self._idle.append(connection)
-        return raw
-
-    def _borrow(self, *, fresh: bool) -> http.client.HTTPConnection:
-        if not fresh:
-            try:
-                return self._idle.pop()
-            except IndexError:
-                pass
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=self._timeout_s)
 
     def _failed(self, error: Exception) -> UpstreamError:
         reason = str(error) or type(error).__name__

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from flyball.addresses import normal, shown
 from flyball.errors import InputError, UpstreamError
+from flyball.inference.servers import Way, client_of
 
 TIMEOUT_S = 10.0
-_MOST_BYTES = 8_000_000
 _SHOWN = 20
 _LENGTHS = ("max_model_len", "context_length", "context_window", "max_context_length")
 """Where vLLM, SGLang and hosted services say how many tokens a model reads; llama.cpp has it under `meta`."""
@@ -33,54 +32,53 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def served_model(url: str, *, name: str | None, api_key: str | None) -> ServedModel:
+def served_model(url: str, *, name: str | None, way: Way) -> ServedModel:
     """The model of this name, or the only one; InputError with the names where that is not one.
 
     A server without a list of models (404, 405) is believed, when a name is given. UpstreamError when none answers.
     """
-    models = _listed(url, api_key)
+    models = _listed(url, way)
     if models is None:
         if name is None:
-            raise InputError(f"{url} does not list its models", cure="say which one is meant: --model-name NAME")
+            raise InputError(f"{shown(url)} does not list its models", cure="say which one is meant: --model-name NAME")
         return ServedModel(name=name, context=0)
-    shown = ", ".join(list(models)[:_SHOWN]) or "none"
+    names = ", ".join(list(models)[:_SHOWN]) or "none"
     if name is None:
         if len(models) != 1:
-            raise InputError(f"{url} serves {len(models)} models: {shown}", cure="choose one: --model-name NAME")
+            raise InputError(f"{shown(url)} serves {len(models)} models: {names}", cure="choose one: --model-name NAME")
         name = next(iter(models))
     if name not in models:
-        raise InputError(f"{url} serves no model {name}, but {shown}", cure="use one of its names")
+        raise InputError(f"{shown(url)} serves no model {name}, but {names}", cure="use one of its names")
     return ServedModel(name=name, context=_context(models[name]))
 
 
-def _listed(url: str, api_key: str | None) -> dict[str, Mapping[str, Any]] | None:
+def _listed(url: str, way: Way) -> dict[str, Mapping[str, Any]] | None:
     """The entries of /v1/models by name; None where the server has no such list."""
-    status, raw = _fetch(url, api_key)
+    status, raw = _fetch(url, way)
     if status in (404, 405, 501):
         return None
     if status != 200:
         cure = "give a key: --api-key env:NAME" if status in (401, 403) else "look at the server's log"
-        raise UpstreamError(f"{url} answered {status} to the question for its models", cure=cure)
+        raise UpstreamError(f"{shown(url)} answered {status} to the question for its models", cure=cure)
     try:
         return {str(entry["id"]): entry for entry in msgspec.json.decode(raw)["data"]}
     except (msgspec.MsgspecError, LookupError, TypeError) as error:
-        raise UpstreamError(f"{url} gives no list of models", cure="give the base URL of an OpenAI API") from error
+        raise UpstreamError(
+            f"{shown(url)} gives no list of models", cure="give the base URL of an OpenAI API"
+        ) from error
 
 
-def _fetch(url: str, api_key: str | None) -> tuple[int, bytes]:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise InputError(f"{url!r} is not an HTTP address", cure="give one such as http://127.0.0.1:8000/v1")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+def _fetch(url: str, way: Way) -> tuple[int, bytes]:
+    address, exact = normal(url)
+    client = client_of(address, way, exact=exact, timeout_s=TIMEOUT_S)
     try:
-        connection = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        with closing(connection):
-            connection.request("GET", parts.path.rstrip("/").removesuffix("/v1") + "/v1/models", headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read(_MOST_BYTES)
+        return client.get("/models")
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise UpstreamError(f"{url} does not answer: {error}", cure="start that server, or mend the URL") from error
+        raise UpstreamError(
+            f"{shown(url)} does not answer: {error}", cure="start that server, or fix the URL"
+        ) from error
+    finally:
+        client.close()
 
 
 def _context(entry: Mapping[str, Any]) -> int:

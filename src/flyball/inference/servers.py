@@ -8,19 +8,39 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from flyball import __version__
 from flyball.addresses import DIRECT, REFERENCES, Reach, Target, shown, target_of
 from flyball.errors import InputError, UpstreamError
+from flyball.inference.decoding import KNOWN, Decoder
 
 USER_AGENT: Final = f"flyball/{__version__}"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 NO_BYTE_CAME = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 Secrets = Callable[[str], str]
 ProxyOf = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What asking a server takes besides its URL: a key or a reference to it, how it is reached, who knows secrets."""
+
+    api_key: str | None = None
+    reach: Reach | None = None
+    secrets: Secrets | None = None
+    proxy_for: ProxyOf | None = None
+
+
+def client_of(url: str, way: Way | None, *, exact: bool, timeout_s: float) -> ServerClient:
+    """A client of the server at a URL; InputError for a secret or a certificate that cannot be had."""
+    way = way or Way()
+    target = resolved(url, exact=exact, key=way.api_key, reach=way.reach, secrets=way.secrets, proxy_for=way.proxy_for)
+    return ServerClient(target, tls=tls_context(way.reach) if target.secure else None, timeout_s=timeout_s)
 
 
 def resolved(
@@ -78,6 +98,32 @@ def tls_context(reach: Reach | None) -> ssl.SSLContext:
     return context
 
 
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """The whole answer, decompressed where it is; IncompleteRead when it was cut."""
+    known = response.length is not None
+    if known and (response.length or 0) > MAX_ANSWER_BYTES:
+        raise _too_large()
+    raw = response.read() if known else response.read(MAX_ANSWER_BYTES + 1)
+    if len(raw) > MAX_ANSWER_BYTES:
+        raise _too_large()
+    encoding = (response.getheader("content-encoding") or "").strip().lower().encode("latin-1")
+    if encoding not in KNOWN:
+        return raw
+    whole = bytearray()
+    try:
+        for piece in Decoder().pieces(raw):
+            whole += piece
+            if len(whole) > MAX_ANSWER_BYTES:
+                raise _too_large()
+    except zlib.error as error:
+        raise UpstreamError(f"the answer is not compressed as it says: {error}", cure="look at the server") from error
+    return bytes(whole)
+
+
+def _too_large() -> UpstreamError:
+    return UpstreamError("the answer is larger than 64 MiB", cure="look at the server")
+
+
 class ServerClient:
     """A server to ask; threads may share it, each call borrows a kept-alive connection.
 
@@ -115,18 +161,15 @@ class ServerClient:
                     method, self.target.place(name), body, headers={**headers, "host": self.target.authority}
                 )
                 response = connection.getresponse()
-                raw = response.read(MAX_ANSWER_BYTES + 1)
+                raw = _body(response)
             except NO_BYTE_CAME:
                 connection.close()
                 if fresh:
                     raise
                 continue
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException, UpstreamError):
                 connection.close()
                 raise
-            if len(raw) > MAX_ANSWER_BYTES:
-                connection.close()
-                raise UpstreamError("the answer is larger than 64 MiB", cure="look at the server")
             if response.will_close:
                 connection.close()
             else:

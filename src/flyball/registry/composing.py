@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from flyball.addresses import normal, reach_of
 from flyball.errors import ConfigError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
@@ -103,13 +104,21 @@ def _flags(config: EngineConfig) -> dict[str, Any]:
                 f"release.engine.{name} is for a server elsewhere, kind is {config.kind}",
                 cure="leave it out, or set kind: openai",
             )
+    if config.kind != "openai" and reach_of(config, source="release.engine") is not None:
+        raise ConfigError(
+            f"release.engine names headers, a proxy or certificates, kind is {config.kind}",
+            cure="leave them out, or set kind: openai",
+        )
     if config.kind == "vllm":
         return dict(config.flags)
     if config.kind == "llama.cpp":
         return {"batch": config.batch} if config.batch else {}
     if not config.url:
         raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
-    given = {"url": config.url, "model": config.model}
+    address, exact = normal(config.url)
+    if not exact and config.url.rstrip("/").removesuffix("/v1") == address:
+        address = config.url  # as it always was, so that the release keeps its name
+    given = {"url": address, "exact": exact, "model": config.model}
     return {name: value for name, value in given.items() if value}
 
 

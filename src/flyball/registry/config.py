@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from flyball.addresses import ReachConfig
 from flyball.records.prices import UsdPerMillion
 
 
@@ -23,14 +24,16 @@ class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     assistant: str
 
 
-class EngineConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the engine is started."""
+class EngineConfig(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the engine is started, or reached where it is a server elsewhere."""
 
     kind: Annotated[
         Literal["llama.cpp", "vllm", "openai"],
         Meta(description="llama.cpp and vllm: started here; openai: any compatible server."),
     ] = "llama.cpp"
-    url: Annotated[str | None, Meta(description="For kind openai: its base URL.")] = None
+    url: Annotated[
+        str | None, Meta(description="For kind openai: all that stands before /chat/completions; no path: /v1.")
+    ] = None
     api_key: Annotated[str | None, Meta(description="For kind openai: a reference such as env:NAME.")] = None
     model: Annotated[str | None, Meta(description="For kind openai: the name by which it knows the model.")] = None
     context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None

@@ -18,6 +18,7 @@ import msgspec
 
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError, UpstreamError
 from flyball.inference.completers import HttpCompleter
+from flyball.inference.servers import Way
 from flyball.records import Release
 from flyball.records.identity import short, uuid7
 from flyball.registry.adapters import ADAPTER
@@ -60,6 +61,7 @@ class EngineHandle:
     slots: int = 1
     ready: bool = False
     file: Path | None = None
+    exact: bool = False  # the URL is the whole base (addresses.py)
 
     @property
     def processes(self) -> list[int]:
@@ -146,12 +148,14 @@ def _elsewhere(release: Release, release_name: str, log_dir: Path) -> EngineHand
         raise InputError(
             "a release with engine kind openai names no url", cure='set engine.flags to {"url": "http://…"}'
         )
-    url = url.rstrip("/").removesuffix("/v1")
+    exact = release.engine.flags.get("exact") is True
+    url = url if exact else url.rstrip("/").removesuffix("/v1")
     return EngineHandle(
         id=f"openai-{short(release_name)}",
         release=release_name,
         kind="openai",
         url=url,
+        exact=exact,
         pid=0,
         started=0.0,
         log=log_dir / f"engine-{short(release_name)}.log",
@@ -188,14 +192,14 @@ def is_alive(handle: EngineHandle) -> bool:
     return handle.pid == 0 or is_running(handle.pid, handle.started)
 
 
-def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: str | None = None) -> None:
+def probe(handle: EngineHandle, release: Release, *, timeout_s: float, way: Way | None = None) -> None:
     """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
 
     Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
     request of a client takes no longer than the later ones. Then all slots at once: their first common batch is slow
     too. That takes a few seconds at most; then it serves anyhow.
     """
-    completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, api_key=api_key)
+    completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, way=way)
     slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
     places = [{"id_slot": slot} if slots > 1 else {} for slot in range(slots)]
     silent = release.engine.kind == "openai" and "max_tokens" not in release.sampling  # it may refuse such a limit
@@ -213,7 +217,7 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: 
         completer.close()
 
 
-def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float, api_key: str | None = None) -> EngineHandle:
+def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float, way: Way | None = None) -> EngineHandle:
     """Wait until a real inference has answered (healthy is not ready); UpstreamError with the engine's last lines."""
     deadline = time.monotonic() + timeout_s
     problem = "it did not listen"
@@ -223,7 +227,7 @@ def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float, api_
             raise dead(handle)
         if handle.url:
             try:
-                probe(handle, release, timeout_s=max(0.1, deadline - time.monotonic()), api_key=api_key)
+                probe(handle, release, timeout_s=max(0.1, deadline - time.monotonic()), way=way)
                 return mark_ready(handle)
             except UpstreamError as error:
                 problem = error.message
@@ -304,7 +308,7 @@ def engine_process(
     log_dir: Path | None = None,
     adapter: Path | None = None,
     config: ServingConfig | None = None,
-    api_key: str | None = None,
+    way: Way | None = None,
 ) -> Iterator[str]:
     """For evaluation: an engine that is ready, as its URL; it ends with the block, and with this process."""
     with TemporaryDirectory(prefix="flyball-engine-") as folder:
@@ -320,7 +324,7 @@ def engine_process(
             owned=True,
         )
         try:
-            yield wait_ready(handle, release, timeout_s=timeout_s, api_key=api_key).url
+            yield wait_ready(handle, release, timeout_s=timeout_s, way=way).url
         finally:
             stop_engine(handle, grace_s=1.0)
 

@@ -10,7 +10,9 @@ import http.client
 import time
 from urllib.parse import urlsplit
 
+from flyball.addresses import shown
 from flyball.errors import UpstreamError
+from flyball.inference.servers import Way, client_of
 from flyball.serving.engines import EngineHandle
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import work_of
@@ -20,20 +22,20 @@ ELSEWHERE_LOOK_S = 5.0
 """For somebody else's server, whose processor we cannot see."""
 BUSY_SHARE = 0.1
 """Of one processor, in the time of a look: less than that is not work."""
-_SIGNS = {"llama.cpp": "/metrics", "vllm": "/health", "openai": "/v1/models"}
+_SIGNS = {"llama.cpp": "/metrics", "vllm": "/health"}
 
 
 class EngineBusy(UpstreamError):
     """It gave no sign of life in time, but it is at work."""
 
 
-def look_at(handle: EngineHandle) -> Load:
-    """Ask for a sign of life; the load where the sign says it.
+def look_at(handle: EngineHandle, way: Way | None = None) -> Load:
+    """Ask for a sign of life; the load where the sign says it. `way`: how somebody else's server is reached.
 
     UpstreamError or OSError when no sign comes, EngineBusy when its processes are at work meanwhile.
     """
     if handle.pid == 0:
-        return _sign(handle, ELSEWHERE_LOOK_S)
+        return _elsewhere(handle, way)
     before, began = work_of(handle.processes), time.monotonic()
     try:
         return _sign(handle, LOOK_S)
@@ -43,6 +45,20 @@ def look_at(handle: EngineHandle) -> Load:
         if works or after.eager:
             raise EngineBusy(f"{handle.url} is busy", cure="it is looked at again") from error
         raise
+
+
+def _elsewhere(handle: EngineHandle, way: Way | None) -> Load:
+    """Any answer is a sign but one that says that the server itself fails: not all list their models."""
+    client = client_of(handle.url, way, exact=handle.exact, timeout_s=ELSEWHERE_LOOK_S)
+    try:
+        status, body = client.get("/models")
+    except http.client.HTTPException as error:
+        raise UpstreamError(f"{shown(handle.url)} speaks no HTTP: {error!r}") from error
+    finally:
+        client.close()
+    if status >= 500 and status != 501:
+        raise UpstreamError(f"{shown(handle.url)} answered {status}")
+    return parse_load(body.decode("utf-8", "replace"))
 
 
 def _sign(handle: EngineHandle, timeout_s: float) -> Load:

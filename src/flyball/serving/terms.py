@@ -8,10 +8,15 @@ their flags, which count where neither of the two says anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
+from flyball.addresses import Reach, normal, reach_of
+from flyball.errors import InputError
+from flyball.inference.servers import Way as Way
 from flyball.records import JSON, Release
 from flyball.records.prices import UsdPerMillion, as_json, prices_of
 from flyball.registry.config import EngineConfig
@@ -26,12 +31,21 @@ class Terms:
 
     api_key: str | None = None
     usd_per_million: UsdPerMillion | None = None
+    reach: Reach | None = None  # headers, proxy and certificates of a server elsewhere
+
+    def way(self, secrets: Callable[[str], str] | None, proxy_for: Callable[[str], str | None] | None) -> Way:
+        """What asks that server is given; without `secrets` no key goes along."""
+        key = self.api_key if secrets else None
+        return Way(api_key=key, reach=self.reach, secrets=secrets, proxy_for=proxy_for)
 
 
 def recorded_terms(config: EngineConfig) -> dict[str, JSON]:
     """What is recorded beside a release that is built from these settings."""
     prices = config.usd_per_million
-    return {RECORDED: {"api_key": config.api_key, "usd_per_million": as_json(prices)}}
+    found: dict[str, JSON] = {"api_key": config.api_key, "usd_per_million": as_json(prices)}
+    if (reach := _reach(config)) is not None:
+        found["reach"] = msgspec.to_builtins(reach)
+    return {RECORDED: found}
 
 
 def terms_of(
@@ -42,7 +56,11 @@ def terms_of(
     beside = recorded.get(RECORDED)
     kept = flags
     if isinstance(beside, Mapping):
-        kept = Terms(api_key=_text(beside.get("api_key")), usd_per_million=prices_of(beside.get("usd_per_million")))
+        kept = Terms(
+            api_key=_text(beside.get("api_key")),
+            usd_per_million=prices_of(beside.get("usd_per_million")),
+            reach=msgspec.convert(beside["reach"], Reach) if beside.get("reach") else None,
+        )
     if settings is None or settings.kind != release.engine.kind:
         return kept
     older = None if isinstance(beside, Mapping) else flags  # a key that was taken out of flyball.yaml is out
@@ -50,18 +68,31 @@ def terms_of(
         if not built_last:
             return kept
         return Terms(usd_per_million=settings.usd_per_million or (older.usd_per_million if older else None))
-    if _server(settings.url) != _server(release.engine.flags.get("url")):
+    if _server_of(settings) != _server(release):
         return kept
+    reach = _reach(settings)
     api_key = settings.api_key or (older.api_key if older else None)
     if settings.model and settings.model != release.engine.flags.get("model"):  # without one: all that it serves
-        return Terms(api_key=api_key, usd_per_million=kept.usd_per_million)
+        return Terms(api_key=api_key, usd_per_million=kept.usd_per_million, reach=reach)
     prices = settings.usd_per_million or (older.usd_per_million if older else None)
-    return Terms(api_key=api_key, usd_per_million=prices)
+    return Terms(api_key=api_key, usd_per_million=prices, reach=reach)
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _server(url: object) -> str:
-    return str(url).rstrip("/").removesuffix("/v1")
+def _reach(config: EngineConfig) -> Reach | None:
+    return reach_of(config, source="release.engine") if config.kind == "openai" else None
+
+
+def _server_of(config: EngineConfig) -> tuple[str, bool] | None:
+    try:
+        return normal(config.url or "")
+    except InputError:
+        return None
+
+
+def _server(release: Release) -> tuple[str, bool]:
+    url, exact = str(release.engine.flags.get("url")), release.engine.flags.get("exact") is True
+    return (url, True) if exact else (url.rstrip("/").removesuffix("/v1"), False)

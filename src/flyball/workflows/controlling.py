@@ -18,7 +18,7 @@ from flyball.monitoring.running import run_monitors
 from flyball.monitoring.spending import watch_budgets
 from flyball.monitoring.watches import LiveView
 from flyball.records import Finding, Proposal, Release
-from flyball.settings import secret
+from flyball.settings import proxy_for, secret
 from flyball.telemetry import log
 from flyball.wiring import Project
 from flyball.workflows.engine_terms import EngineTerms
@@ -56,6 +56,7 @@ def control_context(project: Project) -> ControlContext:
         routes_path=places.routes,
         holder=f"{socket.gethostname()}:{project.root}",
         secrets=lambda reference: secret(reference, project.root, project.environment),
+        proxy_for=lambda url: proxy_for(url, project.environment),
         terms=EngineTerms(project).of,
         watch=watch,
         propose=suggest,

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from flyball.errors import FlyballError
+from flyball.inference.servers import Way
 from flyball.records import Release, name_of
 from flyball.records.documents import read_document
 from flyball.registry.config import EngineConfig
 from flyball.serving.terms import RECORDED, Terms, terms_of
-from flyball.settings import FILE, load_settings, secret
+from flyball.settings import FILE, load_settings
 from flyball.telemetry import log
 from flyball.wiring import Project
 
@@ -39,12 +40,12 @@ class EngineTerms:
         last = release.engine.kind != "openai" and bool(_prices(recorded, settings)) and self._is_built_last(name)
         return terms_of(release, recorded=recorded, settings=settings, built_last=last)
 
-    def key(self, name: str, release: Release) -> str | None:
-        """The secret of a server elsewhere, where there is one."""
+    def way(self, name: str, release: Release) -> Way:
+        """How the release's server is reached, where it is one elsewhere."""
         if release.engine.kind != "openai":
-            return None
-        reference = self.of(name, release).api_key
-        return secret(reference, self._project.root, self._project.environment) if reference else None
+            return Way()
+        terms = self.of(name, release)
+        return self._project.way(terms.api_key, terms.reach)
 
     def _current(self) -> EngineConfig:
         """flyball.yaml's, re-read when it changed; while it is wrong the last good one goes on."""

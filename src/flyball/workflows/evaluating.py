@@ -28,11 +28,11 @@ def evaluate_release(
     out.mkdir(parents=True, exist_ok=True)
     progress("starting the engine", 0, 0)
     adapter = project.artifacts.path(release.adapter) if release.adapter else None
-    api_key = EngineTerms(project).key(name_of(release), release)
+    way = EngineTerms(project).way(name_of(release), release)
     config = project.settings.serving
     timeout = project.settings.rollout.ready_timeout_s
-    with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, api_key=api_key) as url:
-        completer = HttpCompleter(url, release=release, model=project.name, api_key=api_key, timeout_s=60.0)
+    with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way) as url:
+        completer = HttpCompleter(url, release=release, model=project.name, way=way, timeout_s=60.0)
         return evaluate(
             project.settings.evaluate,
             project=project.name,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.addresses import reach_of
 from flyball.errors import InputError, NotFoundError
 from flyball.inference.served_models import is_url, served_model
 from flyball.records import ModelVersion, Release, name_of
@@ -22,7 +23,7 @@ from flyball.registry.elsewhere import model_elsewhere
 from flyball.registry.gguf_model import import_gguf
 from flyball.registry.importing import import_model
 from flyball.serving.terms import recorded_terms
-from flyball.settings import expand, secret
+from flyball.settings import expand
 from flyball.wiring import Project
 from flyball.workflows.preparing import preparation_for
 
@@ -101,8 +102,8 @@ def engine_for(engine: EngineConfig, source: str, *, model_name: str | None, api
 def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path) -> tuple[ModelVersion, EngineConfig]:
     """The version, its files in `out`, and the engine with what only the model's own server could say."""
     if engine.kind == "openai":
-        key = secret(engine.api_key, project.root, project.environment) if engine.api_key else None
-        served = served_model(source, name=engine.model, api_key=key)
+        way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
+        served = served_model(source, name=engine.model, way=way)
         out.mkdir(parents=True, exist_ok=True)
         known = msgspec.structs.replace(engine, model=served.name)
         return model_elsewhere(served, project=project.name), known

@@ -8,10 +8,11 @@ from pathlib import Path
 from flyball.errors import InputError
 from flyball.evaluation.report_files import read_report, write_report
 from flyball.evaluation.standalone import evaluate_url
+from flyball.inference.servers import Way
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate
-from flyball.settings import secret
+from flyball.settings import proxy_for, secret
 from flyball.telemetry import Progress
 
 
@@ -34,7 +35,7 @@ def judge(
         url,
         model=model,
         suite_paths=suites,
-        api_key=secret(api_key, Path.cwd()) if api_key else None,
+        way=Way(api_key=api_key, secrets=lambda reference: secret(reference, Path.cwd()), proxy_for=proxy_for),
         out=folder,
         progress=progress,
     )

@@ -138,7 +138,7 @@ def asking(project: Project, named: Named) -> Iterator[Ask]:
             url,
             release=named.release,
             model=project.name,
-            api_key=terms.key(named.name, named.release),
+            way=terms.way(named.name, named.release),
             timeout_s=TIMEOUT_S,
         )
         ask = partial(_ask, completer, project.settings.cost, terms.of(named.name, named.release).usd_per_million)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import socket
 import zlib
-from contextlib import ExitStack
-from pathlib import Path
 
-import openai
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_upstream import Asked, RawUpstream, plain
-from running import QUICK, RunningGateway, chat, in_front_of
 
-from flyball.gateway.decoding import PIECE_BYTES, Decoder
+from flyball.inference.decoding import PIECE_BYTES, Decoder
 
 
 def read(data: bytes, step: int) -> bytes:
@@ -37,16 +30,3 @@ def test_pieces_are_small_however_much_a_few_bytes_hold() -> None:
     bomb = gzip.compress(b" " * 20_000_000)
     pieces = [len(piece) for piece in Decoder().pieces(bomb)]
     assert sum(pieces) == 20_000_000 and max(pieces) <= PIECE_BYTES
-
-
-def test_a_bomb_is_a_failure_and_takes_no_memory(tmp_path: Path, stack: ExitStack) -> None:
-    bomb = gzip.compress(b" " * 100_000_000, compresslevel=1)
-
-    def script(_asked: Asked, connection: socket.socket) -> None:
-        connection.sendall(plain(bomb, "content-encoding: gzip"))
-
-    server = stack.enter_context(RawUpstream(script))
-    gateway = stack.enter_context(RunningGateway(tmp_path, in_front_of(server), config=QUICK))
-    with pytest.raises(openai.InternalServerError) as caught:
-        gateway.client().chat.completions.create(**chat())
-    assert caught.value.status_code == 502
