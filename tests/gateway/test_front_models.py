@@ -12,7 +12,6 @@ from pathlib import Path
 
 import openai
 import pytest
-from raw_upstream import Asked, RawUpstream, either, plain
 from running import QUICK, RunningGateway, chat
 
 from flyball.errors import EnvironmentMissing, InputError
@@ -21,6 +20,7 @@ from flyball.workflows import front_models
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_models import Listings
 from flyball.workflows.front_routes import RoutesFile, front_routes
+from raw_upstream import Asked, RawUpstream, either, plain
 
 NONE: dict[str, str] = {}
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_model_folder
 from flyball.inference.served_models import is_url, served_model
+from flyball.inference.servers import Way
 from flyball.registry.architectures import architecture_of
 from flyball.registry.gguf_model import check_model, context_of
 from flyball.registry.gguf_tensors import read_layout
-from flyball.settings import secret
+from flyball.settings import proxy_for, secret
 from flyball.workflows.first_settings import Having
 
 
 def existing_model(source: str, *, root: Path, model_name: str | None, api_key: str | None) -> Having:
     """What flyball.yaml says of it; InputError for what cannot be released, UpstreamError for a server that is away."""
     if is_url(source):
-        key = secret(api_key, Path.cwd()) if api_key else None
-        served = served_model(source, name=model_name, api_key=key)
+        way = Way(api_key=api_key, secrets=lambda reference: secret(reference, Path.cwd()), proxy_for=proxy_for)
+        served = served_model(source, name=model_name, way=way)
         return Having(source=source, is_url=True, context=served.context, model_name=served.name, api_key=api_key)
     if model_name or api_key:
         raise InputError("--model-name and --api-key belong to a URL", cure="leave them out")
