@@ -133,3 +133,19 @@ def test_what_breaks_elsewhere_is_answered_and_no_engine_has_to_refuse_it(
         assert status == 200, body
         assert engine.bodies[-1].keys() <= API
         assert all(message.keys() == {"role", "content"} for message in engine.bodies[-1]["messages"])
+
+
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", rb"\ud83d x"])
+def test_a_text_that_a_client_cut_within_an_emoji_is_answered(
+    free: RunningGateway, engine: MockEngine, tmp_path: Path, half: bytes
+) -> None:
+    body = b'{"model":"shop","messages":[{"role":"user","content":"hi %b"}],"stream":%b}'
+    assert free.post("/v1/chat/completions", body % (half, b"false"))[0] == 200
+    assert engine.bodies[-1]["messages"][0]["content"].startswith("hi \ufffd")
+    with MockEngine() as other, RunningGateway(tmp_path, in_front_of(other)) as gateway:
+        assert gateway.post("/v1/chat/completions", body % (half, b"false"))[0] == 200
+        assert other.raw[-1] == body % (half, b"false")
+        assert gateway.post("/v1/chat/completions", body % (half, b"true"))[0] == 200
+        assert other.bodies[-1]["messages"][0]["content"].startswith("hi \ufffd")
+    for bad in (b'{"a":NaN,"b":"\\ud83d"}', b'{"a":"\\ud83d"', b'["\\ud83d"]', b'{"a":"\\ud8"}'):
+        assert free.post("/v1/chat/completions", bad)[0] == 400

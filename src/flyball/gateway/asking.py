@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Final, Literal
 
@@ -11,6 +12,7 @@ from flyball.cost.prompt_estimate import prompt_parts
 from flyball.errors import InputError
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
+from flyball.gateway.leniency import all_valid
 from flyball.gateway.people import MAX_ID, NAMING, person_of, text_of
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
@@ -132,7 +134,10 @@ def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
         changed["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     if not changed:
         return ask.raw
-    fields: dict[str, Any] = _FIELDS.decode(ask.raw)
+    try:
+        fields: dict[str, Any] = _FIELDS.decode(ask.raw)
+    except msgspec.MsgspecError:  # it holds halves of emoji
+        fields = dict(ask.body)
     fields.update(changed)
     return msgspec.json.encode(fields)
 
@@ -183,16 +188,29 @@ def asked(ask: Ask) -> Any:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """A JSON object; 400 for anything else."""
+    """A JSON object; 400 for anything else. Halves of an emoji, where a client cut a text, are replaced."""
     try:
-        document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        document = _read(body)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise HttpRefusal(400, f"the body is not JSON: {error}", code="invalid_json") from error
     except RecursionError as error:
         raise HttpRefusal(400, "the body is nested too deeply", code="invalid_json") from error
     if not isinstance(document, dict):
         raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
     return document
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.MsgspecError:
+        if b"\\ud" not in body and b"\\uD" not in body:
+            raise
+        return all_valid(json.loads(body, parse_constant=_no_constant))
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def _make_room(exchange: Exchange) -> None:
