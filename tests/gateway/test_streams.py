@@ -23,10 +23,11 @@ HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1}
 PIECES = st.one_of(st.text(max_size=8), st.sampled_from(['"', "\\", "\n", '","content":"', "ü", "", '"}}]', "engine"]))
 
 
-def event(text: str | None, *, spaced: bool, model_last: bool, **choice: Any) -> bytes:
+def event(text: str | None, *, spaced: bool, model_last: bool, field: str = "content", **choice: Any) -> bytes:
     body: dict[str, Any] = {**HEAD, "model": "engine"}
-    delta = {} if text is None else {"content": text}
-    body["choices"] = [{"index": 0, "delta": delta, "finish_reason": None, **choice}]
+    said: dict[str, Any] = {} if text is None else {field: text}
+    said = said if field == "text" else {"delta": said}
+    body["choices"] = [{"index": 0, **said, "finish_reason": None, **choice}]
     if model_last:
         body["model"] = body.pop("model")
     separators = (", ", ": ") if spaced else (",", ":")
@@ -51,6 +52,29 @@ def test_learned_events_are_the_same_as_parsed_ones(texts: list[str], spaced: bo
     assert [tally.event(item, wants_usage=False) for item in events] == expected
     assert (tally.answer, tally.deltas, tally.finish_reason) == (slow.answer, slow.deltas, slow.finish_reason)
     assert tally.answer == "".join(texts)
+
+
+FIELDS = ["content", "reasoning_content", "reasoning", "text"]
+
+
+@given(pieces=st.lists(st.tuples(st.sampled_from(FIELDS), PIECES), min_size=1, max_size=12), spaced=st.booleans())
+def test_reasoning_and_legacy_text_are_learned_too_and_never_mixed_up(
+    pieces: list[tuple[str, str]], spaced: bool
+) -> None:
+    events = [event(text, spaced=spaced, model_last=False, field=field) for field, text in pieces]
+    expected, slow = parsed_each(events)
+    tally = Tally("shop")
+    assert [tally.event(item, wants_usage=False) for item in events] == expected
+    assert (tally.answer, tally.deltas, tally.choices) == (slow.answer, slow.deltas, slow.choices)
+    assert tally.answer == "".join(text for field, text in pieces if field in ("content", "text"))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_kind_of_text_takes_the_short_way(field: str) -> None:
+    events = [event(text, spaced=False, model_last=True, field=field) + b"\n\n" for text in ("one", "two", "three")]
+    reader = Reader(short=True).read([ANSWER_HEAD, *map(chunked, events)])
+    assert reader.relays == 2
+    assert "".join(reader.tally.spoken()) == "onetwothree" and reader.tally.deltas == 3
 
 
 def test_a_pattern_is_used_at_all() -> None:

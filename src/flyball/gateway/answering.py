@@ -284,6 +284,8 @@ class _Answering:
         exchange.begin(200, kind=b"text/event-stream; charset=utf-8", headers=self._headers(recorded=recorded))
         relay.thinks(call.comments)
         relay.send(first)
+        if story.tally.said:
+            call.complete()
         if not call.ended:
             relay.begin(stall_s=config.stall_timeout_s, total_at=self.until)
             try:

@@ -46,6 +46,8 @@ class Relay:
             self.call.stall_s, self.call.deadline_kind = self.stall_s, "stall"
         self._arrived()
         self.send(self.counted(events))
+        if self.tally.said:
+            self.call.complete()
 
     def thinks(self, comments: list[bytes]) -> None:
         """Comments of an engine that thinks, once the head of the answer has left."""

@@ -22,6 +22,7 @@ _QUOTE: Final = 0x22
 _BACKSLASH: Final = 0x5C
 _LF: Final = 0x0A
 _CR: Final = 0x0D
+_REASONING: Final = (b'"reasoning_content":', b'"reasoning":')
 _LARGEST: Final = 4096 + 6
 """The whole length of a chunk with the largest size that SIZES has."""
 
@@ -43,7 +44,7 @@ class Tally:
             "reported",
             "said",
         ),
-        *("shape", "streamed", "texts", "total"),
+        *("shape", "sink", "streamed", "texts", "total"),
     )
 
     def __init__(self, model: str) -> None:
@@ -69,6 +70,7 @@ class Tally:
         self.streamed = False
         self.odd = False  # something was no plain JSON: its texts may hold halves of surrogate pairs
         self.pattern: Pattern | None = None
+        self.sink: list[str] = []  # where texts of that pattern belong
 
     @property
     def finished(self) -> bool:
@@ -115,7 +117,7 @@ class Tally:
         pattern = self.pattern
         if pattern is not None and (text := pattern.text(event)) is not None:
             try:
-                self.texts[0].append(text.decode())
+                self.sink.append(text.decode())
             except UnicodeDecodeError:
                 return event  # no JSON: passed on and not counted
             self.deltas += 1
@@ -136,8 +138,8 @@ class Tally:
             self._count(chunk, streamed=True)
             if chunk.usage is not None and not chunk.choices and not wants_usage:
                 return None
-        if _is_plain_text(chunk):
-            self._learn(event, chunk)
+        if (piece := _piece(chunk)) is not None:
+            self._learn(event, chunk, *piece)
         return self.renamed(event, chunk.model)
 
     def relayed(self, chunk: bytes) -> bytes | None:
@@ -154,7 +156,7 @@ class Tally:
         if not text or _QUOTE in text or _BACKSLASH in text or _LF in text or _CR in text:
             return None
         try:
-            self.texts[0].append(text.decode())
+            self.sink.append(text.decode())
         except UnicodeDecodeError:
             return None
         self.deltas += 1
@@ -162,16 +164,17 @@ class Tally:
         head = SIZES[size] if size < len(SIZES) else b"%x\r\n" % size
         return head + pattern.new_before + text + pattern.new_end
 
-    def _learn(self, event: bytes, chunk: Chunk) -> None:
+    def _learn(self, event: bytes, chunk: Chunk, key: bytes, text: str) -> None:
         """Keep what surrounds the text of an event, where its place is beyond doubt."""
-        text = msgspec.json.encode(chunk.choices[0].delta.content)  # type: ignore[index, union-attr]
+        encoded = msgspec.json.encode(text)
         renamed = self.renamed(event, chunk.model)
-        for mark in (b'"content":', b'"content": '):
-            before, found, after = event.partition(mark + text)
+        for mark in (key, key + b" "):
+            before, found, after = event.partition(mark + encoded)
             if found and mark not in before and mark not in after:
-                new_before, _, new_after = renamed.partition(mark + text)
+                new_before, _, new_after = renamed.partition(mark + encoded)
                 before, new_before = before + mark + b'"', new_before + mark + b'"'
                 self.pattern = Pattern(before, b'"' + after, new_before, b'"' + new_after)
+                self.sink = self.others[0].reasoning if key in _REASONING else self.texts[0]
                 return
 
     def whole(self, body: bytes) -> Chunk | None:
@@ -281,20 +284,25 @@ def _says_more(message: Message) -> bool:
     )
 
 
-def _is_plain_text(chunk: Chunk) -> bool:
-    """Whether an event is nothing but a piece of the first choice's text."""
+def _piece(chunk: Chunk) -> tuple[bytes, str] | None:
+    """The key and the text of an event that is nothing but a piece of the first choice's text, or of its reasoning."""
     if chunk.choices is None or len(chunk.choices) != 1 or chunk.usage is not None or chunk.error is not None:
-        return False
+        return None
     choice = chunk.choices[0]
+    if choice.index or choice.finish_reason or chunk.odd or choice.message is not None:
+        return None
     delta = choice.delta
-    return (
-        delta is not None
-        and not choice.index
-        and not choice.finish_reason
-        and bool(delta.content)
-        and not chunk.odd
-        and not _says_more(delta)
-    )
+    if delta is None:
+        return (b'"text":', choice.text) if choice.text else None
+    if choice.text:
+        return None
+    if delta.content:
+        return None if _says_more(delta) else (b'"content":', delta.content)
+    if delta.refusal or delta.tool_calls or delta.function_call is not None or delta.audio is not None or delta.images:
+        return None
+    if delta.reasoning_content:
+        return None if delta.reasoning else (_REASONING[0], delta.reasoning_content)
+    return (_REASONING[1], delta.reasoning) if delta.reasoning else None
 
 
 def _payload(event: bytes) -> bytes | None:
