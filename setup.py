@@ -12,9 +12,10 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing", "destinations", "edge"),
-    *("envelope", "exchange", "limits", "metrics", "patterns", "people", "reckoning", "recording", "relaying"),
-    *("renaming", "routing", "sending", "server", "state", "statuses", "streams", "upstream", "utterances"),
+    *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing"),
+    *("destinations", "edge", "envelope", "exchange", "limits", "metrics", "patterns", "payloads"),
+    *("people", "prompting", "reckoning", "recording", "relaying", "renaming", "routing", "sending"),
+    *("server", "state", "statuses", "streams", "upstream", "utterances"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

@@ -21,6 +21,8 @@ from flyball.gateway.describing import Story, cost_of, count, most_usd, request_
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.mirroring import mirror
+from flyball.gateway.payloads import long_payload
+from flyball.gateway.prompting import takes_long
 from flyball.gateway.relaying import Relay
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
@@ -172,7 +174,10 @@ class _Answering:
     async def _by_arm(self, arm: ArmView) -> None:
         """Attempts on one arm's endpoints until one answers."""
         config, ask, story = self.state.context.config, self.ask, self.story
-        payload = engine_payload(ask, arm)
+        if takes_long(arm.path, ask.raw):
+            payload = await long_payload(self.state, ask, arm)
+        else:
+            payload = engine_payload(ask, arm)
         patient = self._trusted_beside(arm) is None  # worth waiting for
         give_up = time.monotonic() + config.queue_timeout_s
         tried: set[str] = set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Final, Literal
 
@@ -12,12 +11,11 @@ from flyball.cost.prompt_estimate import prompt_parts
 from flyball.errors import InputError
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
-from flyball.gateway.leniency import all_valid
-from flyball.gateway.people import MAX_ID, NAMING, person_of, text_of
+from flyball.gateway.leniency import body_of
+from flyball.gateway.people import MAX_ID, person_of, text_of
+from flyball.gateway.prompting import prompted
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
-from flyball.inference.prompt_path import PromptPath, redactor
-from flyball.inference.request_fields import header_value
 from flyball.records.identity import request_id
 from flyball.security.principals import Principal
 
@@ -70,6 +68,10 @@ class Ask:
         self.stream, self.wants_usage, self.started_ms, self.began = stream, wants_usage, started_ms, began
         self.ignored = b""  # a header line: the fields that count for nothing with the release that answers
 
+    def ignore(self, names: bytes) -> None:
+        """Say to the client which of its fields count for nothing."""
+        self.ignored = b"x-flyball-ignored: %b\r\n" % names if names else b""
+
 
 def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     """The request as an Ask; HttpRefusal for whatever is wrong with it."""
@@ -87,7 +89,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
         unit = _unit_of_caller(state, principal, client_id or exchange.connection.peer)
     variant = exchange.text(b"x-flyball-variant")
     arm = _arm(state, view, principal, unit, variant)
-    _check_endpoint(kind, view, arm)
+    check_endpoint(kind, view, arm)
     options = body.get("stream_options")
     now_ms = time.time_ns() // 1_000_000
     return Ask(
@@ -115,12 +117,22 @@ def engine_payload(ask: Ask, arm: ArmView, *, count: bool = True) -> bytes:
     count = count and ask.stream
     if arm.path is None:
         return _untouched(ask, arm, count=count)
-    _check_endpoint(ask.kind, ask.view, arm)  # of one that answers in another's stead too
-    body = _prompted(ask, arm.path)
-    if count:
-        options = body.get("stream_options")
-        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return msgspec.json.encode(body)
+    check_endpoint(ask.kind, ask.view, arm)  # of one that answers in another's stead too
+    try:
+        payload, ignored = prompted(arm.path, ask.kind, ask.body, count=count)
+    except InputError as error:
+        raise refusal_of(error) from error
+    ask.ignore(ignored)
+    return payload
+
+
+def uncounted(ask: Ask, arm: ArmView, payload: bytes) -> bytes:
+    """The same without asking for the tokens, for a server that does not know how."""
+    if arm.path is None:
+        return engine_payload(ask, arm, count=False)
+    fields: dict[str, Any] = _FIELDS.decode(payload)
+    fields.pop("stream_options", None)
+    return msgspec.json.encode(fields)
 
 
 def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
@@ -190,7 +202,7 @@ def asked(ask: Ask) -> Any:
 def parsed(body: bytes) -> dict[str, Any]:
     """A JSON object; 400 for anything else. Halves of an emoji, where a client cut a text, are replaced."""
     try:
-        document = _read(body)
+        document = body_of(body)
     except (msgspec.MsgspecError, ValueError) as error:
         raise HttpRefusal(400, f"the body is not JSON: {error}", code="invalid_json") from error
     except RecursionError as error:
@@ -198,19 +210,6 @@ def parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
     return document
-
-
-def _read(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.MsgspecError:
-        if b"\\ud" not in body and b"\\uD" not in body:
-            raise
-        return all_valid(json.loads(body, parse_constant=_no_constant))
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")
 
 
 def _make_room(exchange: Exchange) -> None:
@@ -254,32 +253,10 @@ def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, f
     return arm
 
 
-def _check_endpoint(kind: Kind, view: RouteView, arm: ArmView) -> None:
+def check_endpoint(kind: Kind, view: RouteView, arm: ArmView) -> None:
     """400 where a release answers no such requests: nothing of them was evaluated."""
     if kind != "chat" and arm.path is not None and not (kind == "embedding" and arm.path.embeds):
         raise HttpRefusal(400, f"{view.route.name!r} answers /v1/chat/completions only", code="unsupported_endpoint")
-
-
-def _prompted(ask: Ask, path: PromptPath) -> dict[str, Any]:
-    try:
-        if ask.kind == "chat":
-            asked = path.engine_request(ask.body)
-            body, ignored = asked.body, asked.ignored
-        else:
-            redact = redactor(path.release.input_redaction)
-            body, ignored = {**ask.body, "input": _redacted(ask.body.get("input"), redact)}, ()
-    except InputError as error:
-        raise refusal_of(error) from error
-    ask.ignored = b"x-flyball-ignored: %b\r\n" % header_value(ignored).encode() if ignored else b""
-    for name in NAMING:
-        body.pop(name, None)  # no engine of ours needs to know
-    return body
-
-
-def _redacted(value: Any, redact: Any) -> Any:
-    if isinstance(value, list):
-        return [redact(item) if isinstance(item, str) else item for item in value]
-    return redact(value) if isinstance(value, str) else value
 
 
 def _hashed(state: WorkerState, exchange: Exchange, header: bytes, purpose: str) -> str | None:

@@ -20,6 +20,8 @@ from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
 from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.payloads import long_payload
+from flyball.gateway.prompting import takes_long
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import WorkerState
@@ -112,7 +114,10 @@ async def _mirrored(state: WorkerState, ask: Ask, *, of: str) -> None:
 async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
     """One attempt, on one engine of the shadow; UpstreamFailure or HttpRefusal when it gives no answer."""
     config = state.context.config
-    payload = engine_payload(ask, ask.arm)
+    if takes_long(ask.arm.path, ask.raw):
+        payload = await long_payload(state, ask, ask.arm)
+    else:
+        payload = engine_payload(ask, ask.arm)
     deadline = ask.began + config.queue_timeout_s
     target = await state.balancer.acquire(ask.arm, key="mirror", avoid=set(), deadline=deadline, patient=False)
     story.queue_s = time.monotonic() - ask.began

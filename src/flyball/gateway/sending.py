@@ -6,7 +6,7 @@ meanwhile, and a field that the gateway added and the server does not know (dial
 
 from __future__ import annotations
 
-from flyball.gateway.asking import PATHS, Ask, engine_payload
+from flyball.gateway.asking import PATHS, Ask, uncounted
 from flyball.gateway.calls import Call
 from flyball.gateway.dialects import may_mean_usage, names_usage, refusal_in
 from flyball.gateway.exchange import Exchange
@@ -24,7 +24,7 @@ async def head_of(
     model = arm.arm.model or ask.view.route.name
     more = client.destination.forwarded(exchange.headers)
     if ask.stream and model in client.uncounted:
-        payload = engine_payload(ask, arm, count=False)
+        payload = uncounted(ask, arm, payload)
     call = await _sent(ask, client, payload, more, first_s, until)
     if call.status == 401 and client.renewed():
         call = await _sent(ask, client, payload, more, first_s, until)
@@ -34,7 +34,7 @@ async def head_of(
     if said is None or not may_mean_usage(call.status, said):
         return call
     call.cancel()
-    again = await _sent(ask, client, engine_payload(ask, arm, count=False), more, first_s, until)
+    again = await _sent(ask, client, uncounted(ask, arm, payload), more, first_s, until)
     if names_usage(said) or again.status == 200:
         client.uncounted.add(model)
     return again

@@ -17,6 +17,7 @@ from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.lifelines import Lifeline
 from flyball.gateway.limits import Limits
+from flyball.gateway.long_texts import LongTexts
 from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.reckoning import Reckoner
@@ -53,6 +54,7 @@ class WorkerState:
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
     wish_at: float = float("-inf")  # when a model was last wished for (wishing.py)
+    long_texts: LongTexts = field(default_factory=LongTexts)
     complaints: Complaints = field(default_factory=Complaints)
     reckoner: Reckoner = field(default_factory=Reckoner)
     unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
