@@ -167,7 +167,7 @@ def test_broken_weights_are_refused_and_nothing_is_left(packaged, tmp_path):
     ("file", "change", "message"),
     [
         ("config.json", {"architectures": ["T5ForConditionalGeneration"]}, "cannot be packaged"),
-        ("config.json", {"rope_parameters": {"rope_type": "yarn"}}, "rope scaling yarn"),
+        ("config.json", {"rope_parameters": {"rope_type": "dynamic"}}, "rope scaling dynamic"),
         ("config.json", {"vocab_size": 100}, "the tokenizer has"),
         ("tokenizer.json", {"model": {"type": "Unigram"}}, "tokenizer of type Unigram"),
         ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}, "normalises text"),

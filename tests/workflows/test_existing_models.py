@@ -65,7 +65,8 @@ def test_a_server_elsewhere_is_imported_evaluated_gated_and_deployed_by_name(des
     assert report["content"]["release"] == release and report["content"]["failures"] == 0
     assert ok("gate", release[:12], cwd=desk)["content"]["verdict"] == "pass"
     assert ok("deploy", release[:12], "--route", "theirs", cwd=desk)["content"]["release"] == release
-    assert {row["release"]: row["gate"] for row in ok_lines("models", cwd=desk)}[release] == "pass"
+    row = next(row for row in ok_lines("models", cwd=desk) if row["release"] == release)
+    assert (row["gate"], row["agreement"]) == ("pass", "not checked: its weights are at a server elsewhere")
 
 
 def test_what_cannot_be_a_model_is_refused_with_what_to_do(desk: Path, tmp_path: Path) -> None:

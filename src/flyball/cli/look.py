@@ -99,7 +99,7 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
     from flyball.workflows.comparing import model_rows
 
     rows = model_rows(project, limit=limit)
-    emit_lines(rows, as_json=as_json, columns=("model", "release", "exact_match", "gate", "live", "marks"))
+    emit_lines(rows, as_json=as_json, columns=("model", "release", "exact_match", "gate", "live", "agreement", "marks"))
 
 
 @click.command(

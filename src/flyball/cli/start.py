@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, with_project
+from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, with_project
 from flyball.records.identity import short
 from flyball.wiring import Project
 
@@ -89,7 +89,9 @@ def import__command(project: Project, source: str, model_name: str | None, api_k
     def labels() -> Sequence[str]:
         return project.settings.data.validate.labels or rows_of(project, wait=True, say=say).labels
 
-    model, release = take_model(project, source, labels=labels, model_name=model_name, api_key=api_key)
+    model, release = take_model(
+        project, source, labels=labels, model_name=model_name, api_key=api_key, progress=ProgressLine()
+    )
     document = {"model": record_document(model), "release": record_document(release)}
     emit(document, as_json=as_json, text=imported_text)
 

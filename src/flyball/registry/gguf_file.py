@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flyball.errors import CorruptionError, InputError
+from flyball.errors import InputError
 from flyball.inference.model_folders import ModelFolder, read_json
-from flyball.registry.architectures import Architecture, architecture_of, gguf_name, permuted
+from flyball.registry.architectures import Architecture, architecture_of, gguf_name, head_size, permuted
+from flyball.registry.config_keys import context_length
+from flyball.registry.rope import Rope, rope_of
 from flyball.registry.vocabularies import Vocabulary, read_vocabulary
+from flyball.registry.weight_files import read_tensors
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -46,25 +49,36 @@ def _add_shape(writer: GGUFWriter, config: Mapping[str, Any], quantization: Quan
     from gguf import LlamaFileType
 
     heads = config["num_attention_heads"]
-    head_size = config.get("head_dim") or config["hidden_size"] // heads
-    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if scaling.get("rope_type", "default") != "default":
-        raise InputError(f"rope scaling {scaling['rope_type']} cannot be packaged", cure="use a model without it")
+    size = head_size(config)
     kinds = {"q8_0": "MOSTLY_Q8_0", "f16": "MOSTLY_F16", "f32": "ALL_F32"}
     writer.add_file_type(LlamaFileType[kinds[quantization]])
     writer.add_quantization_version(2)
     writer.add_vocab_size(config["vocab_size"])
-    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_context_length(context_length(config))
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(heads)
     writer.add_head_count_kv(config.get("num_key_value_heads") or heads)
-    writer.add_key_length(head_size)
-    writer.add_value_length(head_size)
-    writer.add_rope_dimension_count(head_size)
-    writer.add_rope_freq_base(float(scaling.get("rope_theta") or config.get("rope_theta") or 10_000.0))
+    writer.add_key_length(size)
+    writer.add_value_length(size)
+    writer.add_rope_dimension_count(size)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    _add_rope(writer, rope_of(config, size))
+
+
+def _add_rope(writer: GGUFWriter, rope: Rope) -> None:
+    import numpy
+    from gguf import RopeScalingType
+
+    writer.add_rope_freq_base(rope.base)
+    if rope.kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type(RopeScalingType[rope.kind.upper()])
+        writer.add_rope_scaling_factor(rope.factor)
+    if rope.kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(rope.original_context)
+    if rope.factors:
+        writer.add_tensor("rope_freqs.weight", numpy.array(rope.factors, dtype=numpy.float32))
 
 
 def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary, chat_template: str) -> None:
@@ -94,7 +108,13 @@ def _add_tensors(
     heads = config["num_attention_heads"]
     heads_of = {".q_proj.": heads, ".k_proj.": config.get("num_key_value_heads") or heads}
     parameters = 0
-    for name, weight in read_tensors(folder):
+    tensors = read_tensors(folder)
+    if not config.get("tie_word_embeddings") and all(name != "lm_head.weight" for name, _ in tensors):
+        raise InputError(
+            f"{folder} has no lm_head.weight, and config.json does not tie it to the embedding",
+            cure="save the whole model for causal language modelling, or set tie_word_embeddings",
+        )
+    for name, weight in tensors:
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
             continue  # llama.cpp uses the embedding for both when there is no output tensor
         if architecture.permuted:
@@ -102,41 +122,12 @@ def _add_tensors(
                 weight = permuted(weight, count) if part in name else weight
         parameters += weight.size
         if quantization == "f32" or weight.ndim == 1:
-            writer.add_tensor(gguf_name(name), numpy.ascontiguousarray(weight, dtype=numpy.float32))
+            writer.add_tensor(gguf_name(name, architecture), numpy.ascontiguousarray(weight, dtype=numpy.float32))
         elif quantization == "q8_0" and weight.shape[-1] % 32 == 0:
             kind = GGMLQuantizationType.Q8_0
-            writer.add_tensor(gguf_name(name), quantize(numpy.ascontiguousarray(weight), kind), raw_dtype=kind)
+            writer.add_tensor(
+                gguf_name(name, architecture), quantize(numpy.ascontiguousarray(weight), kind), raw_dtype=kind
+            )
         else:
-            writer.add_tensor(gguf_name(name), numpy.ascontiguousarray(weight, dtype=numpy.float16))
+            writer.add_tensor(gguf_name(name, architecture), numpy.ascontiguousarray(weight, dtype=numpy.float16))
     return parameters
-
-
-def read_tensors(folder: Path) -> list[tuple[str, Any]]:
-    """Every tensor of the folder's safetensors files, by name, as float32 arrays; CorruptionError for a broken file."""
-    from safetensors import SafetensorError, deserialize
-
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{folder} has no .safetensors file", cure="give a Hugging Face model folder with safetensors")
-    tensors: list[tuple[str, Any]] = []
-    for path in files:
-        try:
-            tensors += [(name, _array(name, stored)) for name, stored in deserialize(path.read_bytes())]  # type: ignore[no-untyped-call]
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CorruptionError(f"{path} cannot be read: {error}", cure="copy or train the model again") from error
-    return sorted(tensors, key=lambda item: item[0])
-
-
-def _array(name: str, stored: Mapping[str, Any]) -> Any:
-    """A stored tensor as float32; numpy has no bfloat16, which is the upper half of a float32."""
-    import numpy
-
-    kind, data, shape = stored["dtype"], stored["data"], stored["shape"]
-    if kind == "BF16":
-        halves = numpy.frombuffer(data, dtype="<u2").astype("<u4") << 16
-        return halves.view("<f4").reshape(shape)
-    if kind not in ("F32", "F16"):
-        raise InputError(
-            f"the tensor {name} is stored as {kind}", cure="save the model as float32, float16 or bfloat16"
-        )
-    return numpy.frombuffer(data, dtype="<f4" if kind == "F32" else "<f2").astype("<f4").reshape(shape)

@@ -9,7 +9,9 @@ from flyball.inference.model_folders import ModelFolder, read_model_folder, whol
 from flyball.records import ModelVersion, TrainingRun, fingerprint
 from flyball.registry.architectures import architecture_of
 from flyball.registry.config import PackageConfig
+from flyball.registry.config_keys import context_length
 from flyball.registry.gguf_file import write_gguf
+from flyball.registry.weight_files import weight_files
 from flyball.storage.artifacts import file_refs
 
 GGUF = "model.gguf"
@@ -47,7 +49,7 @@ def package(
         dataset=run.dataset if run else None,
         architecture=architecture,
         parameters=parameters,
-        context_length=folder.config["max_position_embeddings"],
+        context_length=context_length(folder.config),
         formats=(f"gguf:{config.quantization}", "safetensors"),
         files=files,
         chat_template=folder.chat_template,
@@ -56,4 +58,4 @@ def package(
 
 def _files_to_keep(folder: ModelFolder) -> list[Path]:
     named = [folder.path / name for name in _KEPT if (folder.path / name).is_file()]
-    return [*named, *sorted(folder.path.glob("*.safetensors"))]
+    return [*named, *weight_files(folder.path)]

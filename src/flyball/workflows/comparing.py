@@ -10,6 +10,7 @@ from flyball.records import EvalReport, GateDecision, ModelVersion, Release
 from flyball.storage import tables
 from flyball.storage.deployments import pointer, routes
 from flyball.wiring import Project
+from flyball.workflows.agreeing import words as agreement_words
 
 
 def model_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
@@ -43,6 +44,7 @@ def model_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
                     **scores,
                     "gate": verdicts.get(release),
                     "live": release in live,
+                    "agreement": agreement_words(stored.recorded.get("agreement")),
                     "marks": marked.get(stored.id, []),
                 }
             )

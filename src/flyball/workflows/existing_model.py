@@ -10,6 +10,7 @@ from flyball.inference.model_folders import read_model_folder
 from flyball.inference.served_models import is_url, served_model
 from flyball.inference.servers import Way
 from flyball.registry.architectures import architecture_of
+from flyball.registry.config_keys import context_length
 from flyball.registry.gguf_model import check_model, context_of
 from flyball.registry.gguf_tensors import read_layout
 from flyball.settings import proxy_for, secret
@@ -44,4 +45,4 @@ def _context_of_folder(path: Path, source: str) -> int:
     architecture_of(folder.config)
     if not folder.chat_template:
         raise InputError(f"{source} has no chat template", cure="add chat_template.jinja: a base model cannot chat")
-    return int(folder.config["max_position_embeddings"])
+    return context_length(folder.config)

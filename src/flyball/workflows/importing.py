@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from flyball.addresses import reach_of
 from flyball.errors import InputError, NotFoundError
 from flyball.inference.served_models import is_url, served_model
-from flyball.records import ModelVersion, Release, name_of
+from flyball.records import JSON, ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
 from flyball.registry.composing import compose
 from flyball.registry.config import EngineConfig, ReleaseConfig
@@ -24,7 +25,9 @@ from flyball.registry.gguf_model import import_gguf
 from flyball.registry.importing import import_model
 from flyball.serving.terms import recorded_terms
 from flyball.settings import expand
+from flyball.telemetry import Progress, quiet
 from flyball.wiring import Project
+from flyball.workflows.agreeing import agreement, unchecked
 from flyball.workflows.preparing import preparation_for
 
 
@@ -48,6 +51,7 @@ def take_model(
     labels: Callable[[], Sequence[str]],
     model_name: str | None = None,
     api_key: str | None = None,
+    progress: Progress = quiet,
 ) -> tuple[ModelVersion, Release]:
     """The model version and a release of it, both in the ledger, the files in the artefact store.
 
@@ -59,7 +63,8 @@ def take_model(
     shutil.rmtree(out, ignore_errors=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        model, engine = read_model(project, source, engine=engine, out=out)
+        taken = read_model(project, source, engine=engine, out=out, progress=progress)
+        model, engine = taken.model, taken.engine
         project.artifacts.put(name_of(model), out, model.files)
         preparation = preparation_for(settings, model=model, model_dir=out, dataset=None)
     finally:
@@ -74,7 +79,7 @@ def take_model(
         redaction=settings.data.redact.profile,
         preparation=preparation,
     )
-    project.ledger.append(model, recorded={"imported_from": source})
+    project.ledger.append(model, recorded={"imported_from": source, "agreement": taken.agreement})
     project.ledger.append(release, recorded=recorded_terms(engine))
     return model, release
 
@@ -99,25 +104,37 @@ def engine_for(engine: EngineConfig, source: str, *, model_name: str | None, api
     )
 
 
-def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path) -> tuple[ModelVersion, EngineConfig]:
-    """The version, its files in `out`, and the engine with what only the model's own server could say."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A model as it was found, the engine with what only its own server could say, and whether its numbers are kept."""
+
+    model: ModelVersion
+    engine: EngineConfig
+    agreement: JSON
+
+
+def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> Taken:
+    """The model with its files in `out`; what was converted is compared with transformers (workflows/agreeing.py)."""
     if engine.kind == "openai":
         way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
         served = served_model(source, name=engine.model, way=way)
         out.mkdir(parents=True, exist_ok=True)
         known = msgspec.structs.replace(engine, model=served.name)
-        return model_elsewhere(served, project=project.name), known
+        unseen = unchecked("its weights are at a server elsewhere")
+        return Taken(model=model_elsewhere(served, project=project.name), engine=known, agreement=unseen)
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
             raise InputError(f"{source} is one file of a model", cure=f"give its folder: {path.parent}")
-        return import_gguf(path, project=project.name, out=out), engine
+        as_it_is = unchecked("a GGUF file is loaded as it is")
+        return Taken(model=import_gguf(path, project=project.name, out=out), engine=engine, agreement=as_it_is)
     if not path.is_dir():
         raise InputError(
             f"{source} is neither a folder nor a file",
             cure="give a Hugging Face model folder with safetensors, a GGUF file, or a server's URL",
         )
-    return import_model(path, config=project.settings.package, project=project.name, out=out), engine
+    model = import_model(path, config=project.settings.package, project=project.name, out=out)
+    return Taken(model=model, engine=engine, agreement=agreement(path, out, model, progress))
 
 
 def model_source(project: Project) -> str:

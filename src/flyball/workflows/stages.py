@@ -22,6 +22,9 @@ from flyball.settings import expand
 from flyball.telemetry import Progress, peak_memory_mb
 from flyball.wiring import Project
 
+AGREEMENT = "agreement.json"
+"""Beside a model that was taken as it is: whether its package gives its probabilities (workflows/agreeing.py)."""
+
 
 def run_stage(project: Project, name: str, progress: Progress) -> Record:
     """Run one stage and write its record.json; the record."""
@@ -35,7 +38,11 @@ def run_stage(project: Project, name: str, progress: Progress) -> Record:
             write_document(out / "record.json", record, circumstances(record, began))
         return record
     record = function(project, progress)
-    write_document(getattr(project.places, folder) / "record.json", record, circumstances(record, began))
+    out = getattr(project.places, folder)
+    noted = circumstances(record, began)
+    if (out / AGREEMENT).is_file():
+        noted["agreement"] = msgspec.json.decode((out / AGREEMENT).read_bytes())
+    write_document(out / "record.json", record, noted)
     return record
 
 
@@ -101,7 +108,7 @@ def model(project: Project, progress: Progress) -> ModelVersion:
     """Weights as the engine will load them."""
     progress("packaging", 0, 0)
     if project.settings.train.method == "none":
-        return model_as_it_is(project)
+        return model_as_it_is(project, progress)
     from flyball.registry.packaging import package  # numpy and gguf load with it
 
     run, _ = read_document(project.places.training / "record.json")
@@ -116,12 +123,15 @@ def model(project: Project, progress: Progress) -> ModelVersion:
     )
 
 
-def model_as_it_is(project: Project) -> ModelVersion:
+def model_as_it_is(project: Project, progress: Progress) -> ModelVersion:
     """A model that exists already: nothing was trained, and no rows went in."""
     from flyball.workflows.importing import model_source, read_model
 
     out = fresh(project.places.model)
-    return read_model(project, model_source(project), engine=project.settings.release.engine, out=out)[0]
+    engine = project.settings.release.engine
+    taken = read_model(project, model_source(project), engine=engine, out=out, progress=progress)
+    (out / AGREEMENT).write_bytes(msgspec.json.encode(taken.agreement))
+    return taken.model
 
 
 def release(project: Project, _progress: Progress) -> Release:
