@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import openai
@@ -18,18 +18,23 @@ import pytest
 from refusing import check_refusal, contents, refused
 
 from chat_server import ERROR, chat_server
+from proxies import HttpProxy
+from raw_upstream import RawUpstream, either
 from small_shop import FLYBALL, eventually, flyball, ok, ok_lines
 
 GATE = "alpha: 0.05\nrules:\n  - {suite: cases, measure: exact_match, at_least: 0.8}\n"
 
 
 @contextmanager
-def gateway(folder: Path, upstream: str | None, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def gateway(
+    folder: Path, upstream: str | None, *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`flyball gateway` on a free port; its URL and process. Ended by ctrl-c, as a terminal does it."""
     with (folder / "gateway.log").open("wb") as log:
         process = subprocess.Popen(
             [*FLYBALL, "gateway", *(["--upstream", upstream] if upstream else []), "--port", "0", "--json", *arguments],
             cwd=folder,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -83,6 +88,32 @@ def command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def test_the_environment_s_proxy_is_for_servers_elsewhere_and_never_for_this_machine(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    near, far = (stack.enter_context(RawUpstream(either)) for _ in range(2))
+    proxy = stack.enter_context(HttpProxy(far.port))
+    config = tmp_path / "gateway.yaml"
+    config.write_text(
+        f"upstreams: [{{url: '{near.url}'}}, {{url: http://models.example/api/paas/v4, key: env:KEY, models: [far]}}]"
+    )
+    said = {"http_proxy": proxy.url, "https_proxy": proxy.url, "no_proxy": "", "NO_PROXY": "", "KEY": "secret"}
+    url, _ = stack.enter_context(gateway(tmp_path, None, "--config", str(config), environment=said))
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    for model in ("m", "far"):
+        answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
+        assert answer.choices[0].message.content == "on its way"
+    assert [one.target for one in near.asked] == ["/v1/models", "/v1/chat/completions"]
+    places = {head.split(" ")[1] for head in proxy.heads}
+    assert places == {"http://models.example/api/paas/v4/chat/completions"}, "neither the near server nor our own"
+
+
+def test_a_password_in_an_upstream_s_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    done = flyball("gateway", "--upstream", "https://me:hunter2@models.example/v1", cwd=tmp_path)
+    assert done.code == 2 and "user name or a password" in done.err
+    assert "hunter2" not in done.err + done.out
 
 
 def test_the_gateway_alone_restarts_its_ingester_and_its_further_workers(tmp_path: Path) -> None:

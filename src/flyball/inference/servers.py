@@ -11,7 +11,7 @@ import ssl
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flyball import __version__
@@ -41,6 +41,12 @@ def client_of(url: str, way: Way | None, *, exact: bool, timeout_s: float) -> Se
     way = way or Way()
     target = resolved(url, exact=exact, key=way.api_key, reach=way.reach, secrets=way.secrets, proxy_for=way.proxy_for)
     return ServerClient(target, tls=tls_context(way.reach) if target.secure else None, timeout_s=timeout_s)
+
+
+def beside(url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float) -> ServerClient:
+    """A client of a process of our own, whose paths are whole; never through a proxy, whatever the environment says."""
+    found = target_of(url, exact=True, headers=tuple((headers or {}).items()))
+    return ServerClient(replace(found, base=""), timeout_s=timeout_s)
 
 
 def resolved(
@@ -122,6 +128,17 @@ def _body(response: http.client.HTTPResponse) -> bytes:
 
 def _too_large() -> UpstreamError:
     return UpstreamError("the answer is larger than 64 MiB", cure="look at the server")
+
+
+def answers(gateway: ServerClient) -> bool:
+    """Whether a gateway of our own is up."""
+    try:
+        status, _ = gateway.get("/healthz")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        gateway.close()
+    return status == 200
 
 
 class ServerClient:

@@ -11,8 +11,6 @@ import os
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +20,7 @@ import msgspec
 from flyball.errors import InputError, RefusedError
 from flyball.gateway.ingest import ingest_once
 from flyball.gateway.server import run_gateway
+from flyball.inference.servers import answers, beside
 from flyball.security.principals import load_keyring
 from flyball.settings import proxy_for
 from flyball.storage.routing import RoutingTable
@@ -131,10 +130,7 @@ def check_address(state: Path, host: str) -> None:
 
 
 def tell_when_ready(url: str, ready: Callable[[], None]) -> None:
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/healthz", timeout=1.0):
-                ready()
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
+    gateway = beside(url, timeout_s=1.0)
+    while not answers(gateway):
+        time.sleep(0.05)
+    ready()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +10,7 @@ import msgspec
 from flyball.errors import EnvironmentMissing, InputError, NotFoundError
 from flyball.improvement.curation import curate
 from flyball.improvement.triggers import ANSWERS
+from flyball.inference.servers import beside
 from flyball.records import Proposal
 from flyball.settings import secret
 from flyball.telemetry import Progress
@@ -66,14 +65,13 @@ def send_feedback(project: Project, body: Mapping[str, Any], key: str | None) ->
     note = read_note(project.places.run)
     if note is None:
         raise EnvironmentMissing("no gateway runs in this project", cure="start it with `flyball up`")
-    request = urllib.request.Request(
-        f"{note.gateway}/v1/feedback", data=msgspec.json.encode(body), headers={"content-type": "application/json"}
-    )
-    if key:
-        request.add_header("authorization", f"Bearer {secret(key, project.root, project.environment)}")
+    headers = {"authorization": f"Bearer {secret(key, project.root, project.environment)}"} if key else {}
+    gateway = beside(note.gateway, headers=headers, timeout_s=10.0)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return dict(msgspec.json.decode(answer.read()))
-    except urllib.error.HTTPError as error:
-        found = msgspec.json.decode(error.read())["error"]
-        raise InputError(str(found["message"]), cure="check the request id and your key (--key)") from error
+        status, answer = gateway.post("/v1/feedback", msgspec.json.encode(body))
+    finally:
+        gateway.close()
+    document: dict[str, Any] = msgspec.json.decode(answer)
+    if status >= 400:
+        raise InputError(str(document["error"]["message"]), cure="check the request id and your key (--key)")
+    return document

@@ -12,14 +12,13 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from flyball.errors import EnvironmentMissing, RefusedError
+from flyball.inference.servers import answers, beside
 from flyball.wiring import Project
 from flyball.workflows.noting import Note, remove_note, write_note
 
@@ -227,15 +226,13 @@ def nothing_to_serve(project: Project) -> Missing | None:
 
 def wait_until_ready(supervisor: Supervisor, ready: Callable[[Supervisor], None]) -> None:
     """Call `ready` once the gateway answers."""
-    url = f"http://{supervisor.host}:{supervisor.port}/healthz"
+    gateway = beside(f"http://{supervisor.host}:{supervisor.port}", timeout_s=1.0)
     while not supervisor.stopping:
         supervisor.watch()
-        try:
-            with urllib.request.urlopen(url, timeout=1.0):
-                ready(supervisor)
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
+        if answers(gateway):
+            ready(supervisor)
+            return
+        time.sleep(0.05)
 
 
 def check_address(project: Project, host: str) -> None:
