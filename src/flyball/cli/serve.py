@@ -34,7 +34,9 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
             document = {"gateway": gateway, "console": console, "missing": str(missing) if missing else None}
             click.echo(msgspec.json.encode(document).decode())
         say(f"gateway  {gateway}/v1\nconsole  {console}\nctrl-c drains and stops")
-        if missing is not None:
+        if missing is not None and missing.soon:
+            say(f"{missing.what}; it answers in a moment")
+        elif missing is not None:
             said = f"{missing.what} ({missing.detail})" if missing.detail else missing.what
             say(f"{click.style('nothing is served yet:', fg='yellow', bold=True)} {said}\n  → {missing.cure}")
 

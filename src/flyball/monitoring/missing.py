@@ -15,11 +15,15 @@ UNDER_WAY = ("requested", "starting", "ramping", "paused")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """What is missing, what to do, and what is known besides: an engine's words, which are not for clients."""
+    """What is missing, what to do, and what is known besides: an engine's words, which are not for clients.
+
+    `soon`: nothing need be done but wait, where `flyball up` runs.
+    """
 
     what: str
     cure: str
     detail: str = ""
+    soon: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}: {self.cure}"
@@ -88,9 +92,11 @@ def _of_deployment(ledger: Ledger, deployment: Stored) -> Missing | None:
     reason = str(steps[-1][0].evidence.get("reason") or "") if steps else ""
     name = short(_release_of(deployment))
     if state == "requested":
-        return Missing(what=f"release {name} waits to be started", cure="it starts where `flyball up` runs")
+        what = f"release {name} waits to be started"
+        return Missing(what=what, cure="that takes a moment where `flyball up` runs", soon=True)
     if state in ("starting", "ramping"):
-        return Missing(what=f"release {name} is being started", cure="ask again in a moment", detail=reason)
+        what = f"release {name} is being started"
+        return Missing(what=what, cure="ask again in a moment", detail=reason, soon=True)
     if state == "paused":
         return Missing(what=f"the deployment of {name} is paused", cure="`flyball resume`", detail=reason)
     if state in ("failed", "rolled_back"):
