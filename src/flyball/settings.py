@@ -190,4 +190,5 @@ def secret(reference: str, root: Path, environment: Mapping[str, str] = os.envir
         if path.stat().st_mode & 0o077:
             raise InputError(f"{path} can be read by others", cure=f"chmod 600 {path}")
         return path.read_text(encoding="utf-8").strip()
-    raise InputError(f"{reference!r} is not a secret reference", cure="use env:NAME or file:PATH")
+    what = f"{reference[:3]}…" if len(reference) > 8 else "that"  # it may be the secret itself
+    raise InputError(f"{what} is not a secret reference", cure="use env:NAME or file:PATH")

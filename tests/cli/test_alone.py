@@ -116,6 +116,19 @@ def test_a_password_in_an_upstream_s_url_is_refused_and_not_repeated(tmp_path: P
     assert "hunter2" not in done.err + done.out
 
 
+def test_a_server_with_its_own_path_and_header_is_measured(tmp_path: Path, stack: ExitStack) -> None:
+    server = stack.enter_context(RawUpstream(either))
+    (tmp_path / "cases.jsonl").write_text('{"text": "where is it?", "label": "on its way"}\n')
+    url = f"{server.url}/openai/deployments/g?api-version=1"
+    more = ("--header", "api-key=env:KEY", "--suite", "cases.jsonl", "--model", "g")
+    done = flyball("evaluate", url, *more, cwd=tmp_path, environment={"KEY": "secret"})
+    assert done.code == 0, done.err
+    assert server.asked[0].target == "/openai/deployments/g/chat/completions?api-version=1"
+    assert server.asked[0].headers["api-key"] == "secret"
+    done = flyball("evaluate", url, *more[2:], "--api-key", "sk-hunter2-hunter2", cwd=tmp_path)
+    assert done.code == 2 and "is not a secret reference" in done.err and "hunter2" not in done.err
+
+
 def test_the_gateway_alone_restarts_its_ingester_and_its_further_workers(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("gateway: {workers: 2}\n")
     with (

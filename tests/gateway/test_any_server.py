@@ -244,6 +244,12 @@ def test_an_endpoint_comes_in_when_its_key_appears(tmp_path: Path, stack: ExitSt
     assert texts(gateway) == BOTH
 
 
+def test_a_key_is_a_reference_and_one_that_is_none_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a secret reference") as caught:
+        front(tmp_path, Upstream(url="http://127.0.0.1:1", key="sk-hunter2-hunter2"))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_key_that_no_header_can_carry_is_named_and_not_shown(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no header can carry") as caught:
         front(tmp_path, Upstream(url="http://127.0.0.1:1", key="env:KEY"), KEY="hunter2\r\nx: y")

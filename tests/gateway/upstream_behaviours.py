@@ -570,6 +570,7 @@ def typed(case: Behaviour, content_type: str) -> Behaviour:
 _STREAM = STREAMS[0]
 SERVERS = [
     *(squeezed(case, "gzip", 31) for case in (PLAIN[0], _STREAM)),
+    *(squeezed(case, "identity, gzip", 31) for case in (PLAIN[0], _STREAM)),
     *(squeezed(case, "deflate", 15) for case in (PLAIN[0], _STREAM)),
     *(squeezed(case, "deflate", -15) for case in (PLAIN[0], _STREAM)),
     squeezed(typed(_STREAM, "text/plain"), "gzip", 31),

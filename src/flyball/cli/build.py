@@ -85,6 +85,7 @@ compose_command = one_stage("compose", "release", "Compose the release: all that
 @click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
 @click.option("--model", default="default", show_default=True, help="The `model` to ask for; with a URL.")
 @click.option("--api-key", help="A reference such as env:OPENAI_API_KEY; with a URL.")
+@click.option("--header", "headers", multiple=True, metavar="NAME=REF", help="Sent along: api-key=env:KEY; with a URL.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report; with a URL.")
 @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
 @wait_option
@@ -95,6 +96,7 @@ def evaluate_command(
     gate_file: Path | None,
     model: str,
     api_key: str | None,
+    headers: tuple[str, ...],
     out: Path | None,
     folder: str | None,
     no_wait: bool,
@@ -125,7 +127,14 @@ def evaluate_command(
     from flyball.workflows.judging import judge
 
     report, decision = judge(
-        what, model=model, suites=suites, gate_file=gate_file, api_key=api_key, out=out, progress=ProgressLine()
+        what,
+        model=model,
+        suites=suites,
+        gate_file=gate_file,
+        api_key=api_key,
+        headers=headers,
+        out=out,
+        progress=ProgressLine(),
     )
     document = {"evaluation": record_document(report), "gate": record_document(decision) if decision else None}
     emit(document, as_json=as_json, text=evaluation_text)

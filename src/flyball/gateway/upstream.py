@@ -132,9 +132,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _compressed(self, call: Call, encoding: bytes) -> None:
         """An answer that is compressed although nobody asked for it: read, where the standard library can."""
+        encoding = b", ".join(part for word in encoding.split(b",") if (part := word.strip()) not in (b"identity", b""))
         if encoding in KNOWN:
             call.decoder = Decoder()
-        elif encoding not in (b"identity", b""):
+        elif encoding:
             call.fail("lying", f"the engine's answer is compressed ({encoding[:40]!r}), which nobody asked for")
 
     def on_message_begin(self) -> None:

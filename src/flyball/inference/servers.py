@@ -58,10 +58,10 @@ def resolved(
     secrets: Secrets | None = None,
     proxy_for: ProxyOf | None = None,
 ) -> Target:
-    """Where requests go, with every reference replaced by its secret; `key` and values without `secrets` are taken as
-    they are.
+    """Where requests go, with every reference replaced by its secret; without `secrets` all is taken as it is.
 
-    InputError for a secret that is not there or can be in no header.
+    With them a key must be a reference, values of headers and query may be one. InputError for a secret that is not
+    there or can be in no header.
     """
     reach = reach or Reach()
 
@@ -70,7 +70,7 @@ def resolved(
 
     headers = {name: value(text) for name, text in reach.headers}
     if key:
-        headers.setdefault("authorization", f"Bearer {value(key)}")
+        headers.setdefault("authorization", f"Bearer {secrets(key) if secrets is not None else key}")
     for name, text in headers.items():
         if not text.isprintable() or not text.isascii():
             raise InputError(

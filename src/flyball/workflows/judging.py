@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from flyball.addresses import ReachConfig, reach_of
 from flyball.errors import InputError
 from flyball.evaluation.report_files import read_report, write_report
 from flyball.evaluation.standalone import evaluate_url
@@ -16,6 +18,13 @@ from flyball.settings import proxy_for, secret
 from flyball.telemetry import Progress
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise InputError(f"--header {name} names no value", cure="write NAME=VALUE; VALUE may be env:NAME or file:PATH")
+    return name, value
+
+
 def judge(
     url: str,
     *,
@@ -23,6 +32,7 @@ def judge(
     suites: tuple[Path, ...],
     gate_file: Path | None,
     api_key: str | None,
+    headers: Sequence[str] = (),
     out: Path | None,
     progress: Progress,
 ) -> tuple[EvalReport, GateDecision | None]:
@@ -35,7 +45,12 @@ def judge(
         url,
         model=model,
         suite_paths=suites,
-        way=Way(api_key=api_key, secrets=lambda reference: secret(reference, Path.cwd()), proxy_for=proxy_for),
+        way=Way(
+            api_key=api_key,
+            reach=reach_of(ReachConfig(headers=dict(map(_header, headers))), source="--header"),
+            secrets=lambda reference: secret(reference, Path.cwd()),
+            proxy_for=proxy_for,
+        ),
         out=folder,
         progress=progress,
     )
