@@ -69,12 +69,15 @@ def init_text(document: dict[str, Any]) -> str:
 @click.argument("source", metavar="PATH|URL")
 @model_name_option
 @api_key_option
+@click.option("--base", metavar="MODEL", help="Of an adapter: the model it was trained on, by its name or its path.")
 @json_option
 @with_project
-def import__command(project: Project, source: str, model_name: str | None, api_key: str | None, as_json: bool) -> None:
+def import__command(
+    project: Project, source: str, model_name: str | None, api_key: str | None, base: str | None, as_json: bool
+) -> None:
     """Take in a model that exists, with a release of it: a Hugging Face folder, a GGUF file, or a server's URL.
 
-    Or a LoRA adapter, as a GGUF file (llama.cpp) or a PEFT folder (vLLM): name it as release.adapter.
+    Or a LoRA adapter, as a GGUF file or a PEFT folder (converted for llama.cpp): name it as release.adapter.
     """
     from flyball.cli.wording import record_document
     from flyball.registry.adapters import is_adapter
@@ -82,7 +85,7 @@ def import__command(project: Project, source: str, model_name: str | None, api_k
     from flyball.workflows.measuring import rows_of
 
     if is_adapter(Path(source)):
-        taken = {"adapter": record_document(take_adapter(project, Path(source)))}
+        taken = {"adapter": record_document(take_adapter(project, Path(source), base=base))}
         emit(taken, as_json=as_json, text=lambda d: pairs({"adapter": d["adapter"]["id"]}))
         return
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_json, refuse_code
 from flyball.records import ModelVersion
 from flyball.registry.gguf_header import read_header
+from flyball.registry.peft_lora import base_of, write_lora
 from flyball.storage.artifacts import file_refs
 
 ADAPTER = "adapter.gguf"
@@ -24,16 +26,31 @@ def is_adapter(path: Path) -> bool:
     return (path / _PEFT[0]).is_file()
 
 
-def import_adapter(path: Path, *, project: str, out: Path) -> ModelVersion:
-    """The adapter copied into `out`; InputError for a file or folder that holds none, RefusedError for code."""
+def import_adapter(
+    path: Path, *, project: str, out: Path, engine: str = "", base: Callable[[str], Path] | None = None
+) -> ModelVersion:
+    """The adapter in `out`, as the `engine` (a kind; "": any) applies it.
+
+    A PEFT folder for llama.cpp is converted: `base` gives the folder of its base model by the name that the adapter
+    says. InputError for a file or folder that holds none or that the engine cannot apply, RefusedError for code.
+    """
     out.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         architecture, form = _of_gguf(path), "gguf-lora"
+        if engine == "vllm":
+            raise InputError(f"{path} is a GGUF adapter, which vLLM does not apply", cure="give the PEFT folder")
         shutil.copyfile(path, out / ADAPTER)
     else:
         architecture, form = _of_peft(path), "peft-lora"
-        for name in _PEFT:
-            shutil.copyfile(path / name, out / name)
+        if engine == "llama.cpp" and base:
+            model, form = base_of(base(architecture)), "gguf-lora"
+            write_lora(path, model, out / ADAPTER)
+            architecture = model.architecture.gguf
+        else:
+            for name in _PEFT:
+                shutil.copyfile(path / name, out / name)
+    if engine == "openai":
+        raise InputError("release.engine.kind is openai: a server elsewhere applies its own adapters", cure="ask there")
     return ModelVersion(
         project=project,
         training_run=None,

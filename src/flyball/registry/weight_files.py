@@ -39,16 +39,21 @@ def read_tensors(folder: Path) -> list[tuple[str, Any]]:
 
 
 def _named(folder: Path) -> Iterator[tuple[str, Any]]:
+    for path in weight_files(folder):
+        for name, tensor in read_file(path):
+            if not name.endswith("rotary_emb.inv_freq"):
+                yield _full_name(name), tensor
+
+
+def read_file(path: Path) -> Iterator[tuple[str, Any]]:
+    """The tensors of one safetensors file, by the names that they have there; CorruptionError for a broken one."""
     from safetensors import SafetensorError, deserialize
 
-    for path in weight_files(folder):
-        try:
-            stored = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-            for name, tensor in stored:
-                if not name.endswith("rotary_emb.inv_freq"):
-                    yield _full_name(name), _array(name, tensor)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise CorruptionError(f"{path} cannot be read: {error}", cure="copy or train the model again") from error
+    try:
+        for name, tensor in deserialize(path.read_bytes()):  # type: ignore[no-untyped-call]
+            yield name, _array(name, tensor)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptionError(f"{path} cannot be read: {error}", cure="copy or train the model again") from error
 
 
 def _full_name(name: str) -> str:

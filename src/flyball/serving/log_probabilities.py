@@ -18,13 +18,18 @@ from flyball.errors import UpstreamError
 LIKELIEST = 10
 
 
-def log_probabilities(model: Path, tokens: Sequence[int]) -> list[Mapping[int, float]]:
+def log_probabilities(model: Path, tokens: Sequence[int], *, adapter: Path | None = None) -> list[Mapping[int, float]]:
     """For each place after the first token: the likeliest next tokens with the logarithm of their probability.
 
     The first token has to be a whole character.
     """
     try:
-        server = xllamacpp.Server(_parameters(model, len(tokens)))
+        parameters = _parameters(model, len(tokens))
+        if adapter:
+            lora: Any = xllamacpp.CommonAdapterLoraInfo()
+            lora.path, lora.scale = str(adapter), 1.0
+            parameters.lora_adapters = [lora]
+        server = xllamacpp.Server(parameters)
     except RuntimeError as error:
         raise UpstreamError(f"llama.cpp does not load {model}: {error}", cure="use a model that it knows") from error
     return [_next(server, tokens[:count]) for count in range(1, len(tokens) + 1)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.addresses import reach_of
-from flyball.errors import InputError, NotFoundError
+from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.inference.served_models import is_url, served_model
 from flyball.records import JSON, ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
@@ -23,6 +23,7 @@ from flyball.registry.config import EngineConfig, ReleaseConfig
 from flyball.registry.elsewhere import model_elsewhere
 from flyball.registry.gguf_model import import_gguf
 from flyball.registry.importing import import_model
+from flyball.registry.packaging import GGUF
 from flyball.serving.terms import recorded_terms
 from flyball.settings import expand
 from flyball.telemetry import Progress, quiet
@@ -31,17 +32,41 @@ from flyball.workflows.agreeing import agreement, unchecked
 from flyball.workflows.preparing import preparation_for
 
 
-def take_adapter(project: Project, path: Path) -> ModelVersion:
-    """A LoRA adapter, in the ledger and the artefact store; a release names it as `release.adapter`."""
+def take_adapter(project: Project, path: Path, *, base: str | None = None) -> ModelVersion:
+    """A LoRA adapter, in the ledger and the artefact store; a release names it as `release.adapter`.
+
+    `base`: the model that it was trained on, by its name here or its path; else the one that it or the project names.
+    """
     out = project.places.state / "partial" / f"import-{path.name}"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        adapter = import_adapter(path, project=project.name, out=out)
+        adapter = import_adapter(
+            path,
+            project=project.name,
+            out=out,
+            engine=project.settings.release.engine.kind,
+            base=lambda named: base_folder(project, base, named),
+        )
         project.artifacts.put(name_of(adapter), out, adapter.files)
     finally:
         shutil.rmtree(out, ignore_errors=True)
     project.ledger.append(adapter, recorded={"imported_from": str(path)})
     return adapter
+
+
+def base_folder(project: Project, given: str | None, named: str) -> Path:
+    """Where an adapter's base model is: as given, as the adapter says, or as the project has it."""
+    if given:
+        path = Path(given).expanduser()
+        return path if path.exists() else project.artifacts.path(project.ledger.get(given).id)
+    own = project.settings.train.base
+    for path in (Path(named), *([expand(own, project.root)] if own else []), project.places.model):
+        if named and path.exists() and (path.is_file() or (path / "config.json").is_file() or (path / GGUF).is_file()):
+            return path
+    raise InputError(
+        f"the adapter's base model {named or '(not named)'} is not here, and without it there is no conversion",
+        cure="flyball import ADAPTER --base MODEL: its name from `flyball models`, or its path",
+    )
 
 
 def take_model(
@@ -150,12 +175,26 @@ def release_of(config: ReleaseConfig, model: ModelVersion) -> ReleaseConfig:
     return msgspec.structs.replace(config, engine=msgspec.structs.replace(config.engine, model=model.architecture))
 
 
+_ADAPTERS = {"llama.cpp": "gguf-lora", "vllm": "peft-lora"}
+
+
 def check_adapter(project: Project) -> None:
-    """NotFoundError for a release.adapter that is not in the artefact store."""
-    if adapter := project.settings.release.adapter:
-        try:
-            project.artifacts.path(adapter)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"release.adapter {adapter} is no adapter here", cure="take it in: flyball import ADAPTER"
-            ) from error
+    """NotFoundError for a release.adapter that is not in the artefact store, ConfigError for one of another engine."""
+    adapter, kind = project.settings.release.adapter, project.settings.release.engine.kind
+    if not adapter:
+        return
+    try:
+        project.artifacts.path(adapter)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"release.adapter {adapter} is no adapter here", cure="take it in: flyball import ADAPTER"
+        ) from error
+    try:
+        record = project.ledger.get(adapter).record
+    except NotFoundError:
+        return  # a clone has the files without the record
+    if isinstance(record, ModelVersion) and _ADAPTERS.get(kind) not in record.formats:
+        raise ConfigError(
+            f"release.adapter is {', '.join(record.formats)}, release.engine.kind is {kind}",
+            cure="set the engine's kind, then take the adapter in again: flyball import ADAPTER",
+        )
