@@ -22,6 +22,7 @@ OTHERS = (
     "cost/keeping",
     "cost/pools",
     "cost/prices",
+    "cost/usage",
     "inference/prompt_path",
     "inference/request_fields",
     "records/identity",

@@ -389,7 +389,17 @@ STREAMS = [
     stream("many tokens an event", event(TEXT), event(" " + TEXT), ENDED, tokens=(9, 26), within=0.2, estimated=True),
     stream("a letter an event", *map(event, TEXT), ENDED, tokens=(9, 13), within=0.3, estimated=True, said=TEXT),
     stream("usage of choices null", event("Hello"), ENDED, event(choices=None, usage=USAGE), tokens=(9, 4)),
+    stream("usage beside, as Groq", event("Hello"), event(finish="stop", x_groq={"usage": USAGE}), tokens=(9, 4)),
+    stream(
+        "timings alone, as llama.cpp",
+        event("Hello"),
+        event(finish="stop", timings={"prompt_n": 5, "cache_n": 4, "predicted_n": 4}),
+        tokens=(9, 4),
+        estimated=False,
+    ),
     # shapes
+    stream("keep-alive objects", {}, b"data: {}\n\n", event("Hello"), event(choices=[]), ENDED, said="Hello"),
+    stream("an empty event of data", b"data:\n\n", event("Hello"), ENDED, COUNTED, said="Hello"),
     stream("index null", event(choices=[{"index": None, "delta": {"content": "Hello"}}]), ENDED, said="Hello"),
     stream("no index", event(choices=[{"delta": {"content": "Hello"}}]), ENDED, said="Hello"),
     stream("index a float", event(choices=[{"index": 0.0, "delta": {"content": "Hello"}}]), ENDED, said="Hello"),

@@ -64,6 +64,22 @@ def test_an_answer_is_taken_apart_and_the_address_may_end_in_v1(upstream, suffix
     assert upstream.seen == [("/v1/chat/completions", "Bearer secret", {**ASK, "model": "m"})]
 
 
+@pytest.mark.parametrize(
+    ("message", "usage", "expected"),
+    [
+        ({"content": "a"}, None, ("a", 0, 0)),
+        ({"content": "a"}, {"prompt_tokens": None, "completion_tokens": "2"}, ("a", 0, 2)),
+        ({"content": "a"}, {"prompt_tokens": 3.0, "completion_tokens": -1}, ("a", 3, 0)),
+        ({"content": [{"type": "text", "text": "a"}, "b"]}, {}, ("ab", 0, 0)),
+        ({"content": None}, [], ("", 0, 0)),
+    ],
+)
+def test_odd_counts_and_parts_are_read_leniently(upstream, message, usage, expected):
+    upstream.body = json.dumps({"choices": [{"message": message, "finish_reason": None}], "usage": usage}).encode()
+    found = HttpCompleter(upstream.url).complete(ASK)
+    assert (found.text, found.prompt_tokens, found.completion_tokens) == expected
+
+
 def test_connections_are_kept_and_shared_by_threads(upstream):
     completer = HttpCompleter(upstream.url)
     with ThreadPoolExecutor(4) as pool:

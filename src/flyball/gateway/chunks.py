@@ -93,6 +93,8 @@ class Chunk(msgspec.Struct):
     usage: Usage | None = None
     error: Any = None
     data: msgspec.Raw = NO_DATA
+    x_groq: Any = None  # Groq's usage
+    timings: Any = None  # llama.cpp's counts
     shape: Any = msgspec.field(default=None, name="flyball shape")
     odd: bool = msgspec.field(default=False, name="flyball odd")
 
@@ -106,6 +108,16 @@ def decoded(payload: bytes) -> Chunk | None:
         return _DECODER.decode(payload)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return _leniently(payload)
+
+
+def usage_beside(chunk: Chunk) -> Usage | None:
+    """Counts that a server gives elsewhere than in `usage`."""
+    if isinstance(chunk.x_groq, dict) and isinstance(usage := chunk.x_groq.get("usage"), dict):
+        return _usage(usage)
+    if isinstance(chunk.timings, dict):
+        prompt, cached, said = (number(chunk.timings.get(name)) for name in ("prompt_n", "cache_n", "predicted_n"))
+        return Usage(prompt_tokens=None if cached is None else (prompt or 0) + cached, completion_tokens=said)
+    return None
 
 
 def shape_of(body: bytes) -> Any:
@@ -134,6 +146,8 @@ def _leniently(payload: bytes) -> Chunk | None:
         choices=[_choice(item) for item in choices if isinstance(item, dict)] if isinstance(choices, list) else None,
         usage=_usage(usage) if isinstance(usage, dict) else None,
         error=found.get("error"),
+        x_groq=found.get("x_groq"),
+        timings=found.get("timings"),
         odd=True,
         data=msgspec.Raw(b"[]") if found.get("data") is not None else NO_DATA,
     )

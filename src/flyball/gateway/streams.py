@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from flyball.cost.usage import bounded, reconciled
-from flyball.gateway.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of
+from flyball.gateway.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of, usage_beside
 from flyball.gateway.engine_errors import error_status, error_words, is_error
 from flyball.gateway.leniency import all_valid, texts_in, valid, without_bytes
 from flyball.gateway.patterns import SIZES, Pattern
@@ -225,8 +225,11 @@ class Tally:
             if text:
                 self.deltas += 1
                 self.texts.setdefault(index, []).append(text)
-        if chunk.usage is not None:
-            self._take_usage(chunk.usage)
+        usage = chunk.usage
+        if usage is None and (chunk.timings is not None or chunk.x_groq is not None):
+            usage = usage_beside(chunk)
+        if usage is not None:
+            self._take_usage(usage)
 
     def _take_usage(self, usage: Usage) -> None:
         """Counts of an answer, or of all of a stream so far: the largest of each that was told."""

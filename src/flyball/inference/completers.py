@@ -87,16 +87,17 @@ class HttpCompleter:
 
 
 def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
-    """The Completion in a chat completion's JSON; UpstreamError when it is not one."""
+    """The Completion in a chat completion's JSON, read leniently; UpstreamError when it is not one."""
     try:
         document = msgspec.json.decode(raw)
         choice = document["choices"][0]
-        usage = document.get("usage") or {}
+        usage = document.get("usage")
+        counts = usage if isinstance(usage, dict) else {}
         return Completion(
-            text=choice["message"].get("content") or "",
-            prompt_tokens=int(usage.get("prompt_tokens", 0)),
-            completion_tokens=int(usage.get("completion_tokens", 0)),
-            finish_reason=choice.get("finish_reason") or "",
+            text=_text(choice["message"].get("content")),
+            prompt_tokens=_count(counts.get("prompt_tokens")),
+            completion_tokens=_count(counts.get("completion_tokens")),
+            finish_reason=str(choice.get("finish_reason") or ""),
             total_ms=total_ms,
         )
     except (msgspec.MsgspecError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
@@ -104,3 +105,18 @@ def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
             f"the engine's answer is no chat completion: {raw[:200].decode('utf-8', 'replace')}",
             cure="check its version",
         ) from error
+
+
+def _text(content: Any) -> str:
+    """A message's content: a text, or the texts of its parts."""
+    if isinstance(content, list):
+        return "".join(_text(part.get("text") if isinstance(part, dict) else part) for part in content)
+    return content if isinstance(content, str) else ""
+
+
+def _count(value: Any) -> int:
+    """A count of tokens, however a server writes it; 0 where it does not say."""
+    try:
+        return max(int(float(value)), 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
