@@ -152,16 +152,11 @@ BAD_ANSWERS: dict[str, list[Step]] = {
     "204": [b"HTTP/1.1 204 No Content\r\n\r\n"],
     "304": [b"HTTP/1.1 304 Not Modified\r\n\r\n"],
     "a way elsewhere": [plain(b"", b"location: http://other.example/", status=b"302 Found")],
-    "501": [plain(b"{}", status=b"501 Not Implemented")],
     "529": [plain(b"{}", status=b"529 Overloaded")],
     "compressed": [plain(b"\x1f\x8b\x08\x00 gzip", b"content-encoding: gzip")],
     "a compressed stream": [STREAM.replace(b"\r\n\r\n", b"\r\ncontent-encoding: br\r\n\r\n") + chunk(b"\x0b\x02\x80")],
     "an empty body": [plain(b"")],
     "no JSON": [plain(b"<html>welcome</html>")],
-    "JSON of another kind": [plain(b'{"choices": 5}')],
-    "no choices": [plain(b'{"choices": []}')],
-    "null": [plain(b"null")],
-    "bytes that are no UTF-8": [plain(answer().replace(b"whose", b"\xff\xfe"))],
     "an error with status 200": [plain(b'{"error": {"message": "out of memory"}}')],
     "a body without end": [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n", b"x" * 1_000_000],
 }
@@ -188,8 +183,55 @@ def test_where_there_is_no_other_engine_a_lie_is_a_502_or_504_in_time(
     script = stack.enter_context(Script(BAD_ANSWERS[name], forever=name == "a body without end"))
     gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
     status, headers, body = gateway.post("/v1/chat/completions", chat())
-    assert status in (502, 504) and body["error"]["code"] == "engine_error" and headers["retry-after"] == "1"
+    if name == "529":
+        assert status == 529 and headers["retry-after"] == "1"  # it has too much to do, and says so itself
+    else:
+        assert status in (502, 504) and body["error"]["code"] == "engine_error" and headers["retry-after"] == "1"
     assert gateway.requests()[-1].record.outcome == "error"
+
+
+ODD_ANSWERS = {
+    "JSON of another kind": b'{"choices": 5}',
+    "no choices": b'{"choices": []}',
+    "null": b"null",
+    "bytes that are no UTF-8": answer().replace(b"whose", b"\xff\xfe"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_an_odd_answer_is_passed_on_byte_for_byte_once(tmp_path: Path, stack: ExitStack, name: str) -> None:
+    script = stack.enter_context(Script([plain(ODD_ANSWERS[name])]))
+    good = stack.enter_context(MockEngine())
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script, good), config=QUICK))
+    raw = gateway.raw(_posted(chat()))
+    assert raw.startswith(b"HTTP/1.1 200 ") and raw.endswith(ODD_ANSWERS[name].replace(b'"model": "m"', b'"model":"shop"'))
+    assert script.asked == 1 and not good.bodies
+    assert gateway.requests()[-1].record.outcome == "ok"
+
+
+def test_what_an_engine_does_not_do_is_told_once_and_says_nothing_of_its_health(
+    tmp_path: Path, stack: ExitStack
+) -> None:
+    script = stack.enter_context(Script([plain(b"{}", status=b"501 Not Implemented")]))
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
+    for asked in range(1, 6):
+        assert gateway.post("/v1/chat/completions", chat())[0] == 501
+        assert script.asked == asked
+    assert gateway.get("/readyz")[0] == 200
+
+
+@pytest.mark.parametrize("status", [520, 529, 599])
+def test_a_status_that_no_standard_knows_is_passed_on(tmp_path: Path, stack: ExitStack, status: int) -> None:
+    body = b'{"error": {"message": "no"}}'
+    script = stack.enter_context(Script([plain(body, status=b"%d Odd" % status)]))
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
+    assert gateway.post("/v1/chat/completions", chat())[0] == status
+
+
+def _posted(body: dict[str, object]) -> bytes:
+    data = json.dumps(body).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(data), data)
 
 
 GOOD_STREAMS: dict[str, list[Step]] = {
@@ -271,13 +313,15 @@ def test_a_stream_that_does_not_end_as_streams_do_is_cut_in_time_and_says_so(
     assert record.outcome == "cut" and record.completion_tokens >= 1
 
 
-def test_an_engine_that_only_says_it_is_alive_has_given_no_first_token(tmp_path: Path, stack: ExitStack) -> None:
+def test_an_engine_that_only_says_it_is_alive_is_cut_when_the_total_time_is_over(
+    tmp_path: Path, stack: ExitStack
+) -> None:
     script = stack.enter_context(Script([STREAM, *([chunk(b": alive\n\n"), 0.05] * 60)]))
-    good = stack.enter_context(MockEngine())
-    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script, good), config=QUICK))
-    for _ in range(3):
-        chunks = gateway.client().chat.completions.create(**chat(stream=True))
-        assert "".join(one.choices[0].delta.content or "" for one in chunks) == TEXT
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
+    began = time.monotonic()
+    raw = gateway.raw(_posted(chat(stream=True)))
+    assert 1.5 < time.monotonic() - began < 4
+    assert b": alive" in raw and b"stream_cut" in raw and b"[DONE]" not in raw
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.05])

@@ -11,7 +11,9 @@ from flyball.gateway.envelope import JSON_TYPE
 if TYPE_CHECKING:
     from flyball.gateway.edge import Connection
 
-STATUS_LINE = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
+STATUS_LINE = {number: b"HTTP/1.1 %d %s\r\n" % (number, _PHRASES.get(number, b"")) for number in range(100, 1000)}
+"""Servers have statuses of their own: 529 is Anthropic's, 520 to 527 are Cloudflare's."""
 _EMPTY: dict[bytes, bytes] = {}
 
 
