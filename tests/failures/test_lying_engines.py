@@ -204,7 +204,9 @@ def test_an_odd_answer_is_passed_on_byte_for_byte_once(tmp_path: Path, stack: Ex
     good = stack.enter_context(MockEngine())
     gateway = stack.enter_context(RunningGateway(tmp_path, routes(script, good), config=QUICK))
     raw = gateway.raw(_posted(chat()))
-    assert raw.startswith(b"HTTP/1.1 200 ") and raw.endswith(ODD_ANSWERS[name].replace(b'"model": "m"', b'"model":"shop"'))
+    assert raw.startswith(b"HTTP/1.1 200 ") and raw.endswith(
+        ODD_ANSWERS[name].replace(b'"model": "m"', b'"model":"shop"')
+    )
     assert script.asked == 1 and not good.bodies
     assert gateway.requests()[-1].record.outcome == "ok"
 
