@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo test test-long check compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models test test-long check compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -17,6 +17,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: install
 	$(BIN)/python demo/demo.py
+
+# A real model of 135M parameters for tests, tutorials and benchmarks: into the user's cache, never into the repository.
+models: install
+	$(BIN)/python tests/real_models.py
 
 test: install
 	$(BIN)/python -m pytest

@@ -90,6 +90,9 @@ def lineage_text(document: Mapping[str, Any], limit: int) -> str:
     return "\n".join([pairs(lines), f"{click.style('rows', bold=True)}  {len(rows)}", *shown, *more])
 
 
+_SCORES = ("exact_match", "chrf", "exact_fields", "answered")
+
+
 @click.command("models")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @json_option
@@ -99,7 +102,9 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
     from flyball.workflows.comparing import model_rows
 
     rows = model_rows(project, limit=limit)
-    emit_lines(rows, as_json=as_json, columns=("model", "release", "exact_match", "gate", "live", "agreement", "marks"))
+    shown = [name for name in _SCORES if any(row.get(name) is not None for row in rows)] or list(_SCORES[:1])
+    columns = ("model", "release", *shown, "gate", "live", "agreement", "marks")
+    emit_lines(rows, as_json=as_json, columns=columns)
 
 
 @click.command(
