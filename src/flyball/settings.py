@@ -17,12 +17,12 @@ from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
-from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.config import EvaluateConfig, known_measures, suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig
 from flyball.registry.config import PackageConfig, ReleaseConfig
-from flyball.rollout.config import GateConfig, RolloutConfig
+from flyball.rollout.config import GateConfig, RolloutConfig, rule_problem
 from flyball.security.config import SecurityConfig
 from flyball.serving.config import ServingConfig
 from flyball.storage.config import LedgerConfig
@@ -149,6 +149,13 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             f"train.size: {size.hidden} hidden, {size.heads} heads and {size.kv_heads} kv_heads do not fit",
             "make hidden a multiple of heads, and heads one of kv_heads",
         )
+    labelled = settings.task == "classification"
+    kinds = {suite_name(name): "invariance" if name == "invariance" else "answer" for name in settings.evaluate.suites}
+    known = {
+        name: (*known_measures(kind, classification=labelled), *known_measures(kind, classification=not labelled))
+        for name, kind in kinds.items()
+    }
+    yield from filter(None, (rule_problem(rule, known) for rule in settings.gate.rules))
     steps = settings.rollout.canary_steps
     if any(not 0 < share < 1 for share in steps) or list(steps) != sorted(set(steps)):
         yield f"rollout.canary_steps are {list(steps)}", "give growing shares between 0 and 1, such as [0.1, 0.5]"

@@ -370,6 +370,41 @@ def test_the_gates_alone_exit_with_their_verdict(tmp_path: Path, verdict: str, c
     assert verdict in (tmp_path / "report/report.html").read_text()
 
 
+def test_a_gate_file_that_names_no_suite_decides_about_the_suites_that_are_given(tmp_path: Path) -> None:
+    cases(tmp_path)
+    (tmp_path / "gate.yaml").write_text("rules: [{measure: exact_match, at_least: 0.8}]\n")
+    with chat_server(lambda text, n: right(text)) as server:
+        good = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--gate", "gate.yaml", cwd=tmp_path)
+    assert good.code == 0 and "cases.exact_match" in good.out and "pass" in good.out
+    with chat_server(lambda text, n: "no idea") as server:
+        bad = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--gate", "gate.yaml", cwd=tmp_path)
+    assert bad.code == 3
+
+
+def test_a_server_is_asked_greedily_unless_told_otherwise_and_the_report_says_how(tmp_path: Path) -> None:
+    (tmp_path / "faq.csv").write_text("Frage,Antwort\n" + "".join(f"question {k},{k % 2}\n" for k in range(20)))
+    named = ("--suite", "faq.csv", "--text", "Frage", "--label", "Antwort", "--out", "report", "--json")
+    with chat_server(lambda text, n: str(int(text.split()[-1]) % 2) if n > 1 else (400, "no")) as server:
+        found = flyball("evaluate", server.url, *named, cwd=tmp_path).json
+        assert {(body["temperature"], body["seed"], body["max_tokens"]) for body in server.bodies} == {(0, 1, 512)}
+        assert found["conditions"] == {
+            "model": "default",
+            "temperature": 0,
+            "seed": 1,
+            "max_tokens": 512,
+            "concurrency": 4,
+        }
+        assert found["cases"] == [
+            {"suite": "faq", "right": 19, "wrong": 0, "refused": 1, "failed": 0, "not_asked": 0},
+        ]
+        server.bodies.clear()
+        warm = ("--temperature", "0.7", "--seed", "none", "--max-tokens", "none", "--concurrency", "1")
+        other = flyball("evaluate", server.url, *named, *warm, cwd=tmp_path).json
+        assert all(body["temperature"] == 0.7 and "seed" not in body for body in server.bodies)
+    assert other["conditions"] == {"model": "default", "temperature": 0.7, "concurrency": 1}
+    assert found["evaluation"]["content"]["release"] != other["evaluation"]["content"]["release"]
+
+
 def test_without_a_gate_an_evaluation_ends_with_0_and_shows_intervals(tmp_path: Path) -> None:
     cases(tmp_path, 20)
     with chat_server(lambda text, n: right(text)) as server:

@@ -17,6 +17,14 @@ SETTINGS = {
     "an unknown section": (TINY + "trian: {steps: 3}\n", "unknown key trian", "did you mean train?"),
     "an unknown key": (TINY + "train: {step: 3}\n", "unknown key train.step", "did you mean train.steps?"),
     "an unknown key in a list": (TINY.replace("fields", "feilds"), "data.sources[0].feilds", "data.sources[0].fields"),
+    "a rule on a suite that is not run": (
+        TINY + "gate: {rules: [{measure: exact_match, suite: tests, at_least: 0.5}]}\n",
+        *("the suites are test, invariance", "did you mean test?"),
+    ),
+    "a rule on what nothing measures": (
+        TINY + "gate: {rules: [{measure: acuracy, at_least: 0.5}]}\n",
+        *("'acuracy', which test does not measure", "did you mean accuracy?"),
+    ),
     "an unknown key in a rule": (TINY + "gate: {rules: [{measure: m, atleast: 1}]}\n", "rules[0].atleast", "at_least"),
     "a missing key": (TINY.replace("version: 1\n", ""), "the key version is missing", "add version"),
     "a missing nested key": ("version: 1\nproject: shop\ndata: {}\n", "data.sources is missing", "add data.sources"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import click
@@ -73,72 +71,6 @@ data_command = one_stage(
 train_command = one_stage("train", "training", "Train on the dataset version.")
 package_command = one_stage("package", "model", "Package the trained weights as the engine loads them.")
 compose_command = one_stage("compose", "release", "Compose the release: all that decides an answer, one fingerprint.")
-
-
-@click.command(
-    "evaluate",
-    epilog="\b\nExamples:\n  flyball evaluate\n  flyball evaluate 3f9c2a71b0de\n"
-    "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml",
-)
-@click.argument("what", metavar="[RELEASE|URL]", required=False)
-@click.option("--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="JSONL of cases; with a URL.")
-@click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
-@click.option("--model", default="default", show_default=True, help="The `model` to ask for; with a URL.")
-@click.option("--api-key", help="A reference such as env:OPENAI_API_KEY; with a URL.")
-@click.option("--header", "headers", multiple=True, metavar="NAME=REF", help="Sent along: api-key=env:KEY; with a URL.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the report; with a URL.")
-@click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
-@wait_option
-@json_option
-def evaluate_command(
-    what: str | None,
-    suites: tuple[Path, ...],
-    gate_file: Path | None,
-    model: str,
-    api_key: str | None,
-    headers: tuple[str, ...],
-    out: Path | None,
-    folder: str | None,
-    no_wait: bool,
-    as_json: bool,
-) -> int:
-    """Measure the release that was built, in its own engine; or any RELEASE by its name (its first digits do).
-
-    With a URL: any OpenAI-compatible server, without a project.
-    """
-    from flyball.cli.wording import evaluation_text, record_document
-
-    if what is None:
-        arguments = [
-            *(["-C", folder] if folder else []),
-            *(["--no-wait"] if no_wait else []),
-            *(["--json"] if as_json else []),
-        ]
-        one_stage("evaluate", "evaluation", "").main(args=arguments, standalone_mode=False)
-        return 0
-    if not suites and not {".", ":", "/"} & set(what):  # no address, so a name
-        from flyball.wiring import open_project
-        from flyball.workflows.measuring import evaluate_named
-
-        with closing(open_project(Path(folder) if folder else None)) as project:
-            measured = evaluate_named(project, what, wait=not no_wait, progress=ProgressLine(), say=say)
-        emit({"evaluation": record_document(measured), "gate": None}, as_json=as_json, text=evaluation_text)
-        return 0
-    from flyball.workflows.judging import judge
-
-    report, decision = judge(
-        what,
-        model=model,
-        suites=suites,
-        gate_file=gate_file,
-        api_key=api_key,
-        headers=headers,
-        out=out,
-        progress=ProgressLine(),
-    )
-    document = {"evaluation": record_document(report), "gate": record_document(decision) if decision else None}
-    emit(document, as_json=as_json, text=evaluation_text)
-    return verdict_code(decision.verdict) if decision else 0
 
 
 @click.command("gate", epilog="\b\nExamples:\n  flyball gate\n  flyball gate 3f9c2a71b0de")

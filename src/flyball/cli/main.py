@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("build", "Train on the dataset version."),
     "package": ("build", "Package the trained weights for serving."),
     "compose": ("build", "Compose the release: model, prompts, sampling, constraint, engine."),
-    "evaluate": ("build", "Measure the release in its engine, or any OpenAI-compatible URL."),
+    "evaluate": ("evaluate", "Measure the release in its engine, or any OpenAI-compatible URL."),
     "gate": ("build", "Decide whether the release may ship."),
     "up": ("serve", "Serve: gateway, console, engines, control; ctrl-c drains."),
     "gateway": ("serve", "The gateway alone, in front of any OpenAI-compatible server."),

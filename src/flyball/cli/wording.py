@@ -103,8 +103,24 @@ def decision_text(document: Mapping[str, Any]) -> str:
     return f"gate: {click.style(verdict, fg=COLOURS[verdict], bold=True)}\n{table(rows, columns)}"
 
 
+def conditions_text(document: Mapping[str, Any]) -> str:
+    """What a server was asked with, what went wrong, what was noticed, and where the report is."""
+    facts = {"asked with": document["conditions"]}
+    for cases in document["cases"]:
+        if cases.errors:
+            facts[f"{cases.suite}: no answer"] = {
+                "refused": cases.refused,
+                "failed": cases.failed,
+                "not asked": cases.not_asked,
+            }
+    facts |= {f"{count} ×": error for error, count in document["errors"].items()}
+    return warned(pairs({**facts, "report": document["report"]}), document["notes"])
+
+
 def evaluation_text(document: Mapping[str, Any]) -> str:
     """An evaluation, with its gate decision where there is one."""
     measures = [m for m in document["evaluation"]["content"]["measures"] if m["slice"] is None]
     text = table(measures, ("suite", "name", "value", "lower", "upper", "n"))
+    if "conditions" in document:
+        text += f"\n\n{conditions_text(document)}"
     return f"{text}\n\n{decision_text(document['gate'])}" if document["gate"] else text

@@ -1,7 +1,9 @@
-"""Settings of the evaluation stage."""
+"""Settings of the evaluation stage, and the names of suites and measures that gate rules may use."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -17,4 +19,26 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = ("test", "invariance")
     max_items: Annotated[int, Meta(ge=1, description="A seeded sample of each suite; null: all.")] | None = None
     level: Annotated[float, Meta(gt=0.5, lt=1, description="Of the two-sided intervals shown.")] = 0.95
-    concurrency: Annotated[int, Meta(ge=1)] = 4
+    concurrency: Annotated[int, Meta(ge=1, description="Requests at once.")] = 4
+
+
+ALWAYS = ("errors",)
+INVARIANCE = ("invariance", *ALWAYS)
+LATENCIES = ("latency_p50_ms", "latency_p99_ms")
+LABELLED = ("exact_match", "accuracy", "macro_f1", *LATENCIES, *ALWAYS)
+FREE = ("answered", "chrf", "exact_fields", "exact_match", *LATENCIES, *ALWAYS)
+UNANSWERED = ("answered", *LATENCIES, *ALWAYS)
+
+
+def known_measures(kind: str, *, classification: bool, expects: bool = True) -> Sequence[str]:
+    """The measures of a suite of this kind; `expects`: it has expected answers."""
+    if kind == "invariance":
+        return INVARIANCE
+    if not expects:
+        return UNANSWERED
+    return LABELLED if classification else FREE
+
+
+def suite_name(name: str) -> str:
+    """What reports and gate rules call a suite: a file's name without its last suffix."""
+    return Path(name).stem

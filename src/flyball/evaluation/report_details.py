@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -72,7 +73,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in a report that is not a measure."""
+    """Everything in a report that is not a measure; `conditions`: what each request asked for, and how many at once."""
 
     asked: int
     answered: int
@@ -88,6 +89,8 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcomes, ...] = ()
     prepared: dict[str, int] = msgspec.field(default_factory=dict)
     """Requests that the release's preparation changed, by step."""
+    notes: tuple[str, ...] = ()
+    conditions: dict[str, Any] = {}
 
 
 def details_of(
@@ -111,6 +114,7 @@ def details_of(
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
         outcomes=tuple(outcomes_of(suites, scores, answers)),
         prepared=prepared,
+        notes=tuple(note for suite in suites for note in suite.notes),
     )
 
 

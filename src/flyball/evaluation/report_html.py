@@ -48,6 +48,12 @@ and are told apart below),{% endif %}
 <p>Prepared as every request is, of {{ details.asked }}:
 {% for step, count in details.prepared.items() %}{{ ", " if not loop.first }}{{ count }} by {{ step }}{% endfor %}.</p>
 {% endif %}
+{% if details.conditions %}
+<p>Each request was sent with {{ conditions }}.</p>
+{% endif %}
+{% for note in details.notes %}
+<p>{{ note }}.</p>
+{% endfor %}
 {% if details.errors %}
 <ul>
 {% for error, count in details.errors.items() %}
@@ -193,6 +199,7 @@ def render(report: EvalReport, details: Details, decision: GateDecision | None =
         report=report,
         details=details,
         name=name_of(report),
+        conditions=", ".join(f"{name} {value}" for name, value in details.conditions.items()),
         release=short(report.release),
         sections=[gate_section(decision), *sections] if decision else sections,
         verdicts=("pass", "fail", "inconclusive"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from flyball.evaluation.answering import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
@@ -16,7 +18,7 @@ from flyball.evaluation.scoring import bodies_of, score_suite
 from flyball.evaluation.suites.loading import load_suites
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.prompt_path import PROMPT_PATH
-from flyball.records import DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of
+from flyball.records import JSON, DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of
 from flyball.telemetry import Progress, quiet
 
 PARTIAL = "partial.jsonl"
@@ -68,17 +70,19 @@ def evaluate_suites(
     classification: bool,
     labels: Sequence[str] = (),
     preparation: Preparation | None = None,
+    request: Mapping[str, JSON] | None = None,
     completer: Completer,
     engine: str,
     out: Path,
     progress: Progress,
 ) -> EvalReport:
-    """Ask and score loaded suites, and write the report."""
+    """Ask and score loaded suites, and write the report; `request`: what each asks for besides its messages."""
     out.mkdir(parents=True, exist_ok=True)
     references = tuple(suite.reference() for suite in suites)
     plan = fingerprint_of([project, release, engine, PROMPT_PATH, references])
     partial = Partial(out / PARTIAL, plan)
-    answers = ask_all(bodies_of(suites), completer, concurrency=config.concurrency, partial=partial, progress=progress)
+    bodies = {key: {**body, **(request or {})} for key, body in bodies_of(suites).items()}
+    answers = ask_all(bodies, completer, concurrency=config.concurrency, partial=partial, progress=progress)
     scores: list[ItemScore] = [
         score for suite in suites for score in score_suite(suite, answers, classification=classification, labels=labels)
     ]
@@ -96,6 +100,8 @@ def evaluate_suites(
     progress("writing the report", 0, 0)
     prepared = changed_by_step(bodies_of(suites).values(), preparation)
     write_items(out / "items.jsonl", scores)
-    write_report(out, report, details_of(suites, scores, answers, prepared), progress=progress)
+    details = details_of(suites, scores, answers, prepared)
+    conditions: dict[str, JSON] = {**(request or {}), "concurrency": config.concurrency}
+    write_report(out, report, msgspec.structs.replace(details, conditions=conditions), progress=progress)
     partial.path.unlink(missing_ok=True)
     return report

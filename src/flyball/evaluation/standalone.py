@@ -1,63 +1,106 @@
 """Evaluate any OpenAI-compatible URL without a project. I/O: asks the URL, reads suite files, writes a folder.
 
-There is no release there, so a fingerprint of URL and model stands in for one.
+There is no release there, so a fingerprint of URL, model and what is asked for stands in for one. Greedy by default, so
+that two runs of one server agree as far as the server does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from flyball.errors import InputError
-from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.running import evaluate_suites
+from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.suites.loading import load_suites
+from flyball.evaluation.suites.suite import Suite
 from flyball.inference.completers import HttpCompleter
 from flyball.inference.servers import Way
-from flyball.records import EvalReport, fingerprint_of
+from flyball.records import JSON, EvalReport, fingerprint_of
 from flyball.telemetry import Progress, quiet
 
 PROJECT = "standalone"
 FEW_LABELS = 0.5
+LABEL_LENGTH = 80
+GREEDY: Mapping[str, JSON] = {"temperature": 0, "seed": 1, "max_tokens": 512}
+"""What each request asks for besides its messages, unless told otherwise."""
+Task = Literal["auto", "classification", "chat"]
 
 
-def stand_in(url: str, model: str) -> str:
-    """The name that stands in for a release: what was asked, and as which model."""
-    return fingerprint_of({"url": url.rstrip("/"), "model": model})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cases:
+    """Loaded suites, and whether their expected answers are labels."""
+
+    suites: tuple[Suite, ...]
+    classification: bool
+    config: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def measures(self) -> dict[str, Sequence[str]]:
+        """The measures that each suite gives."""
+        return {suite.name: known_measures(suite.kind, classification=self.classification) for suite in self.suites}
+
+
+def stand_in(url: str, model: str, request: Mapping[str, JSON] = GREEDY) -> str:
+    """The name that stands in for a release: what was asked, as which model, and how."""
+    return fingerprint_of({"url": url.rstrip("/"), "model": model, "request": dict(request)})
+
+
+def load_cases(
+    paths: Sequence[Path],
+    *,
+    task: Task = "auto",
+    columns: Columns | None = None,
+    config: EvaluateConfig | None = None,
+) -> Cases:
+    """The suites in these files."""
+    if not paths:
+        raise InputError("no suite to ask", cure="give --suite FILE.jsonl")
+    settings = config or EvaluateConfig()
+    suites = load_suites(
+        [str(path.absolute()) for path in paths],
+        dataset_dir=None,
+        root=Path("/"),
+        max_items=settings.max_items,
+        columns=columns,
+    )
+    labels = task == "classification" or (task == "auto" and are_labels(suites))
+    return Cases(suites=suites, classification=labels, config=settings)
+
+
+def are_labels(suites: Sequence[Suite]) -> bool:
+    """Whether expected answers look like labels: short, and few different ones."""
+    expected = [item.expected or "" for suite in suites for item in suite.items]
+    few = len(set(expected)) <= max(2, FEW_LABELS * len(expected))
+    return few and max(map(len, expected)) <= LABEL_LENGTH
 
 
 def evaluate_url(
     url: str,
     *,
     model: str,
-    suite_paths: Sequence[Path],
+    suite_paths: Sequence[Path] = (),
+    cases: Cases | None = None,
     out: Path,
     way: Way | None = None,
-    task: Literal["auto", "classification", "chat"] = "auto",
-    config: EvaluateConfig | None = None,
+    request: Mapping[str, JSON] = GREEDY,
     timeout_s: float = 60.0,
     progress: Progress = quiet,
 ) -> tuple[EvalReport, list[ItemScore]]:
-    """The report on an endpoint and its per-item scores; the files are in `out`."""
-    paths = list(suite_paths)
-    if not paths:
-        raise InputError("no suite to ask", cure="give --suite FILE.jsonl")
-    settings = config or EvaluateConfig()
-    suites = load_suites(
-        [str(path.absolute()) for path in paths], dataset_dir=None, root=Path("/"), max_items=settings.max_items
-    )
-    expected = [item.expected for suite in suites for item in suite.items]
-    guessed = len(set(expected)) <= max(2, FEW_LABELS * len(expected))  # few different answers: they are labels
+    """The report on an endpoint and its per-item scores; the files are in `out`. `cases`, else those in the files."""
+    asked = cases or load_cases(suite_paths)
     completer = HttpCompleter(url, release=None, model=model, way=way, timeout_s=timeout_s)
     report = evaluate_suites(
-        suites,
-        settings,
+        asked.suites,
+        asked.config,
         project=PROJECT,
-        release=stand_in(url, model),
+        release=stand_in(url, model, request),
         dataset=None,
-        classification=task == "classification" or (task == "auto" and guessed),
+        classification=asked.classification,
+        request={"model": model, **request},
         completer=completer,
         engine="openai",
         out=out,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from flyball.errors import nearest
 
 
 class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +30,27 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         GateRule(measure="exact_match", at_least=0.6),
         GateRule(measure="exact_match", not_worse_than_live=0.03),
     )
+
+
+def rule_problem(rule: GateRule, known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """(what is wrong, the cure) of a rule on a suite or a measure that nothing gives: it could never be decided.
+
+    `known` are the measures of each suite.
+    """
+    if rule.suite not in known:
+        close = nearest(rule.suite, list(known))
+        return (
+            f"a gate rule is on the suite {rule.suite!r}, but the suites are {', '.join(known)}",
+            f"did you mean {close}?" if close else "name one of them (in a gate file `suite` may be left out)",
+        )
+    measures = list(dict.fromkeys(known[rule.suite]))
+    if rule.measure not in measures:
+        close = nearest(rule.measure, measures)
+        return (
+            f"a gate rule is on {rule.measure!r}, which {rule.suite} does not measure, but {', '.join(measures)}",
+            f"did you mean {close}?" if close else "name one of them",
+        )
+    return None
 
 
 class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

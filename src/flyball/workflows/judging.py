@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from flyball.addresses import ReachConfig, reach_of
 from flyball.errors import InputError
+from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.report_details import Details
 from flyball.evaluation.report_files import read_report, write_report
-from flyball.evaluation.standalone import evaluate_url
+from flyball.evaluation.standalone import GREEDY, evaluate_url, load_cases
+from flyball.evaluation.suites.files import Columns
 from flyball.inference.servers import Way
-from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate
 from flyball.settings import proxy_for, secret
@@ -25,6 +29,16 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What came of it; the files are in `folder`."""
+
+    report: EvalReport
+    decision: GateDecision | None
+    details: Details
+    folder: Path
+
+
 def judge(
     url: str,
     *,
@@ -34,28 +48,36 @@ def judge(
     api_key: str | None,
     headers: Sequence[str] = (),
     out: Path | None,
+    columns: Columns | None = None,
+    request: Mapping[str, JSON] = GREEDY,
+    config: EvaluateConfig | None = None,
+    timeout_s: float = 60.0,
     progress: Progress,
-) -> tuple[EvalReport, GateDecision | None]:
-    """The report on the server and, with a gate file, the decision."""
+) -> Judged:
+    """The report on the server and, with a gate file, the decision; wrong files are named before anything is asked."""
     if not suites:
         raise InputError("no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line")
-    policy = load_gate(gate_file) if gate_file else None
+    cases = load_cases(suites, columns=columns, config=config)
+    policy = load_gate(gate_file, cases.measures()) if gate_file else None
     folder = out or Path(tempfile.mkdtemp(prefix="flyball-evaluation-"))
     report, items = evaluate_url(
         url,
         model=model,
-        suite_paths=suites,
+        cases=cases,
         way=Way(
             api_key=api_key,
             reach=reach_of(ReachConfig(headers=dict(map(_header, headers))), source="--header"),
             secrets=lambda reference: secret(reference, Path.cwd()),
             proxy_for=proxy_for,
         ),
+        request=request,
+        timeout_s=timeout_s,
         out=folder,
         progress=progress,
     )
+    document = read_report(folder / "report.json")
     if policy is None:
-        return report, None
+        return Judged(report=report, decision=None, details=document.details, folder=folder)
     decision = decide(
         policy,
         project=report.project,
@@ -65,6 +87,5 @@ def judge(
         items=items,
         baseline=None,
     )
-    document = read_report(folder / "report.json")
     write_report(folder, document.report, document.details, decision=decision)
-    return report, decision
+    return Judged(report=report, decision=decision, details=document.details, folder=folder)

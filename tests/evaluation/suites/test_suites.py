@@ -58,9 +58,9 @@ def test_a_file_of_texts_or_of_conversations_is_a_suite(tmp_path: Path) -> None:
     [
         ("{", "truncated"),
         ('{"text": "a"}', "label"),
-        ('{"text": 1, "label": "b"}', "text is not a string"),
-        ('{"text": "a", "label": null}', "the expected answer is missing"),
-        ('{"text": "a", "label": [3]}', "no text or number"),
+        ('{"text": 1, "label": "b"}', "text is not text"),
+        ('{"text": "a", "label": null}', "label is missing"),
+        ('{"text": "a", "label": {"b": 3}}', "label is neither text nor a number"),
         ('{"messages": [], "expected": "b"}', "must be the user's"),
         ('{"messages": [{"role": "robot", "content": "x"}], "expected": "b"}', "robot"),
         ("[1]", ""),

@@ -6,22 +6,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flyball.errors import InputError
-from flyball.evaluation.suites.files import file_items
+from flyball.evaluation.config import suite_name
+from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import test_items
 from flyball.evaluation.suites.invariance import invariance_item
-from flyball.evaluation.suites.suite import Suite, sample
+from flyball.evaluation.suites.suite import Kind, Suite, sample
 
 OF_THE_ROWS = ("test", "invariance")
 """Suites made of a dataset's held-out rows; any other name is a file."""
 
 
 def load_suites(
-    names: Sequence[str], *, dataset_dir: Path | None, root: Path, max_items: int | None = None
+    names: Sequence[str],
+    *,
+    dataset_dir: Path | None,
+    root: Path,
+    max_items: int | None = None,
+    columns: Columns | None = None,
 ) -> tuple[Suite, ...]:
     """The suites with these names, in order; InputError names the one that is missing or empty."""
     suites: list[Suite] = []
     for name in names:
-        suite = load_suite(name, dataset_dir=dataset_dir, root=root, max_items=max_items)
+        suite = load_suite(name, dataset_dir=dataset_dir, root=root, max_items=max_items, columns=columns)
         if suite.name in {other.name for other in suites}:
             raise InputError(f"two suites are called {suite.name}", cure="give their files different names")
         suites.append(suite)
@@ -30,15 +36,25 @@ def load_suites(
     return tuple(suites)
 
 
-def load_suite(name: str, *, dataset_dir: Path | None, root: Path, max_items: int | None = None) -> Suite:
-    """One suite: `test`, `invariance`, or a JSONL file relative to `root`."""
+def load_suite(
+    name: str,
+    *,
+    dataset_dir: Path | None,
+    root: Path,
+    max_items: int | None = None,
+    columns: Columns | None = None,
+) -> Suite:
+    """One suite: `test`, `invariance`, or a file of cases relative to `root`."""
+    notes: tuple[str, ...] = ()
     if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
         held_out = sample(test_items(dataset_dir), max_items)
         items = held_out if name == "test" else tuple(filter(None, map(invariance_item, held_out)))
     else:
-        items = sample(file_items(root / name), max_items)
+        cases, notes = file_items(root / name, columns)
+        items = sample(cases, max_items)
     if not items:
         raise InputError(f"the suite {name} has no cases", cure="add rows with a label, or leave the suite out")
-    return Suite(name=Path(name).stem, kind="invariance" if name == "invariance" else "answer", items=items)
+    kind: Kind = "invariance" if name == "invariance" else "answer"
+    return Suite(name=suite_name(name), kind=kind, items=items, notes=notes)

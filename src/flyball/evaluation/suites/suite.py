@@ -25,11 +25,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """Cases of one kind under one name."""
+    """Cases of one kind under one name; `notes` say what was noticed while they were read."""
 
     name: str
     kind: Kind
     items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
 
     def reference(self) -> SuiteRef:
         """Name, size and fingerprint: two reports compare only where these are equal."""
