@@ -616,6 +616,7 @@ SERVERS = [
     typed(stream("named events", *(b"event: message\n" + piece for piece in _STREAM.pieces[:-1]), said="Hello"), ""),
     stream("a mark of the byte order", b"\xef\xbb\xbf: hello\n\n", event("Hel"), event("lo"), ENDED, COUNTED),
     stream("comments while it thinks", b": OPENROUTER PROCESSING\n\n", b":\n\n", event("Hello"), ENDED, said="Hello"),
+    stream("comments between events", event("Hel"), b": ping\n\n", event("lo"), b":\n\n", ENDED, COUNTED, said="Hello"),
     stream("a retry time", b"retry: 3000\n\n", b"id: 1\n\n", event("Hello"), ENDED, said="Hello"),
     replace(PLAIN[0], name="blank lines before the answer", pieces=(b"\n\n  \n", *PLAIN[0].pieces)),
     replace(PLAIN[0], name="no content type", content_type=""),

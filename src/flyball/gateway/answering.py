@@ -228,6 +228,7 @@ class _Answering:
         """One attempt."""
         if self.story.attempts > 1:
             self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
+        self.request_id = b""
         first_s = self.state.context.config.first_token_timeout_s
         call = await head_of(
             self.exchange, self.ask, self.story.arm, target.client, payload, first_s=first_s, until=self.until
