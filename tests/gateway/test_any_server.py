@@ -46,24 +46,23 @@ def texts(gateway: RunningGateway, **fields: Any) -> tuple[str | None, str]:
 BOTH = ("on its way", "on its way")
 
 
-@pytest.mark.parametrize(
-    ("path", "asked"),
-    [
-        ("", "/v1/chat/completions"),
-        ("/v1/", "/v1/chat/completions"),
-        ("/api/paas/v4", "/api/paas/v4/chat/completions"),
-        ("/v1beta/openai/", "/v1beta/openai/chat/completions"),
-        ("/openai/deployments/g?api-version=1", "/openai/deployments/g/chat/completions?api-version=1"),
-        ("/api/v1/chat/completions", "/api/v1/chat/completions"),
-    ],
-)
-def test_the_path_of_an_upstream_s_url_is_asked_and_its_query_kept(
-    tmp_path: Path, stack: ExitStack, path: str, asked: str
-) -> None:
-    server = stack.enter_context(RawUpstream(either))
-    gateway = stack.enter_context(front(tmp_path, Upstream(url=server.url + path)))
-    assert texts(gateway) == BOTH
-    assert {one.target for one in server.asked} == {asked}
+PATHS = {
+    "": "/v1/chat/completions",
+    "/v1/": "/v1/chat/completions",
+    "/api/paas/v4": "/api/paas/v4/chat/completions",
+    "/v1beta/openai/": "/v1beta/openai/chat/completions",
+    "/openai/deployments/g?api-version=1": "/openai/deployments/g/chat/completions?api-version=1",
+    "/api/v1/chat/completions": "/api/v1/chat/completions",
+}
+
+
+def test_the_path_of_an_upstream_s_url_is_asked_and_its_query_kept(tmp_path: Path, stack: ExitStack) -> None:
+    servers = {path: stack.enter_context(RawUpstream(either)) for path in PATHS}
+    upstreams = [Upstream(url=server.url + path, models=(path or "none",)) for path, server in servers.items()]
+    gateway = stack.enter_context(front(tmp_path, *upstreams))
+    for path, server in servers.items():
+        assert texts(gateway, model=path or "none") == BOTH
+        assert {one.target for one in server.asked} == {PATHS[path]}
 
 
 def test_headers_query_and_keys_are_those_of_the_upstream(tmp_path: Path, stack: ExitStack) -> None:
@@ -134,30 +133,33 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
-def test_a_server_that_does_not_count_streams_is_not_asked_to_again(
-    tmp_path: Path, stack: ExitStack, name: str
-) -> None:
-    status, document = REFUSALS[name]
+def test_a_server_that_does_not_count_streams_is_not_asked_to_again(tmp_path: Path, stack: ExitStack) -> None:
+    def refusing(status: int, document: Any) -> RawUpstream:
+        def script(asked: Asked, connection: socket.socket) -> None:
+            if "stream_options" in asked.body:
+                body = b"" if document is None else json.dumps(document).encode()
+                connection.sendall(plain(body, status=f"{status} No"))
+            else:
+                either(asked, connection)
 
-    def script(asked: Asked, connection: socket.socket) -> None:
-        if "stream_options" in asked.body:
-            body = b"" if document is None else json.dumps(document).encode()
-            connection.sendall(plain(body, status=f"{status} No"))
-        else:
-            either(asked, connection)
+        return stack.enter_context(RawUpstream(script))
 
-    server = stack.enter_context(RawUpstream(script))
-    gateway = stack.enter_context(front(tmp_path, Upstream(url=server.url)))
-    assert texts(gateway) == BOTH and texts(gateway) == BOTH
-    streams = ["stream_options" in one.body for one in server.asked if one.body.get("stream")]
-    assert streams == [True, False, False], "learned once"
-    assert [entry.record.outcome for entry in gateway.requests()] == ["ok"] * 4
-    assert {entry.record.attempts for entry in gateway.requests()} == {1}
-    asked = len(server.asked)
-    with pytest.raises(openai.APIStatusError):
-        list(gateway.client().chat.completions.create(**chat(stream=True, stream_options={"include_usage": True})))
-    assert all("stream_options" in one.body for one in server.asked[asked:]), "who asks for it gets the server's word"
+    servers = {name: refusing(*said) for name, said in REFUSALS.items()}
+    upstreams = [Upstream(url=server.url, models=(name,)) for name, server in servers.items()]
+    gateway = stack.enter_context(front(tmp_path, *upstreams))
+    for name, server in servers.items():
+        assert texts(gateway, model=name) == BOTH and texts(gateway, model=name) == BOTH, name
+        streams = ["stream_options" in one.body for one in server.asked if one.body.get("stream")]
+        assert streams == [True, False, False], "learned once"
+        asked, own = len(server.asked), chat(model=name, stream=True, stream_options={"include_usage": True})
+        with pytest.raises(openai.APIStatusError):
+            list(gateway.client().chat.completions.create(**own))
+        assert all("stream_options" in one.body for one in server.asked[asked:]), (
+            "who asks for it gets the server's word"
+        )
+    records = [entry.record for entry in gateway.requests()]
+    assert [record.outcome for record in records].count("ok") == 4 * len(servers)
+    assert {record.attempts for record in records if record.outcome == "ok"} == {1}
 
 
 def test_an_error_in_the_stream_that_names_the_field_is_learned_from_too(tmp_path: Path, stack: ExitStack) -> None:
