@@ -135,7 +135,7 @@ def test_biases_are_taken_only_where_the_engine_adds_them(make: Maker, tmp_path:
 
 
 def test_keys_of_training_generation_and_loading_are_no_obstacle() -> None:
-    harmless = {"torch_dtype": "bfloat16", "temperature": 0.6, "_name_or_path": "x", "is_llama_config": True}
+    harmless = {"torch_dtype": "bfloat16", "temperature": 0.6, "_model_name_or_path": "x", "is_llama_config": True}
     more = {"rope_interleaved": False, "future_flag": None, "another": {}, "use_cache": True, "pretraining_tp": 1}
     for name in ARCHITECTURES:
         architecture_of({**BASE, "architectures": [name], "hidden_act": "silu", **harmless, **more})

@@ -20,31 +20,22 @@ _CONVERTED = frozenset(
         *("use_sliding_window", "max_window_layers", "layer_types", "attention_bias", "mlp_bias"),
     }
 )
-_WITHOUT_EFFECT = frozenset(
-    {
-        *("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id", "decoder_start_token_id"),
-        *("torch_dtype", "dtype", "transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "use_cache"),
-        *("initializer_range", "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop"),
-        *("return_dict", "output_attentions", "output_hidden_states", "id2label", "label2id", "num_labels"),
-        *("tokenizer_class", "task_specific_params", "problem_type", "finetuning_task", "prefix", "torchscript"),
-        *("_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "use_flash_attention_2"),
-        *("chunk_size_feed_forward", "transformers.js_config", "unsloth_fixed", "unsloth_version", "pretraining_tp"),
-        *("is_llama_config", "use_bfloat16", "gradient_checkpointing", "keys_to_ignore_at_inference"),
-        *(
-            "max_length",
-            "min_length",
-            "do_sample",
-            "early_stopping",
-            "num_beams",
-            "num_beam_groups",
-            "diversity_penalty",
-        ),
-        *("temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "bad_words_ids"),
-        *("no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "num_return_sequences", "output_scores"),
-        *("return_dict_in_generate", "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values"),
-        *("exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens"),
-    }
+_NAMES = (
+    "bos_token_id eos_token_id pad_token_id unk_token_id sep_token_id decoder_start_token_id torch_dtype "
+    "dtype transformers_version _name_or_path name_or_path _model_name_or_path _commit_hash use_cache "
+    "initializer_range attention_dropout hidden_dropout resid_pdrop embd_pdrop attn_pdrop return_dict "
+    "output_attentions output_hidden_states id2label label2id num_labels tokenizer_class "
+    "task_specific_params problem_type finetuning_task prefix torchscript _attn_implementation "
+    "_attn_implementation_autoset attn_implementation use_flash_attention_2 chunk_size_feed_forward "
+    "transformers.js_config unsloth_fixed unsloth_version pretraining_tp is_llama_config max_sequence_length "
+    "model_max_length tokenizer_model_max_length seq_length neftune_noise_alpha use_bfloat16 "
+    "gradient_checkpointing keys_to_ignore_at_inference max_length min_length do_sample early_stopping "
+    "num_beams num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty "
+    "length_penalty bad_words_ids no_repeat_ngram_size encoder_no_repeat_ngram_size num_return_sequences "
+    "output_scores return_dict_in_generate forced_bos_token_id forced_eos_token_id remove_invalid_values "
+    "exponential_decay_length_penalty suppress_tokens begin_suppress_tokens"
 )
+_WITHOUT_EFFECT = frozenset(_NAMES.split())
 """Of training, of loading and of generation: the release has its own sampling."""
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "hidden_act": ("silu", "swish"),

@@ -85,7 +85,7 @@ def words(kept: object) -> str | None:
         return None
     if not kept.get("checked"):
         return f"not checked: {kept.get('why')}"
-    return f"{kept['tokens']} tokens, {kept['largest_nats']:.2g} nats at most"
+    return f"{kept['tokens']} tokens: {kept['mean_nats']:.2g} nats on average, {kept['largest_nats']:.2g} at most"
 
 
 def _why_not(model: ModelVersion) -> str:
