@@ -64,5 +64,6 @@ def test_what_must_be_answered_can_be_proven_by_so_few_rows(count: int) -> None:
 def test_shapes_are_told_by_what_the_answers_are() -> None:
     assert shape_of("classification", ["a", "b"]) == "labels"
     assert shape_of("chat", []) == "questions"
+    assert shape_of("classification", ['{"a": 1}', '{"a": 2}']) == "objects"
     assert shape_of("chat", ['{"a": 1}', {"a": 2}, "none"]) == "objects"
     assert shape_of("chat", ["it is late", '{"a": 1}', "well"]) == "answers"

@@ -182,24 +182,25 @@ def guessed_rows(root: Path, source: Path) -> Rows:
     column = fields.get("label", ("", ""))[0]
     raws = [raw.fields for raw in islice(read_source(source), ROWS) if raw.fields]
     answers = [raw.get(column) for raw in raws] if column else []
+    shape = shape_of(found.task, answers)
     return Rows(
         path=str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
-        shape=shape_of(found.task, answers),
+        shape=shape,
         fields=fields,
         comments=found.explanations,
-        labels=Counter(str(answer) for answer in answers if answer is not None) if found.task != "chat" else {},
+        labels=Counter(str(answer) for answer in answers if answer is not None) if shape == "labels" else {},
         count=len(raws),
     )
 
 
 def shape_of(task: str, answers: Sequence[object]) -> Shape:
-    """Whether rows hold labels, JSON objects, free answers, or only questions."""
+    """Whether rows hold labels, JSON objects, free answers, or only questions; few different objects are no labels."""
+    objects = sum(isinstance(a, dict) or (isinstance(a, str) and json_object(a) is not None) for a in answers)
+    if objects * 2 > len(answers):
+        return "objects"
     if task == "classification":
         return "labels"
-    if not answers:
-        return "questions"
-    objects = sum(isinstance(a, dict) or (isinstance(a, str) and json_object(a) is not None) for a in answers)
-    return "objects" if objects * 2 > len(answers) else "answers"
+    return "answers" if answers else "questions"
 
 
 def ignore_state(root: Path) -> list[str]:
