@@ -33,7 +33,9 @@ def engine() -> Iterator[MockEngine]:
 
 @pytest.fixture(scope="module")
 def gateway(engine: MockEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
-    config = msgspec.structs.replace(QUICK, cors_origins=(f"{PAGE}/", "chrome-extension://abc"), max_body_bytes=2048)
+    config = msgspec.structs.replace(
+        QUICK, cors_origins=(f"{PAGE}/", "chrome-extension://abc", "app://obsidian.md"), max_body_bytes=2048
+    )
     with RunningGateway(tmp_path_factory.mktemp("gateway"), table(arm(engine)), config=config) as running:
         yield running
 
@@ -92,13 +94,14 @@ def test_a_page_that_is_not_named_may_neither_ask_nor_read(gateway: RunningGatew
 
 
 def test_an_extension_and_an_origin_written_otherwise_are_known(gateway: RunningGateway) -> None:
-    for origin in ("chrome-extension://abc", PAGE.upper()):
+    for origin in ("chrome-extension://abc", "app://obsidian.md", PAGE.upper()):
         assert gateway.get("/v1/models", origin=origin)[1]["access-control-allow-origin"] == origin
 
 
 def test_without_the_setting_nothing_changes(engine: MockEngine, tmp_path: Path) -> None:
     with RunningGateway(tmp_path, table(arm(engine)), config=QUICK) as plain:
-        assert plain.options("/v1/chat/completions", **ASKS)[0] == 405
+        status, _, body = plain.options("/v1/chat/completions", **ASKS)
+        assert status == 405 and "gateway.cors_origins" in body["error"]["message"]
         assert plain.get("/v1/models", origin=PAGE)[0] == 403
         status, headers, _ = plain.post("/v1/chat/completions", chat(), origin="http://localhost:3000")
         assert status == 200 and not any(name.startswith("access-control") or name == "vary" for name in headers)

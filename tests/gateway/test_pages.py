@@ -180,6 +180,8 @@ FOREIGN = (
     "10.0.0.7",
     "localhost.evil.example",
     "[::2]:80",
+    "[::ffff:10.0.0.7]:80",
+    ":8080",
 )
 OURS = (
     "localhost",
@@ -190,6 +192,7 @@ OURS = (
     "[::1]:8080",
     "app.localhost:3000",
     "localhost.",
+    "[::ffff:127.0.0.1]:80",
 )
 
 

@@ -139,7 +139,8 @@ class Access:
 
         On any other address, and under a foreign name (which a page elsewhere may have), a key is needed.
         """
-        if self._loopback and names_this_machine(exchange.headers.get(b"host", b"")):
+        host = exchange.headers.get(b"host")
+        if self._loopback and (host is None or names_this_machine(host)):
             return
         if self.principal(exchange).routes:
             raise HttpRefusal(403, "this key is limited to routes, and this page tells of all", code="forbidden")
@@ -150,7 +151,8 @@ class Access:
         It says where it is from, or comes under its own name, made to resolve to this machine (DNS rebinding).
         """
         headers = exchange.headers
-        if not names_this_machine(headers.get(b"host", b"")):
+        host = headers.get(b"host")
+        if host is not None and not names_this_machine(host):  # HTTP/1.0 sends none, and no browser speaks that
             raise HttpRefusal(
                 421,
                 "without a key the gateway answers only as 127.0.0.1 or localhost; to call it by another name create "
@@ -182,23 +184,24 @@ class Access:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
 
 
 @lru_cache(maxsize=1024)
 def names_this_machine(host: bytes) -> bool:
-    """Whether a Host header, with a port or without, means this machine's own address; HTTP/1.0 sends none."""
+    """Whether a Host header, with a port or without, means this machine's own address."""
     name = host.decode("latin-1").strip().lower()
     if name.startswith("["):
         name, _, port = name[1:].partition("]")
         port = port.removeprefix(":")
     else:
         name, _, port = name.partition(":")
-    return not host or ((not port or port.isdigit()) and is_loopback(name.removesuffix(".")))
+    return (not port or port.isdigit()) and is_loopback(name.removesuffix("."))
 
 
 def _is_of_this_machine(origin: bytes) -> bool:
-    host = origin.partition(b"://")[2]  # "null" of a file or a frame has none
-    return bool(host) and names_this_machine(host)
+    return names_this_machine(origin.partition(b"://")[2])  # "null" of a file or a frame names none

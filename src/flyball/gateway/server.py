@@ -242,9 +242,10 @@ class Gateway:
                 raise HttpRefusal(403, f"pages of {where} may not call (gateway.cors_origins)", code="foreign_origin")
             exchange.confirm(origins.preflight(exchange.headers))
         elif path in _COMPLETIONS or path == FEEDBACK:
-            raise HttpRefusal(
-                405, "only POST is answered here", code="method_not_allowed", headers=(("allow", "POST"),)
-            )
+            message = "only POST is answered here"
+            if is_preflight(exchange.method, exchange.headers):
+                message += "; pages of other origins may call where gateway.cors_origins allows them"
+            raise HttpRefusal(405, message, code="method_not_allowed", headers=(("allow", "POST"),))
         else:
             show(self.state, self._pages, exchange, path)
 
