@@ -9,7 +9,7 @@ import pytest
 from flyball.privacy.redaction import redact
 from pattern_attacks import SIZE, attacks, grows_too_fast, patterns_of
 
-PACKAGES = ("privacy", "inference", "data", "monitoring", "gateway", "evaluation", "improvement", "compliance")
+PACKAGES = ("privacy", "inference", "cost", "data", "monitoring", "gateway", "evaluation", "improvement", "compliance")
 OF_OUR_OWN: frozenset[str] = frozenset()
 """Patterns that see nothing from outside."""
 PATTERNS = {name: pattern for name, pattern in patterns_of(*PACKAGES) if name not in OF_OUR_OWN}
