@@ -552,6 +552,24 @@ STREAMS = [
         tokens=(9, 4),
         said="Hello",
     ),
+    # errors in place of an answer
+    stream(
+        "an error first, the client's",
+        {"error": {"message": "too long", "code": 400}},
+        same=False,
+        status=400,
+        outcome="refused",
+        tokens=(0, 0),
+    ),
+    stream(
+        "an error first, the client's by its type",
+        {"error": {"message": "too long", "type": "BadRequestError"}},
+        done=False,
+        same=False,
+        status=400,
+        outcome="refused",
+    ),
+    stream("an error first, the server's", {"error": {"message": "boom"}}, same=False, outcome="error", attempts=None),
     stream(
         "an error later on",
         event("Hel"),

@@ -253,10 +253,8 @@ class _Answering:
         tally, ask = self.story.tally, self.ask
         chunk = tally.whole(call.body)
         if chunk is None or tally.error is not None:
-            if is_refusal(tally.error_status):
-                self.state.balancer.succeeded(target)
-                raise EngineRefused(tally.error_status, call.body)
-            raise failed_within(call, tally.error, tally.error_status)
+            self._raise_error_within(target)
+            raise UpstreamFailure("lying", f"the engine's answer is not one: {excerpt(call.body)}")
         self.state.balancer.succeeded(target)
         self.body = tally.renamed(call.body, chunk.model)  # whatever its shape is: clients may read more than we do
         entry = self._entry(*self._outcome())
@@ -264,6 +262,15 @@ class _Answering:
             self._answer(entry is not None and self.state.record(entry, "request"))
         else:
             self.state.record_then(entry, self.exchange, self._recorded)
+
+    def _raise_error_within(self, target: Target) -> None:
+        """Raise what a 200 means by an error in place of an answer, where that names the status it stands for."""
+        tally = self.story.tally
+        if is_refusal(tally.error_status):
+            self.state.balancer.succeeded(target)
+            raise EngineRefused(tally.error_status, tally.error_body)
+        if tally.error_status:
+            raise failed_within(tally.error_body, tally.error or "", tally.error_status)
 
     def _recorded(self, recorded: bool) -> None:
         self._answer(recorded)
@@ -282,6 +289,7 @@ class _Answering:
         relay = Relay(call, exchange, story.tally, wants_usage=self.ask.wants_usage)
         first = relay.counted(call.events)
         if story.tally.error is not None or (call.ended and not call.events):
+            self._raise_error_within(target)
             raise UpstreamFailure("stream", story.tally.error or "the engine ended the stream before its first event")
         story.first_at = relay.first_at  # 0 while it thinks
         if story.first_at:

@@ -38,14 +38,12 @@ def failed_with(call: Call) -> UpstreamFailure:
     )
 
 
-def failed_within(call: Call, error: str | None, status: int) -> UpstreamFailure:
-    """The failure that a 200 means which no client could read: no JSON, or an error with the status that it names."""
-    if error is None or not status:
-        return UpstreamFailure("lying", f"the engine's answer is not one: {excerpt(call.body)}")
+def failed_within(body: bytes, error: str, status: int) -> UpstreamFailure:
+    """The failure that a 200 means with an error of this status in place of an answer."""
     load = is_load(status, "")
     text = f"the engine answered 200 with an error: {error}"
     wait = DEFAULT_S if load else 0.0
-    return UpstreamFailure(f"status {status}", text, status=status, body=call.body, load=load, wait_s=wait)
+    return UpstreamFailure(f"status {status}", text, status=status, body=body, load=load, wait_s=wait)
 
 
 def own_words(body: bytes) -> bytes:

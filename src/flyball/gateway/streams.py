@@ -31,20 +31,9 @@ class Tally:
     """Gathers an answer, whole or event by event; whatever is not understood is passed on and counted as it can be."""
 
     __slots__ = (
-        *("cached_tokens", "completion", "counted_at", "deltas", "error", "error_status", "estimated", "finish_reason"),
-        *(
-            "heard",
-            "hidden",
-            "model",
-            "odd",
-            "others",
-            "pattern",
-            "prompt_tokens",
-            "reasoning_tokens",
-            "reported",
-            "said",
-        ),
-        *("shape", "sink", "streamed", "texts", "total"),
+        *("cached_tokens", "completion", "counted_at", "deltas", "error", "error_body", "error_status", "estimated"),
+        *("finish_reason", "heard", "hidden", "model", "odd", "others", "pattern", "prompt_tokens"),
+        *("reasoning_tokens", "reported", "said", "shape", "sink", "streamed", "texts", "total"),
     )
 
     def __init__(self, model: str) -> None:
@@ -64,6 +53,7 @@ class Tally:
         self.hidden = False  # the engine has counted more than it has said
         self.estimated = False
         self.error: str | None = None
+        self.error_body = b""
         self.error_status = 0  # the status of HTTP that an error in a 200 stands for; 0: it does not say
         self.heard = False  # the engine has answered at all
         self.said = False  # the engine has said [DONE]
@@ -133,7 +123,7 @@ class Tally:
             return event
         self.streamed = True
         if chunk.error is not None and is_error(chunk.error):
-            self._fail(chunk)
+            self._fail(chunk, payload)
         else:
             self._count(chunk, streamed=True)
             if chunk.usage is not None and not chunk.choices and not wants_usage:
@@ -184,20 +174,21 @@ class Tally:
             return None
         failed = chunk.error is not None and is_error(chunk.error)
         if failed and not chunk.choices:
-            self._fail(chunk)
+            self._fail(chunk, body)
             return chunk
         if chunk.choices is None and chunk.data is NO_DATA:
             self.shape, self.odd = shape_of(body), True
         self._count(chunk, streamed=False)
         if failed and not self.deltas:
-            self._fail(chunk)
+            self._fail(chunk, body)
         return chunk
 
     def renamed(self, data: bytes, found: str | None) -> bytes:
         """`data` with the route's name for the engine's, where it says `model` on top."""
         return data if found is None or found == self.model else renamed(data, found, self.model)
 
-    def _fail(self, chunk: Chunk) -> None:
+    def _fail(self, chunk: Chunk, body: bytes) -> None:
+        self.error_body = body
         self.error, self.error_status = error_words(chunk.error), error_status(chunk.error)
         if chunk.usage is not None:
             self._take_usage(chunk.usage)
