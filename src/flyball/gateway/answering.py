@@ -28,7 +28,7 @@ from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.sending import head_of
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
-from flyball.gateway.statuses import excerpt, failed_with, failed_within, is_refusal, own_words
+from flyball.gateway.statuses import EngineRefused, excerpt, failed_with, failed_within, is_refusal, own_words
 from flyball.gateway.streams import Tally
 from flyball.gateway.wishing import listed_anew
 from flyball.telemetry import log
@@ -42,15 +42,6 @@ TIME_OUTS = frozenset({"first token", "total"})
 """Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
 FINAL = frozenset({*TIME_OUTS, *(f"status {status}" for status in range(300, 400))})
 """What would not be otherwise the next time, on the same endpoint."""
-
-
-class EngineRefused(Exception):
-    """The engine says the request itself is wrong (4xx): no retry will change that."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"the engine answered {status}")
-        self.status = status
-        self.body = body
 
 
 async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:

@@ -18,6 +18,15 @@ LOAD: Final = frozenset({429, 529})
 """Too much to do, whatever else is said; 503 only with Retry-After. 529 is Anthropic's."""
 
 
+class EngineRefused(Exception):
+    """The engine says the request itself is wrong (4xx): no retry will change that."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"the engine answered {status}")
+        self.status = status
+        self.body = body
+
+
 def is_refusal(status: int) -> bool:
     """Whether an answer says that the request itself is wrong: no other attempt will change that."""
     return status in SETTLED or (400 <= status < 500 and status not in RETRIED)
