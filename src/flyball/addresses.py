@@ -20,7 +20,7 @@ from msgspec import Meta
 from flyball.errors import InputError
 
 DIRECT: Final = "none"
-_ENDS: Final = ("/chat/completions", "/completions", "/embeddings", "/models")
+_ENDS: Final = ("/chat/completions", "/completions", "/embeddings", "/models", "/responses")
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 _OURS: Final = frozenset(

@@ -13,11 +13,9 @@ from typing import Any
 
 import openai
 import pytest
-from authority import Authority
-from proxies import HttpProxy
-from raw_upstream import RawUpstream, either
 from running import QUICK, RunningGateway, chat
 
+from authority import Authority
 from flyball.addresses import environment_proxy, target_of
 from flyball.errors import InputError
 from flyball.gateway.connecting import Connector, first_of, in_turn, resolve
@@ -25,6 +23,8 @@ from flyball.settings import secret
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_models import Listings
 from flyball.workflows.front_routes import front_routes
+from proxies import HttpProxy
+from raw_upstream import RawUpstream, either
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,29 @@ def test_mutual_tls_shows_the_client_s_certificate(
     theirs = Upstream(url=server.url, ca_file=authority.ca_file, client_cert=certificate, client_key=key)
     with pytest.raises(openai.APIStatusError):
         asked(tmp_path / "theirs", theirs)
+
+
+def test_rotated_certificates_take_effect_without_a_restart(
+    tmp_path: Path, stack: ExitStack, authority: Authority, stranger: Authority
+) -> None:
+    server = stack.enter_context(RawUpstream(either, tls=authority.server(clients=True)))
+    files = [tmp_path / "me.pem", tmp_path / "me.key"]
+
+    def write(pair: tuple[str, str]) -> None:
+        for file, made in zip(files, pair, strict=True):
+            file.write_bytes(Path(made).read_bytes())
+
+    write(stranger.pair("old"))
+    upstream = Upstream(url=server.url, ca_file=authority.ca_file, client_cert=str(files[0]), client_key=str(files[1]))
+    found = front_routes(FrontConfig(upstreams=(upstream,), models=("shop",)), {}.__getitem__)
+    gateway = stack.enter_context(RunningGateway(tmp_path, found, config=QUICK))
+    with pytest.raises(openai.APIStatusError):
+        gateway.client().chat.completions.create(**chat())
+    files[0].write_text("half of it")
+    with pytest.raises(openai.APIStatusError):
+        gateway.client().chat.completions.create(**chat())
+    write(authority.pair("new"))
+    assert gateway.client().chat.completions.create(**chat()).choices
 
 
 def test_certificates_that_cannot_be_read_are_named_at_the_start(tmp_path: Path) -> None:

@@ -91,8 +91,14 @@ class Destination:
         reach = self._reach
         files = [name for name in (reach.ca_file, reach.client_cert, reach.client_key) if name]
         stamp = tuple(number for name in files for number in _stamp(name))
-        if self._tls is None or stamp != self._tls_stamp:
+        if self._tls is None:
             self._tls, self._tls_stamp = tls_context(reach), stamp
+        elif stamp != self._tls_stamp:
+            self._tls_stamp = stamp
+            try:
+                self._tls = tls_context(reach)
+            except FlyballError as error:  # being written: the next stamp will be another
+                log.error("%s keeps its last certificates: %s", self.shown, error)
         return self._tls
 
     def _references(self) -> list[str]:
