@@ -49,11 +49,16 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
     if not state.routes.views:
         await first_route(state)
     try:
+        unknown: HttpRefusal | None = None
         try:
             ask = understand(state, exchange, kind)
         except HttpRefusal as refusal:
-            if refusal.code != "model_not_found" or not await listed_anew(state):
+            if refusal.code != "model_not_found":
                 raise
+            unknown = refusal  # compiled, an await in here would break the exception (mypyc)
+        if unknown is not None:
+            if not await listed_anew(state):
+                raise unknown
             ask = understand(state, exchange, kind)
         state.check_recording()
         prompt, completion = estimated_tokens(ask)
