@@ -30,7 +30,7 @@ from flyball.gateway.sending import head_of
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
 from flyball.gateway.statuses import EngineRefused, excerpt, failed_with, failed_within, is_refusal, own_words
 from flyball.gateway.streams import Tally
-from flyball.gateway.wishing import listed_anew
+from flyball.gateway.wishing import once_listed
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
@@ -57,9 +57,7 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
                 raise
             unknown = refusal  # compiled, an await in here would break the exception (mypyc)
         if unknown is not None:
-            if not await listed_anew(state):
-                raise unknown
-            ask = understand(state, exchange, kind)
+            ask = await once_listed(state, exchange, kind, unknown)
         state.check_recording()
         prompt, completion = estimated_tokens(ask)
         usd = most_usd(state, ask, prompt, completion)

@@ -9,6 +9,9 @@ import asyncio
 import time
 from typing import Final
 
+from flyball.gateway.asking import Ask, Kind, understand
+from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.exchange import Exchange
 from flyball.gateway.state import WorkerState
 from flyball.storage.routing import wish_of
 from flyball.telemetry import log
@@ -17,6 +20,13 @@ AGAIN_S: Final = 5.0
 """Between two wishes of a worker: unknown names cost nobody more."""
 WAIT_S: Final = 1.5
 LOOK_S: Final = 0.05
+
+
+async def once_listed(state: WorkerState, exchange: Exchange, kind: Kind, unknown: HttpRefusal) -> Ask:
+    """The request, once a new list names its model; `unknown` when none does."""
+    if not await listed_anew(state):
+        raise unknown
+    return understand(state, exchange, kind)
 
 
 async def listed_anew(state: WorkerState) -> bool:
