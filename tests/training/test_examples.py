@@ -21,8 +21,8 @@ def letters(text: str) -> list[int]:
     return [1, *(ord(letter) for letter in text), 2]
 
 
-def examples(rows, **given):
-    return make_examples(rows, prompt_of=letters, harmless=neutraliser(()), **given)
+def examples(rows, most=100, **given):
+    return make_examples(rows, prompt_of=letters, harmless=neutraliser(()), most=most, **given)
 
 
 def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
@@ -32,15 +32,17 @@ def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
     assert targets == [7, 8, 9]
 
 
-def test_a_prompt_too_long_loses_the_end_of_its_text_and_never_its_frame():
-    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6)
+def test_a_text_is_cut_after_the_most_characters_and_its_frame_stays():
+    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6, most=3)
     assert made.truncated == 1
     assert made.items == (Example((1, *map(ord, "abc"), 2, 7), 5),)
 
 
-def test_an_answer_that_cannot_fit_leaves_its_row_out_and_counts_it():
+def test_what_does_not_fit_all_the_same_is_left_out_and_counted():
     made = examples([make_row("abc", "x")], answer_of=lambda _: [7] * 9, context=8)
     assert (made.items, made.too_long) == ((), 1)
+    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6, most=4)
+    assert (made.items, made.too_long, made.truncated) == ((), 1, 0)
 
 
 def test_markers_in_a_text_are_made_harmless_as_in_production():

@@ -9,6 +9,7 @@ import click
 
 from flyball.cli.output import pairs, show, table, warned
 from flyball.data.warnings import read_warnings
+from flyball.evaluation.report_files import read_report
 from flyball.records import Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
@@ -34,10 +35,31 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
         "training_run": record_document(built.training_run) if built.training_run else None,
         "model": record_document(built.model),
         "release": record_document(built.release),
-        "evaluation": {**record_document(built.report), "metrics": metrics(built.report)},
+        "evaluation": {**record_document(built.report), "metrics": metrics(built.report), **asked(project)},
         "gate": record_document(result.decision),
         "deployment": deployment_document(project, deployment) if deployment else None,
     }
+
+
+def asked(project: Project) -> dict[str, Any]:
+    """How many requests the evaluation sent, and how many of them each step of the preparation changed."""
+    path = project.places.evaluation / "report.json"
+    details = read_report(path).details if path.is_file() else None
+    return {"asked": details.asked, "prepared": details.prepared, "errors": details.errors} if details else {}
+
+
+def lengths_text(document: Mapping[str, Any]) -> str | None:
+    """What training and evaluation did with texts that are too long; None where there were none."""
+    run = (document["training_run"] or {"content": {"metrics": {}}})["content"]["metrics"]
+    most, evaluation = run.get("max_characters"), document["evaluation"]
+    cut, left_out = int(run.get("rows_truncated", 0)), int(run.get("rows_too_long", 0))
+    tested = evaluation.get("prepared", {}).get("cut", 0)
+    if most is None or not cut + left_out + tested:
+        return None
+    return (
+        f"texts are cut after {int(most):,} characters: {cut} training rows and {tested} of {evaluation['asked']} "
+        f"test requests; {left_out} training rows did not fit all the same and were left out"
+    )
 
 
 def metrics(report: EvalReport) -> dict[str, Any]:
@@ -71,6 +93,8 @@ def run_text(document: Mapping[str, Any]) -> str:
         "model": f"{short(document['model']['id'])}  {document['model']['content']['parameters']:,} parameters",
         "release": short(document["release"]["id"]),
     }
+    if long := lengths_text(document):
+        lines["long texts"] = long
     for name, value in document["evaluation"]["metrics"].items():
         lines[name] = f"{show(value['value'])}  [{show(value['lower'])}, {show(value['upper'])}]  n={value['n']}"
     facts = warned(pairs(lines), document["dataset"]["warnings"])

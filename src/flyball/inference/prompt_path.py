@@ -10,13 +10,14 @@ then counts any other answer as wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from flyball.errors import InputError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
-from flyball.inference.preparation import TextPreparer
+from flyball.inference.preparation import TextPreparer, cut
 from flyball.inference.preparation.control_tokens import neutraliser
 from flyball.inference.request_fields import FieldRules
 from flyball.records import Release
@@ -36,6 +37,8 @@ _DECIDED_BY_LABELS = (
     *("max_tokens", "max_completion_tokens", "n_predict", "top_p", "top_k", "min_p", "logit_bias", "samplers"),
     *("frequency_penalty", "presence_penalty", "repeat_penalty", "mirostat"),
 )
+_MUCH_TOO_LONG: Final = 20
+"""A text of so many times the longest that the model reads is not looked through to its end."""
 _LIMITS = ("max_tokens", "max_completion_tokens", "n_predict")
 
 
@@ -55,7 +58,11 @@ class PromptPath:
         self._labels = constraint.kind == "labels"
         self._redact = redactor(release.input_redaction)
         prepared = release.preparation  # None of a release from before it: texts stay as they are
-        self._prepare: TextPreparer | None = None if prepared is None else TextPreparer(prepared)
+        self._prepare: TextPreparer | None = None
+        self._most: int | None = None
+        if prepared is not None:
+            self._most = prepared.max_characters
+            self._prepare = TextPreparer(replace(prepared, max_characters=None))
         self._neutralise = neutralise if prepared is None else neutraliser(prepared.control_tokens)
         self._guardrails = [guardrail(name, context=engine.context) for name in release.guardrails]
         self._system = release.system_prompt or ""
@@ -117,8 +124,10 @@ class PromptPath:
     def _clean(self, text: str) -> str:
         """As rows are in the data stage and in training: prepared, without personal data, without control tokens."""
         if self._prepare is not None:
+            if self._most is not None and len(text) > _MUCH_TOO_LONG * self._most:
+                text = text[: _MUCH_TOO_LONG * self._most]
             text = self._prepare(text)[0]
-        return self._neutralise(self._redact(text))
+        return self._neutralise(cut(self._redact(text), self._most))
 
     def _turns(self, messages: list[Mapping[str, Any]], ignored: list[str]) -> tuple[str, list[dict[str, Any]]]:
         """One system text (the release's first, then the client's own), and the other messages, cleaned."""

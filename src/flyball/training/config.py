@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+SMALLEST_CONTEXT = 256
+"""Tokens of the context that is chosen for short rows."""
+
 
 class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shape of a Llama-architecture model trained from scratch."""
@@ -17,7 +20,12 @@ class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kv_heads: Annotated[int, Meta(ge=1)] = 4
     feed_forward: Annotated[int, Meta(ge=32)] = 352
     vocabulary: Annotated[int, Meta(ge=300)] = 4096
-    context: Annotated[int, Meta(ge=32, description="Longest prompt and answer together, in tokens.")] = 256
+    context: (
+        Annotated[
+            int, Meta(ge=32, description="Longest prompt and answer, in tokens; null: 256 to 2,048, by what rows need.")
+        ]
+        | None
+    ) = None
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

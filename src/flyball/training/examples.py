@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flyball.errors import InputError
+from flyball.inference.preparation import cut
 
 Encode = Callable[[str], list[int]]
 
@@ -44,12 +45,13 @@ def make_examples(
     prompt_of: Encode,
     answer_of: Encode,
     context: int,
+    most: int,
     harmless: Callable[[str], str],
 ) -> Examples:
     """An Example for each row: prompt_of(text, made `harmless`: without control tokens) + answer_of(label).
 
-    A prompt that does not fit the context loses the end of its text (counted as truncated); a row whose answer does
-    not fit beside an empty text is left out (too_long), as is one without a label.
+    A text is cut after `most` characters, as requests are (counted as truncated). A row that does not fit the context
+    all the same is left out (too_long), as its request would be refused; so is one without a label.
     """
     items: list[Example] = []
     truncated = unlabelled = too_long = 0
@@ -57,29 +59,14 @@ def make_examples(
         if row.label is None:
             unlabelled += 1
             continue
-        answer, text = answer_of(row.label), harmless(row.text)
-        prompt = prompt_of(text)
+        text = cut(row.text, most)
+        answer, prompt = answer_of(row.label), prompt_of(harmless(text))
         if len(prompt) + len(answer) > context:
-            shorter = fitting_prompt(text, room=context - len(answer), prompt_of=prompt_of)
-            if shorter is None:
-                too_long += 1
-                continue
-            prompt, truncated = shorter, truncated + 1
+            too_long += 1
+            continue
+        truncated += text != row.text
         items.append(Example((*prompt, *answer), len(prompt)))
     return Examples(items=tuple(items), truncated=truncated, unlabelled=unlabelled, too_long=too_long)
-
-
-def fitting_prompt(text: str, *, room: int, prompt_of: Encode) -> list[int] | None:
-    """The prompt of the longest beginning of `text` (to a few characters) that has at most `room` tokens, if any."""
-    low, high, best = 0, len(text), None
-    while low <= high:
-        middle = (low + high) // 2
-        prompt = prompt_of(text[:middle])
-        if len(prompt) <= room:
-            low, best = middle + 1, prompt
-        else:
-            high = middle - 1
-    return best
 
 
 def require_enough(examples: Examples, *, batch_size: int) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from flyball.training.config import SizeConfig
+from flyball.training.config import SMALLEST_CONTEXT, SizeConfig
 
 EPSILON = 1e-5
 ROPE_THETA = 10_000.0
@@ -96,7 +96,7 @@ class Llama(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         super().__init__()
         self.size, self.dropout = size, dropout
         self.model = Body(size, vocabulary, dropout)
-        cosine, sine = rotations(size.hidden // size.heads, size.context)
+        cosine, sine = rotations(size.hidden // size.heads, size.context or SMALLEST_CONTEXT)
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
         self._initialise()

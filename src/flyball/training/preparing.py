@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from torch import Tensor, nn
 
 from flyball.errors import CorruptionError, FlyballError, InputError
@@ -15,7 +16,8 @@ from flyball.inference.preparation.control_tokens import neutraliser, of_tokeniz
 from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS, render
 from flyball.training import llama, saving
 from flyball.training.config import TrainConfig
-from flyball.training.examples import Encode
+from flyball.training.examples import Encode, LabelledText
+from flyball.training.lengths import context_for, lengths_of
 from flyball.training.tokenizing import token_of, tokenizer_config, train_tokenizer
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Learner:
     save: Callable[[Path], None]
 
 
-def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str]) -> Learner:
+def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequence[str]) -> Learner:
     """A fresh tokenizer and a fresh Llama; with `labels`, each is one token."""
     size = config.size
     if size.hidden % size.heads or size.heads % size.kv_heads or (size.hidden // size.heads) % 2:
@@ -48,34 +50,44 @@ def from_scratch(config: TrainConfig, texts: Sequence[str], labels: Sequence[str
             f"hidden {size.hidden}, heads {size.heads} and kv_heads {size.kv_heads} do not go together",
             cure="make hidden a multiple of 2 × heads, and heads a multiple of kv_heads",
         )
-    tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, labels=labels)
+    learned = [] if labels else [row.label or "" for row in rows]
+    tokenizer = train_tokenizer([row.text for row in rows] + learned, vocabulary=size.vocabulary, labels=labels)
     vocabulary, ids = tokenizer.get_vocab_size(), tokenizer.get_vocab()
     end = ids[END]
-    model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
-    shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
     harmless = neutraliser(SPECIAL_TOKENS)
     answers = {label: [ids[token_of(label)], end] for label in labels}
     encode = encoder(tokenizer)
+
+    def prompt_of(text: str) -> list[int]:
+        return encode(_prompt(CHAT_TEMPLATE, text))
+
+    def answer_of(answer: str) -> list[int]:
+        return answers.get(answer) or [*encode(harmless(answer)), end]
+
+    context = size.context or context_for(lengths_of(rows, prompt_of=prompt_of, answer_of=answer_of))
+    size = msgspec.structs.replace(size, context=context)
+    model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
+    shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
 
     def save(folder: Path) -> None:
         saving.save_weights(folder, model)
         saving.save_json(folder / "config.json", shape)
         saving.save_json(folder / "generation_config.json", {"eos_token_id": end, "do_sample": False})
-        saving.save_json(folder / "tokenizer_config.json", tokenizer_config(context=size.context))
+        saving.save_json(folder / "tokenizer_config.json", tokenizer_config(context=context))
         tokenizer.save(str(folder / "tokenizer.json"))
 
     return Learner(
         model=model,
-        context=size.context,
+        context=context,
         first_word=len(SPECIAL_TOKENS),
-        prompt_of=lambda text: encode(_prompt(CHAT_TEMPLATE, text)),
-        answer_of=lambda answer: answers.get(answer) or [*encode(harmless(answer)), end],
+        prompt_of=prompt_of,
+        answer_of=answer_of,
         harmless=harmless,
         save=save,
     )
 
 
-def from_base(base: Path, config: TrainConfig) -> Learner:
+def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText]) -> Learner:
     """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template.
 
     An answer that is one entry of its vocabulary (each label of a model trained from scratch is) is learned as that.
@@ -99,14 +111,21 @@ def from_base(base: Path, config: TrainConfig) -> Learner:
     encode, ids = encoder(tokenizer), tokenizer.get_vocab()
     ending = _ending(folder.chat_template, tokens)
     harmless = neutraliser(of_tokenizer(read_json(base / "tokenizer.json"), folder.tokenizer, folder.chat_template))
+
+    def prompt_of(text: str) -> list[int]:
+        return encode(_prompt(folder.chat_template, text, **tokens))
+
+    def answer_of(answer: str) -> list[int]:
+        token = token_of(answer)
+        return [ids[token], *encode(ending)] if token in ids else encode(harmless(answer) + ending)
+
+    context = config.size.context or context_for(lengths_of(rows, prompt_of=prompt_of, answer_of=answer_of))
     return Learner(
         model=HeadWhereLearned(loaded),
-        context=min(config.size.context, loaded.config.max_position_embeddings),
+        context=min(context, loaded.config.max_position_embeddings),
         first_word=None,
-        prompt_of=lambda text: encode(_prompt(folder.chat_template, text, **tokens)),
-        answer_of=lambda answer: (
-            [ids[token], *encode(ending)] if (token := token_of(answer)) in ids else encode(harmless(answer) + ending)
-        ),
+        prompt_of=prompt_of,
+        answer_of=answer_of,
         harmless=harmless,
         save=lambda out: saving.save_finetuned(out, loaded, base),
     )

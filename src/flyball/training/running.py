@@ -23,6 +23,7 @@ from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.commands import train_by_command
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Examples, make_examples, require_enough
+from flyball.training.lengths import most_characters
 from flyball.training.preparing import Learner, from_base, from_scratch
 from flyball.training.saving import flattened, hash_of, save_json
 from flyball.training.tracking import Tracker
@@ -102,9 +103,16 @@ def _fit_and_save(
     progress("reading rows", 0, 0)
     rows = list(read_rows(dataset_dir, "train"))
     learner = _learner(config, task, dataset, base_dir, rows)
-    training = _examples(learner, rows)
+    most = most_characters(
+        rows,
+        prompt_of=learner.prompt_of,
+        answer_of=learner.answer_of,
+        context=learner.context,
+        harmless=learner.harmless,
+    )
+    training = _examples(learner, rows, most)
     require_enough(training, batch_size=config.batch_size)
-    held_out = _examples(learner, list(read_rows(dataset_dir, "validation")))
+    held_out = _examples(learner, list(read_rows(dataset_dir, "validation")), most)
     curve = fitting.fit(
         learner.model,
         training.items,
@@ -114,7 +122,7 @@ def _fit_and_save(
         report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
     )
     progress("measuring on validation rows", config.steps, config.steps)
-    metrics = _metrics(learner, training, held_out, curve, config)
+    metrics = _metrics(learner, training, held_out, curve, config) | {"max_characters": float(most)}
     learner.save(folder)
     save_json(folder / "curve.json", [[point.step, round(point.loss, 6), point.rate] for point in curve])
     return metrics
@@ -124,20 +132,20 @@ def _learner(
     config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Any]
 ) -> Learner:
     if config.method == "scratch":
-        answers = [] if task == "classification" else [row.label or "" for row in rows]
         labels = dataset.labels if task == "classification" else ()
-        return from_scratch(config, [row.text for row in rows] + answers, labels)
+        return from_scratch(config, rows, labels)
     if base_dir is None:
         raise InputError("train.method is finetune, train.base is missing", cure="add train.base: a model folder")
-    return from_base(base_dir, config)
+    return from_base(base_dir, config, rows)
 
 
-def _examples(learner: Learner, rows: Sequence[Any]) -> Examples:
+def _examples(learner: Learner, rows: Sequence[Any], most: int) -> Examples:
     return make_examples(
         rows,
         prompt_of=learner.prompt_of,
         answer_of=learner.answer_of,
         context=learner.context,
+        most=most,
         harmless=learner.harmless,
     )
 

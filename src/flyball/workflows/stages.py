@@ -157,8 +157,18 @@ def release(project: Project, _progress: Progress) -> Release:
             model=cast(ModelVersion, packaged),
             model_dir=project.places.model,
             dataset=cast(DatasetVersion, version),
+            max_characters=_trained_characters(project),
         ),
     )
+
+
+def _trained_characters(project: Project) -> int | None:
+    """After how many characters training cut texts; None for a model that nobody trained here."""
+    if project.settings.train.method == "none":
+        return None
+    run, _ = read_document(project.places.training / "record.json")
+    most = cast(TrainingRun, run).metrics.get("max_characters")
+    return None if most is None else int(most)
 
 
 def evaluation(project: Project, progress: Progress) -> EvalReport:

@@ -117,7 +117,7 @@ def test_a_text_is_cut_after_the_most_characters() -> None:
     shorter = Preparation(version=1, steps=tuple(STEPS), max_characters=5)
     assert prepare("one two three", shorter) == ("one t", ("cut",))
     assert prepare("<b>one</b>", shorter) == ("one", ("markup", "whitespace"))
-    assert prepare("four five", shorter) == ("four", ("whitespace", "cut"))
+    assert prepare("four five", shorter) == ("four", ("cut",))
 
 
 def test_a_preparation_of_a_later_version_is_refused() -> None:

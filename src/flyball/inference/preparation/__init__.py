@@ -4,6 +4,6 @@
 control tokens are taken out afterwards, on both sides.
 """
 
-from flyball.inference.preparation.steps import PREPARATION, STEPS, TextPreparer, prepare
+from flyball.inference.preparation.steps import PREPARATION, STEPS, TextPreparer, cut, prepare
 
-__all__ = ["PREPARATION", "STEPS", "TextPreparer", "prepare"]
+__all__ = ["PREPARATION", "STEPS", "TextPreparer", "cut", "prepare"]

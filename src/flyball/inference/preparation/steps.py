@@ -57,10 +57,9 @@ class TextPreparer:
             return text, ()  # nothing that any step changes is in it
         done: set[str] = set()
         text = self._settled(text, done)
-        while self._most is not None and len(text) > self._most:  # a second time only where the cut made a step work
-            text = text[: self._most]
+        while (shorter := cut(text, self._most)) != text:  # a second time only where the cut made a step work
             done.add(CUT)
-            text = self._settled(text, done)
+            text = self._settled(shorter, done)
         return text, tuple(name for name in (*STEPS, CUT) if name in done)
 
     def _settled(self, text: str, done: set[str]) -> str:
@@ -78,6 +77,11 @@ class TextPreparer:
             if text == before:
                 break
         return text
+
+
+def cut(text: str, most: int | None) -> str:
+    """The beginning of a text that is longer than so many characters."""
+    return text if most is None or len(text) <= most else text[:most].rstrip()
 
 
 def prepare(text: str, preparation: Preparation) -> tuple[str, tuple[str, ...]]:

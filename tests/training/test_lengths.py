@@ -1,0 +1,65 @@
+"""One rule says how long texts may be, in training and in production."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from flyball.inference.prompt_path import PromptPath
+from flyball.records import Preparation
+from flyball.training.examples import make_examples
+from flyball.training.lengths import context_for, most_characters
+from small_models import make_row
+from tiny_gguf import tiny_release
+
+
+def letters(text: str) -> list[int]:
+    return [1, *(ord(letter) for letter in text), 2]
+
+
+def most(rows, context=50):
+    return most_characters(rows, prompt_of=letters, answer_of=lambda _: [7], context=context, harmless=str)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "context"),
+    [([10] * 1000, 256), ([300] * 1000, 320), ([10] * 996 + [900] * 4, 256), ([10] * 994 + [900] * 6, 960), ([], 256)],
+)
+def test_the_context_fits_all_but_one_in_two_hundred_rows(lengths, context):
+    assert context_for(lengths) == context
+
+
+def test_nobody_pays_for_an_endless_context():
+    assert context_for([100_000] * 10) == 2048
+
+
+def test_rows_that_do_not_fit_say_where_texts_are_cut():
+    assert most([make_row("x" * 10, "a"), *(make_row("y" * 80, "a") for _ in range(3))]) == 47
+
+
+def test_where_all_fit_longer_texts_of_the_same_kind_would():
+    assert 35 <= most([make_row("x" * 10, "a"), make_row("y" * 20, "b")]) <= 47
+
+
+def test_one_dense_row_in_a_hundred_does_not_shorten_the_others():
+    def dense(text: str) -> list[int]:
+        return [1] * len(text) * (10 if "z" in text else 1)
+
+    rows = [make_row("z" * 80, "a"), *(make_row("y" * 80, "a") for _ in range(99))]
+    limit = most_characters(rows, prompt_of=dense, answer_of=lambda _: [7], context=50, harmless=str)
+    made = make_examples(rows, prompt_of=dense, answer_of=lambda _: [7], context=50, most=limit, harmless=str)
+    assert (limit, made.truncated, made.too_long) == (49, 99, 1)
+
+
+@pytest.mark.parametrize("text", ["word " * 100, "mail jo@example.org now " * 30, "größe " * 99, "x" * 45, "short"])
+def test_a_request_is_cut_where_training_cut_its_row(text):
+    prepared = Preparation(version=1, steps=("encoding", "characters", "whitespace"), max_characters=47)
+    path = PromptPath(replace(tiny_release(), input_redaction="default", preparation=prepared))
+    whole = PromptPath(replace(path.release, preparation=replace(prepared, max_characters=None)))
+    body = {"messages": [{"role": "user", "content": text}]}
+    row = make_row(whole.engine_request(body).body["messages"][-1]["content"], "a")
+    made = make_examples([row], prompt_of=letters, answer_of=lambda _: [7], context=99, most=47, harmless=str)
+    sent = path.engine_request(body).body["messages"][-1]["content"]
+    assert made.items[0].ids[1:-2] == tuple(map(ord, sent))
+    assert len(sent) <= 47
