@@ -4,6 +4,9 @@ Near duplicates are pairs whose word 3-grams have a Jaccard similarity of at lea
 prefix filtering (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007): with grams ordered from rare to
 common, two sets that are similar enough share a gram among their first n - ceil(threshold * n) + 1. That finds every
 such pair, and each is verified by its exact similarity. No result depends on the order of the rows.
+
+A gram leads to at most `MOST_ROWS` kept rows: text that many rows share, such as a footer, makes them neither alike nor
+slow to compare. A pair that is alike is missed only where each gram that could lead to it leads to so many rows before.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from flyball.data.config import DedupeConfig
 from flyball.inference.words import units_of, written_words
 
 GRAM = 3
+MOST_ROWS = 128
 RANK = {"test": 0, "validation": 1, "train": 2}
 """A test row wins over a validation row, and both over a training row: what is tested on is never trained on."""
 
@@ -196,7 +200,8 @@ def _greedy(candidates: Sequence[Candidate], order: list[int], config: DedupeCon
             displaced[at] = best
         else:
             for gram in prefix:
-                index[gram].append(at)
+                if len(index[gram]) < MOST_ROWS:
+                    index[gram].append(at)
     return displaced
 
 
