@@ -262,5 +262,5 @@ def _version(config: DataConfig, project: str, task: str, sources: Sequence[Sour
         rows_in=books.outcome().rows_in,
         dropped=dict(sorted(books.dropped.items())),
         changed=dict(sorted(books.changed.items())),
-        redaction=profile_fingerprint(config.redact.profile),
+        redaction=profile_fingerprint(config.redact.name),
     )

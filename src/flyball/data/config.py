@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from flyball.privacy.redaction import profile_name
+
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 
@@ -104,6 +106,18 @@ class RedactConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     profile: Annotated[Literal["none", "default"], Meta(description="default: replaced by <TYPE> placeholders.")] = (
         "default"
     )
+    off: Annotated[
+        tuple[Literal["CARD", "EMAIL", "IBAN", "IP", "NAME", "ORDER", "PHONE", "SECRET"], ...],
+        Meta(description="Types that are not looked for."),
+    ] = ()
+    allow: Annotated[
+        tuple[str, ...], Meta(description="Texts that stay although they look like personal data, such as Dr Oetker.")
+    ] = ()
+
+    @property
+    def name(self) -> str:
+        """The profile as a release names it: rows and requests are redacted by the same."""
+        return profile_name(self.profile, off=self.off, allow=self.allow)
 
 
 class DedupeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

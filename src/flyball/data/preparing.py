@@ -96,7 +96,7 @@ class Preparer:
 
     def _redacted(self, text: str, types: set[str]) -> str:
         """A text without personal data; the types of what it had are added."""
-        redacted = redact(text, self.config.redact.profile)
+        redacted = redact(text, self.config.redact.name)
         types.update(redacted.counts)
         return redacted.text
 

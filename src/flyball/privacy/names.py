@@ -18,7 +18,16 @@ thinking this to too totally traveling travelling trying unable unacceptable unh
 urgent using very waiting want wanting was we well were what when where which who why will with wondering
 working worried would writing wrong yes you your
 """
-NOT_NAMES = frozenset(EVERYDAY.split())
+THINGS = """
+account app blank booking buy buyer changed client clean coffee company customer cut december deleted
+delivered delivery department dior display displayed empty excel express february friday gmbh hidden holle inc
+incorrect invalid january july listed ltd macos man manager martens member microsoft misspelled misspelt
+monday morning next november october office order outlook owner package paint paypal pepper policy powerpoint premium
+printed product pronounced required removed samsung saturday sealed seller september service shipping shopper shown
+spelled spelt spider standard store subscriber sunday support taken team teams thursday tuesday unknown unlimited user
+username version wednesday week windows word written amazon apple google
+"""
+NOT_NAMES = frozenset((*EVERYDAY.split(), *THINGS.split()))
 NOT_NEXT = "|".join(sorted(NOT_NAMES))
 LETTERS = r"[^\W\d_]{1,64}+"
 MORE = rf"(?:['’-]{LETTERS}){{0,8}}+"
@@ -52,7 +61,8 @@ NAME_RECOGNISERS: tuple[Recogniser, ...] = (
         hints=("name",),
         pattern=pattern(
             r"\b(?:my (?:full |first |last )?name(?:'s|’s| is| was)|"
-            rf"(?:full |sur|last |first )?name{MAY_BLANK}:){BLANKS}(?P<found>{ANY})"
+            r"(?:(?:my|your|full|last|first|middle|maiden|customer|client|contact|holder|guest|patient) |sur)name"
+            rf"{MAY_BLANK}:|(?<![\w/.-] )name{MAY_BLANK}:){BLANKS}(?P<found>{ANY})"
         ),
         check=is_name,
     ),
@@ -83,7 +93,9 @@ NAME_RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         type="NAME",
         hints=("mr", "ms", "miss", "dr", "prof", "frau", "herr"),
-        pattern=pattern(rf"\b(?:mr|mrs|ms|miss|dr|prof|frau|herr)\b\.?{BLANKS}(?P<found>{FULL}|{CAPITAL})"),
+        pattern=pattern(
+            rf"\b(?!(?-i:MS\b))(?:mr|mrs|ms|miss|dr|prof|frau|herr)\b\.?{BLANKS}(?P<found>{FULL}|{CAPITAL})"
+        ),
         check=is_capitalised_name,
     ),
 )

@@ -15,6 +15,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from flyball.privacy.harmless import is_no_ip, is_no_phone, is_no_reference, is_no_secret
+
 DIGIT, LETTER = ord("0"), ord("a")
 KINDS = bytes(
     LETTER if byte >= 0x80 or chr(byte).isalpha() else DIGIT if chr(byte).isdigit() else byte for byte in range(256)
@@ -53,6 +55,8 @@ class Recogniser:
     possible: Possible | None = None
     pattern: re.Pattern[str]
     check: Callable[[str], bool]
+    harmless: Callable[[str, str, str], bool] | None = None
+    """Of a finding, what stands before it and what behind it: whether it is something else."""
 
 
 def always(_found: str) -> bool:
@@ -83,9 +87,10 @@ def is_iban(found: str) -> bool:
 
 
 def is_ip(found: str) -> bool:
-    """A valid IPv4 or IPv6 address that names a host (not `::` or a version such as 1.2.3.4000)."""
+    """A valid IPv4 or IPv6 address that names a host (not `::`, `::1` or a version such as 1.2.3.4000)."""
     try:
-        return not ipaddress.ip_address(found).is_unspecified
+        address = ipaddress.ip_address(found)
+        return not address.is_unspecified and not address.is_loopback
     except ValueError:
         return False
 
@@ -184,6 +189,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
             r"(?P<found>(?=[^\s<>\"'0-9]{0,128}+[0-9])[^\s<>\"']{4,}[^\s<>\"'.,;!?])"
         ),
         check=always,
+        harmless=is_no_secret,
     ),
     Recogniser(
         type="EMAIL",
@@ -204,6 +210,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
             r"(?<![\w.:])(?P<found>(?:[0-9]{1,3}\.){3}[0-9]{1,3}|(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?![\w:]|\.[0-9])"
         ),
         check=is_ip,
+        harmless=is_no_ip,
     ),
     Recogniser(
         type="CARD",
@@ -219,6 +226,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
             r"|\b(?:ORD|ORDER|INV|RMA|PO|TRK|CASE|TCK)[-_](?=[A-Z0-9-]{0,64}[0-9]{3})[A-Z0-9]*+(?:-++[A-Z0-9]++)*+)"
         ),
         check=always,
+        harmless=is_no_reference,
     ),
     Recogniser(
         type="ORDER",
@@ -228,6 +236,7 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
             rf"(?:{BLANKS}is)?{MAY_BLANK}(?:[:#]{MAY_BLANK})?(?P<found>[A-Z]{{0,4}}-?[0-9]{{4,14}})\b"
         ),
         check=always,
+        harmless=is_no_reference,
     ),
     Recogniser(
         type="PHONE",
@@ -236,5 +245,6 @@ PATTERN_RECOGNISERS: tuple[Recogniser, ...] = (
             r"(?<![\w.,:#/-])(?P<found>(?:\+|\(\+?)?[0-9](?:[-. ()/]{0,3}[0-9]){6,18})(?![\w:%]|[.,-]?[0-9])"
         ),
         check=is_phone,
+        harmless=is_no_phone,
     ),
 )

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flyball.errors import InputError
+from flyball.privacy.harmless import REACH
 from flyball.privacy.names import NAME_RECOGNISERS
 from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Outline, Recogniser
-from flyball.records.canonical import fingerprint_of
+from flyball.records.canonical import canonical_json, fingerprint_of
 
 PROFILES: dict[str, tuple[Recogniser, ...]] = {"none": (), "default": (*PATTERN_RECOGNISERS, *NAME_RECOGNISERS)}
+TYPES = tuple(sorted({recogniser.type for recogniser in PROFILES["default"]}))
 PROFILE_VERSION = 2
 """Raised whenever a profile begins to find something else: releases and dataset versions are told apart by it."""
 
@@ -26,14 +32,37 @@ class Redacted:
     counts: dict[str, int]
 
 
-def recognisers_of(profile: str) -> tuple[Recogniser, ...]:
-    """The recognisers of a profile, in the order in which they run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What a profile looks for, in the order in which it does, and which findings somebody said are harmless."""
+
+    recognisers: tuple[Recogniser, ...]
+    allowed: frozenset[str]
+
+
+def profile_name(profile: str, *, off: Sequence[str] = (), allow: Sequence[str] = ()) -> str:
+    """The one name of a profile with types switched off and texts allowed: what a release says of its redaction."""
+    if profile == "none" or not (off or allow):
+        return profile
+    changes = {"allow": sorted({text.casefold() for text in allow}), "off": sorted(set(off))}
+    return f"{profile} {canonical_json(changes).decode()}"
+
+
+@lru_cache(maxsize=64)
+def profile_of(name: str) -> Profile:
+    """The profile of that name; InputError for an unknown one."""
+    base, _, changes = name.partition(" ")
     try:
-        return PROFILES[profile]
-    except KeyError:
+        recognisers, settings = PROFILES[base], json.loads(changes or "{}")
+    except (KeyError, ValueError):
         raise InputError(
-            f"unknown redaction profile {profile!r}", cure=f"use one of: {', '.join(sorted(PROFILES))}"
+            f"unknown redaction profile {name!r}", cure=f"use one of: {', '.join(sorted(PROFILES))}"
         ) from None
+    off = frozenset(settings.get("off", ()))
+    if unknown := sorted(off - set(TYPES)):
+        raise InputError(f"no type of personal data is called {unknown[0]}", cure=f"use some of: {', '.join(TYPES)}")
+    kept = tuple(recogniser for recogniser in recognisers if recogniser.type not in off)
+    return Profile(recognisers=kept, allowed=frozenset(settings.get("allow", ())))
 
 
 def redact(text: str, profile: str) -> Redacted:
@@ -42,12 +71,12 @@ def redact(text: str, profile: str) -> Redacted:
     Each pass that changes anything turns characters outside placeholders into a placeholder, and no pattern can match
     inside one, so the passes end; as a finding makes way for one right behind it within its own pass, they are few.
     """
-    recognisers = recognisers_of(profile)
+    known = profile_of(profile)
     counts: dict[str, int] = {}
     for _ in range(MOST_PASSES):
         before = text
-        for recogniser in _possible(recognisers, text):
-            text = _replace(recogniser, text, counts)
+        for recogniser in _possible(known.recognisers, text):
+            text = _replace(recogniser, text, counts, known.allowed)
         if text == before:
             break
     return Redacted(text=text, counts=counts)
@@ -72,7 +101,7 @@ def _possible(recognisers: tuple[Recogniser, ...], text: str) -> list[Recogniser
     return possible
 
 
-def _replace(recogniser: Recogniser, text: str, counts: dict[str, int]) -> str:
+def _replace(recogniser: Recogniser, text: str, counts: dict[str, int], allowed: frozenset[str]) -> str:
     """Every finding of one recogniser in `text` replaced; `counts` is added to."""
     pieces: list[str] = []
     position = findings = 0
@@ -80,11 +109,11 @@ def _replace(recogniser: Recogniser, text: str, counts: dict[str, int]) -> str:
     match = recogniser.pattern.search(text)
     while match is not None:
         end = match.end()
-        if recogniser.check(match["found"]):
+        if _holds(recogniser, match, text, allowed):
             start, end = match.span("found")
             pieces += (text[position:start], placeholder)
             findings, position = findings + 1, end
-            while length := _adjoining(recogniser, text, position):
+            while length := _adjoining(recogniser, text, position, allowed):
                 pieces.append(placeholder)
                 findings, position = findings + 1, position + length
             end = position
@@ -95,19 +124,30 @@ def _replace(recogniser: Recogniser, text: str, counts: dict[str, int]) -> str:
     return "".join((*pieces, text[position:]))
 
 
-def _adjoining(recogniser: Recogniser, text: str, position: int) -> int:
+def _holds(recogniser: Recogniser, match: re.Match[str], text: str, allowed: frozenset[str]) -> bool:
+    """Whether a match is a finding: its check holds, nothing around it says otherwise, and nobody allowed it."""
+    found = match["found"]
+    if not recogniser.check(found) or (allowed and found.casefold() in allowed):
+        return False
+    if recogniser.harmless is None:
+        return True
+    start, end = match.span("found")
+    return not recogniser.harmless(found, text[max(0, start - REACH) : start], text[end : end + REACH])
+
+
+def _adjoining(recogniser: Recogniser, text: str, position: int, allowed: frozenset[str]) -> int:
     """The length of a finding that begins at `position`, which the finding before it hid; 0 when there is none.
 
     What stands before it is a placeholder by now. Without this, `#1111#2222…` would take as many passes as findings.
     """
     window = ">" + text[position : position + WINDOW]
     match = recogniser.pattern.match(window, 1)
-    if match is None or match.start("found") != 1 or not recogniser.check(match["found"]):
+    if match is None or match.start("found") != 1 or not _holds(recogniser, match, window, allowed):
         return 0
     return match.end("found") - 1 if match.end("found") < WINDOW else 0
 
 
 def profile_fingerprint(profile: str) -> str:
     """The name of what a profile does; a new version of it is another name."""
-    types = sorted({recogniser.type for recogniser in recognisers_of(profile)})
+    types = sorted({recogniser.type for recogniser in profile_of(profile).recognisers})
     return fingerprint_of({"profile": profile, "version": PROFILE_VERSION, "types": types})

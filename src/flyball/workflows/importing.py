@@ -101,7 +101,7 @@ def take_model(
         task=settings.task,
         model=model,
         labels=labels() if settings.task == "classification" else (),
-        redaction=settings.data.redact.profile,
+        redaction=settings.data.redact.name,
         preparation=preparation,
     )
     project.ledger.append(model, recorded={"imported_from": source, "agreement": taken.agreement})

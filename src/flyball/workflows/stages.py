@@ -151,7 +151,7 @@ def release(project: Project, _progress: Progress) -> Release:
         task=settings.task,
         model=cast(ModelVersion, packaged),
         labels=cast(DatasetVersion, version).labels,
-        redaction=settings.data.redact.profile,
+        redaction=settings.data.redact.name,
         preparation=preparation_for(
             settings,
             model=cast(ModelVersion, packaged),
