@@ -29,6 +29,7 @@ IDLE_S = 60.0
 LONGEST_S = 20.0
 """One text; then the process is ended and the request refused."""
 START_S = 20.0
+END_S: Final = 2.0
 BROKEN_S: Final = 5.0
 """After a process could not be started none is tried for so long."""
 MOST_RELEASES: Final = 16
@@ -134,13 +135,17 @@ class LongTexts:
         """Of the processes that run now."""
         return [helper.process.pid for helper in self._helpers]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the processes; who still waits is told."""
+        helpers = list(self._helpers)
         for task in self._tasks:
             task.cancel()
-        for helper in self._helpers:
+        for helper in helpers:
             helper.end()
         self._fail_waiting("the gateway is stopping")
+        for helper in helpers:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(helper.process.wait(), END_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -177,7 +177,7 @@ class Gateway:
             self._timer.cancel()
         self.edge.abort()
         self.state.balancer.close()
-        self.state.long_texts.close()
+        await self.state.long_texts.close()
         self.state.access.stop()
         await self.state.limits.keeper.close()
         self.state.writer.close()
