@@ -23,7 +23,7 @@ ROLES = {
     **dict.fromkeys(("function_call", "tool_call"), "assistant"),
 }
 ROLE_KEYS, CONTENT_KEYS = ("role", "from", "speaker", "author"), ("content", "value", "text", "message", "utterance")
-_TRANSCRIPT = re.compile(r"(?:^|\n\s*)(Human|User|Assistant|AI|System)\s*:\s*", re.IGNORECASE)
+_TRANSCRIPT = re.compile(r"(?:^|\n)[^\S\n]{0,64}+(Human|User|Assistant|AI|System)\s{0,8}+:\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
