@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; the exit code."""
     try:
-        result = cli.main(args=arguments, prog_name="flyball", standalone_mode=False)
+        result = cli.main(args=arguments or ["--help"], prog_name="flyball", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:

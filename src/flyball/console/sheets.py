@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.console import wording
@@ -39,7 +39,7 @@ def sheets(record: Record) -> tuple[Sheet, ...]:
         case DatasetVersion():
             return _dataset_sheets(record)
         case EvalReport():
-            return (_measures(record.measures),)
+            return _measures(record.measures)
         case GateDecision():
             return (_checks(record.checks),)
         case Finding():
@@ -70,7 +70,15 @@ def _dataset_sheets(record: DatasetVersion) -> tuple[Sheet, ...]:
     )
 
 
-def _measures(measures: tuple[Measure, ...]) -> Sheet:
+def _measures(measures: tuple[Measure, ...]) -> tuple[Sheet, ...]:
+    """Measures over whole suites, then those of labels and edits, worst first."""
+    whole = [measure for measure in measures if measure.slice is None]
+    parts = sorted((measure for measure in measures if measure.slice is not None), key=lambda m: (m.value, m.upper))
+    found = (_measure_sheet("Measures", whole), _measure_sheet("By label and edit, worst first", parts))
+    return tuple(sheet for sheet in found if sheet.rows)
+
+
+def _measure_sheet(caption: str, measures: Sequence[Measure]) -> Sheet:
     rows = tuple(
         (
             m.suite + (f" · {m.slice}" if m.slice else ""),
@@ -83,7 +91,7 @@ def _measures(measures: tuple[Measure, ...]) -> Sheet:
         for m in measures
     )
     head = ("suite", "measure", "value", "interval", "level", "n")
-    return Sheet(caption="Measures", head=head, rows=rows, numeric=(2, 3, 4, 5))
+    return Sheet(caption=caption, head=head, rows=rows, numeric=(2, 3, 4, 5))
 
 
 def _checks(checks: tuple[Check, ...]) -> Sheet:

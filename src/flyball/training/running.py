@@ -6,7 +6,7 @@ whole at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from flyball.data.rows import read_rows
 from flyball.errors import InputError
 from flyball.inference.model_folders import whole_folder
-from flyball.records import DatasetVersion, TrainingRun, fingerprint
+from flyball.records import DatasetVersion, TrainingRun, fingerprint, fingerprint_of
 from flyball.telemetry import Progress
 from flyball.training import fitting
 from flyball.training.batches import epoch_batches, padding_share
@@ -44,7 +44,7 @@ def train(
     """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number."""
     recipe = recipe_of(config)
     name = fingerprint(dataset)
-    tracker = Tracker(config.tracking or tracking_uri, project=project, run_name=f"{config.method} {name[:12]}")
+    tracker = Tracker(config.tracking or tracking_uri, project=project, run_name=run_name(config, recipe, name))
     tracker.params(flattened(recipe))
     tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
     status = "KILLED"
@@ -74,6 +74,12 @@ def train(
     finally:
         tracker.finish(status, artifact=out if status == "FINISHED" else None)
     return run
+
+
+def run_name(config: TrainConfig, recipe: Mapping[str, Any], dataset: str) -> str:
+    """What tells this run from others in MLflow's list: how, how long, on which rows, by which recipe."""
+    steps = "" if config.method == "command" else f" {config.steps} steps"
+    return f"{config.method}{steps}, data {dataset[:8]}, recipe {fingerprint_of(recipe)[:8]}"
 
 
 def recipe_of(config: TrainConfig) -> dict[str, Any]:

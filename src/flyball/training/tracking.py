@@ -9,6 +9,7 @@ import fcntl
 import logging
 import os
 import queue
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flyball.telemetry import log
+from flyball.telemetry import log, peak_memory_mb
+from flyball.training.mlflow_model import write_mlflow_model
 
 BATCH = 500
 PATIENCE_S = 10.0  # for a server; a store on this disk is only slow, never silent
 LOCAL_PATIENCE_S = 90.0
+BYTES_PER_S = 20e6  # a model is waited for longer than a number
 ROLES = {"train": "training", "validation": "validation", "test": "testing"}
 
 Task = Callable[[], None]
@@ -33,6 +36,9 @@ class Tracker:
         self._uri, self._project, self._run_name = uri, project, run_name
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._points: list[tuple[str, float, int, int]] = []
+        self._curves: set[str] = set()
+        self._last_step = 0
+        self._began = (time.monotonic(), time.process_time())
         self._client: Any = None
         self.run_id: str | None = None
         self.failure: str | None = None
@@ -50,21 +56,31 @@ class Tracker:
 
     def point(self, metrics: Mapping[str, float], step: int) -> None:
         """One point of the curves; sent in batches."""
+        self._curves |= metrics.keys()
+        self._last_step = max(self._last_step, step)
+        self._add(metrics, step)
+
+    def _add(self, metrics: Mapping[str, float], step: int) -> None:
         now = int(time.time() * 1000)
         self._points += [(key, value, now, step) for key, value in metrics.items()]
         if len(self._points) >= BATCH:
             self._flush()
 
     def metrics(self, metrics: Mapping[str, float]) -> None:
-        """Final numbers."""
-        self.point(metrics, 0)
+        """Final numbers, at the last step; one that has a curve too is `final_` beside it."""
+        named = {f"final_{key}" if key in self._curves else key: value for key, value in metrics.items()}
+        self._add(named, self._last_step)
 
     def finish(self, status: str, *, artifact: Path | None = None) -> None:
         """End the run (FINISHED, FAILED or KILLED) and wait a little for what is still on its way."""
+        seconds, cpu = time.monotonic() - self._began[0], time.process_time() - self._began[1]
+        used = {"seconds": seconds, "cpu_seconds": cpu, "peak_memory_mb": peak_memory_mb()}
+        self._add({f"system/{key}": round(value, 2) for key, value in used.items()}, self._last_step)
         self._flush()
         self._tasks.put(lambda: self._end(status, artifact))
         self._tasks.put(None)
-        self._thread.join(LOCAL_PATIENCE_S if local_path(self._uri) else PATIENCE_S)
+        patience = LOCAL_PATIENCE_S if local_path(self._uri) else PATIENCE_S
+        self._thread.join(patience + (size_of(artifact) / BYTES_PER_S if artifact else 0.0))
         if self._thread.is_alive():
             log.warning("tracking at %s does not answer; training goes on without it", self._uri)
         elif self.failure:
@@ -133,16 +149,26 @@ class Tracker:
     def _end(self, status: str, artifact: Path | None) -> None:
         if artifact:
             self._client.set_tag(self.run_id, "flyball.artifact", str(artifact))
+            if artifact.is_dir():
+                self._register(artifact)
         self._client.set_terminated(self.run_id, status)
-        if artifact:
-            self._register(artifact)
 
     def _register(self, artifact: Path) -> None:
-        """One more version of the project's model in MLflow's registry, by reference: the files stay where they are."""
+        """One more version of the project's model in MLflow's registry, with files of its own."""
+        assert self.run_id is not None
+        with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=artifact.parent) as made:
+            write_mlflow_model(artifact, Path(made) / "model", run_id=self.run_id)
+            self._client.log_artifacts(self.run_id, str(Path(made) / "model"), "model")
+        source = f"{self._client.get_run(self.run_id).info.artifact_uri}/model"
         with local_lock(self._uri):
             if not self._client.search_registered_models(f"name = '{self._project}'"):
                 self._client.create_registered_model(self._project)
-            self._client.create_model_version(self._project, source=artifact.resolve().as_uri(), run_id=self.run_id)
+            self._client.create_model_version(self._project, source=source, run_id=self.run_id)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 @contextmanager
