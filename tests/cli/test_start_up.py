@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flyball.cli.main import COMMANDS, cli
+from flyball.cli.output import show
 from small_shop import flyball
 
 HEAVY = ("torch", "pyarrow", "mlflow", "transformers", "dvc", "alembic", "numpy", "xllamacpp", "polars")
@@ -127,3 +128,9 @@ def test_the_schema_is_json_and_describes_every_section(tmp_path: Path) -> None:
     settings = document["$defs"]["Settings"]["properties"]
     assert {"data", "train", "gate", "rollout", "gateway"} <= set(settings)
     assert settings["project"]["description"]
+
+
+def test_bare_flyball_prints_its_help_and_large_figures_keep_their_digits(tmp_path: Path) -> None:
+    bare = flyball(cwd=tmp_path)
+    assert bare.code == 0 and bare.out.startswith("Usage: flyball") and "error" not in bare.err
+    assert (show(11_910.4), show(0.25), show(float("inf"))) == ("11,910", "0.25", "inf")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import console_shop
 import msgspec
 import pytest
@@ -12,8 +14,9 @@ from flyball.console import picture, wording
 from flyball.console.conversation import Turn, answer_line, prompt_line, turns
 from flyball.console.evidence import bound_sentence, comparison, deciding, loss
 from flyball.console.rollouts import ladder, planned_steps
+from flyball.console.sheets import sheets
 from flyball.console.stages import Stage
-from flyball.records import Check, Deployment
+from flyball.records import Check, Deployment, Measure
 from flyball.records.identity import uuid7
 
 
@@ -171,6 +174,17 @@ def test_the_check_that_decided_is_the_tightest_one_with_the_verdict_of_the_whol
     failing = deciding(refused)
     assert failing is not None and failing.verdict == "fail"
     assert "nothing was measured" in bound_sentence(check("at_least", 0.6, None, "inconclusive"))
+
+
+def test_labels_are_listed_worst_first_below_the_measures_of_whole_suites() -> None:
+    def measure(name: str, value: float, part: str | None) -> Measure:
+        return Measure(suite="test", name=name, value=value, lower=0, upper=1, level=0.95, n=9, slice=part)
+
+    report = console_shop.generation(0, value=0.8).report
+    parts = [measure("recall", 0.9, "a"), measure("recall", 0.2, "b"), measure("exact_match", 0.8, None)]
+    whole, worst = sheets(dataclasses.replace(report, measures=tuple(parts)))
+    assert [row[0] for row in whole.rows] == ["test"]
+    assert [row[0] for row in worst.rows] == ["test · b", "test · a"]
 
 
 def test_the_loss_shown_is_the_held_out_one() -> None:
