@@ -21,6 +21,7 @@ from flyball.evaluation.config import EvaluateConfig, known_measures, suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig
+from flyball.records.yaml_documents import load_yaml
 from flyball.registry.config import PackageConfig, ReleaseConfig
 from flyball.rollout.config import GateConfig, RolloutConfig, rule_problem
 from flyball.security.config import SecurityConfig
@@ -30,6 +31,8 @@ from flyball.training.config import TrainConfig
 
 FILE = "flyball.yaml"
 SCHEMA_VERSION = 1
+_OBJECT = re.compile(r"/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?$")
+"""An object in DVC's cache."""
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -86,7 +89,7 @@ def load_settings(root: Path) -> Settings:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys and values in a YAML file; ConfigError when it is something else."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=OnceOnly)
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: {error}", cure="save it as UTF-8") from error
     except yaml.YAMLError as error:
@@ -97,18 +100,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
         what = "is empty" if document is None else f"holds a {type(document).__name__}, not keys and values"
         raise ConfigError(f"{path} {what}", cure="see `flyball init --help` for a first one")
     return document
-
-
-class OnceOnly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML that refuses a key given twice, of which readers otherwise keep the last without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.tag != "tag:yaml.org,2002:merge" and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key.value, str) else id(key))
-        return dict(super().construct_mapping(node, deep=deep))
 
 
 def parse_settings(document: Mapping[str, Any], *, source: str = FILE) -> Settings:
@@ -168,14 +159,34 @@ def json_schema() -> dict[str, Any]:
 
 def expand(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """A path of flyball.yaml with ${VARIABLE} filled in, relative to the project's folder."""
+    try:
+        return (root / Path(_filled(path, environment)).expanduser()).resolve()
+    except (RuntimeError, OSError) as error:  # what Python says of a link that leads back to itself
+        raise InputError(f"{path} leads nowhere: {error}", cure="check the links on the way to it") from error
 
+
+def _filled(path: str, environment: Mapping[str, str]) -> str:
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name not in environment:
             raise InputError(f"{path}: the environment variable {name} is not set", cure=f"export {name}=…")
         return environment[name]
 
-    return (root / Path(re.sub(r"\$\{(\w+)\}", fill, path)).expanduser()).resolve()
+    return re.sub(r"\$\{(\w+)\}", fill, path)
+
+
+def source_path(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a source is: a link that DVC made to its cache is the file itself, any other is where it leads to."""
+    whole = expand(path, root, environment)
+    if not _OBJECT.search(str(whole)) or not whole.exists():
+        return whole
+    written = root / Path(_filled(path, environment)).expanduser()
+    return written.parent.resolve() / written.name if written.is_symlink() else whole
+
+
+def leaves_project(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether a path of flyball.yaml leads out of the project; one with a ${VARIABLE} is this machine's own choice."""
+    return "${" not in path and not source_path(path, root, environment).is_relative_to(root.resolve())
 
 
 def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:

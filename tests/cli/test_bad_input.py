@@ -75,7 +75,7 @@ USAGE: dict[tuple[str, ...], tuple[int, str, str]] = {
     ("status",): (4, "no flyball.yaml", "flyball init"),
     ("run", "-C", "nowhere"): (4, "nowhere", "flyball init"),
     ("doctor", "-C", "nowhere"): (2, "-C", "flyball doctor --help"),
-    ("init", "--from", "nowhere.jsonl"): (2, "nowhere.jsonl", "JSONL, CSV or Parquet"),
+    ("init", "--from", "nowhere.jsonl"): (2, "nowhere.jsonl", "JSONL, JSON, CSV or Parquet"),
     ("evaluate", "http://127.0.0.1:9"): (2, "no suite", "--suite"),
     ("evaluate", "127.0.0.1", "--suite", "cases.jsonl"): (2, "127.0.0.1", "http://"),
     ("gateway", "--upstream", "127.0.0.1:9"): (2, "127.0.0.1:9", "http://"),

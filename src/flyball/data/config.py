@@ -158,6 +158,9 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The dataset stage."""
 
     sources: Annotated[tuple[SourceConfig, ...], Meta(min_length=1)]
+    allow_outside: Annotated[
+        bool, Meta(description="Whether sources may be outside the project's folder, where no clone has them.")
+    ] = False
     clean: CleanConfig = msgspec.field(default_factory=CleanConfig)
     redact: RedactConfig = msgspec.field(default_factory=RedactConfig)
     dedupe: DedupeConfig = msgspec.field(default_factory=DedupeConfig)

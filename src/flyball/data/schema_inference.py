@@ -1,34 +1,70 @@
-"""What a file of rows is about, for `flyball init --from`: task, fields and splits, explained. I/O: reads the file."""
+"""What a file of rows is about, for `flyball init --from`: task, fields and splits, explained. I/O: reads the file.
+
+Names are taken word by word, so that `context` is no text and `customer_id` a customer; what a column holds decides
+whether its name may be believed. Every guess says why, and what came next.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flyball.data.preparing import as_text
+from flyball.data.column_profiles import Column, kind_of_column, name_words, names_in, profile_columns, word_count
+from flyball.data.config import SourceConfig
+from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.reading import read_source
+from flyball.data.readers.reading import look, read_source
+from flyball.data.splitting import side_named
 from flyball.errors import InputError
 
 ROWS = 20_000
 MOST_LABELS = 500
 LABEL_LENGTH = 60
-NAMES: Mapping[str, re.Pattern[str]] = {
-    "text": re.compile(
-        r"(?<![a-z])(?:text|message|body|content|question|utterance|prompt|query|input|instruction|sentence|review)"
-    ),
-    "label": re.compile(
-        r"label|intent|categor|class|target|answer|response|completion|output|reply|sentiment|topic|tag"
-    ),
-    "subject": re.compile(r"customer|user|subject|person|account|patient|client|member|author|sender|e-?mail"),
-    "group": re.compile(r"conversation|thread|session|dialog|group|case"),
-    "id": re.compile(r"^(?:id|uuid|key|.*_id|.*id)$"),
+SHOWN = 20
+TEXT = {
+    **dict.fromkeys(("text", "utterance", "message", "question", "instruction", "prompt", "文本", "内容", "问题"), 4.0),
+    **dict.fromkeys(("query", "input", "sentence", "review", "tweet", "comment", "body", "narrative"), 3.0),
+    **dict.fromkeys(("content", "document", "complaint", "post", "description", "transcript", "email", "sms"), 3.0),
+    **dict.fromkeys(("title", "headline", "premise", "article", "context", "passage", "summary"), 1.5),
 }
+ASKED = frozenset(("instruction", "prompt", "question", "query", "input", "utterance", "user"))
+ANSWER = {
+    **dict.fromkeys(("answer", "response", "completion", "output", "reply", "chosen"), 4.0),
+    **dict.fromkeys(("target", "summary", "translation", "highlights", "label", "答案", "回答"), 2.0),
+}
+BESIDES = frozenset(("rejected", "worse", "incorrect", "wrong", "negative"))
+"""Answers that are not to be learned."""
+LABEL = {
+    **dict.fromkeys(("label", "labels", "intent", "标签"), 12.0),
+    **dict.fromkeys(("category", "class", "sentiment", "target", "topic", "polarity", "emotion"), 10.0),
+    **dict.fromkeys(("tag", "product", "department", "queue", "rating", "stars", "issue"), 6.0),
+    **dict.fromkeys(("type", "priority", "answer", "output", "score", "response", "completion"), 4.0),
+}
+PERSON = {
+    **dict.fromkeys(("customer", "user", "patient", "client", "member", "subject", "person", "employee"), 4.0),
+    **dict.fromkeys(("account", "author", "sender", "username", "student", "buyer", "caller", "owner"), 3.0),
+    **dict.fromkeys(("email", "mail", "contact", "speaker", "worker", "reviewer", "annotator", "who"), 2.0),
+}
+IDENTIFIER = frozenset(("id", "ids", "no", "number", "num", "key", "uuid", "guid", "hash", "code", "uid", "name"))
+ATTRIBUTE = frozenset(
+    (
+        *("country", "age", "gender", "sex", "city", "state", "type", "segment", "tier", "language", "lang", "locale"),
+        *("since", "count", "score", "rating", "status", "agent", "zip", "region", "plan", "role", "level", "time"),
+        *("date", "timezone", "group", "verified", "followers", "location", "balance", "total", "satisfaction"),
+    )
+)
+"""What is said about a person, and names none."""
+GROUP = frozenset(
+    ("conversation", "thread", "session", "dialog", "dialogue", "group", "case", "ticket", "chat", "family")
+)
+NO_GROUP = frozenset(("near", "dup", "duplicate", "dedup", "dedupe", "bucket", "age", "blood", "ethnic", "control"))
+SIDES = frozenset(("split", "set", "partition", "subset", "fold"))
+OTHER_INPUT = ("input", "context", "passage", "document")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,56 +78,38 @@ class FieldGuess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guess:
-    """What flyball.yaml should say; `explanations` are one line each, for people."""
+    """What flyball.yaml should say; `explanations` are one line each, for people.
+
+    `columns` are the names of a delimited file that has none; `answered` says whether rows have answers.
+    """
 
     task: str
     fields: tuple[FieldGuess, ...]
-    validation: float
-    test: float
     explanations: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """What was seen of one column in the first rows."""
-
-    name: str
-    filled: int
-    texts: int
-    distinct: int
-    mean_length: float
-    mean_words: float
-
-    @property
-    def repeats(self) -> float:
-        """How many rows share a value, on average."""
-        return self.filled / max(1, self.distinct)
+    columns: tuple[str, ...] = ()
+    answered: bool = True
 
 
 def guess(path: Path) -> Guess:
     """The guess from the first rows of `path`; InputError names the fields seen when none can be the text."""
-    raws = list(islice(read_source(path), ROWS))
+    layout, _ = look(path)
+    config = _headless(path, layout)
+    raws = list(islice(read_source(path, config), ROWS))
     rows = [raw.fields for raw in raws if raw.fields]
     if not rows:
         raise InputError(f"{path}: {_why_nothing(raws)}", cure="give a file with one JSON object a line, or a CSV")
     columns = profile_columns(rows)
-    text = _text(columns)
-    if text is None:
-        seen = ", ".join(f"{name} ({kind_of_column(rows, name)})" for name in _names(rows))
-        raise InputError(
-            f"{path}: no column looks like text; fields seen: {seen}",
-            cure="make a file with a text column, or write flyball.yaml by hand and set data.sources[].fields.text",
-        )
-    label, task = _label(columns, text, len(rows))
-    taken = {text.name, label.name if label else ""}
-    people = [found for role in ("subject", "group") if (found := _person(columns, role, taken, len(rows)))]
-    fields = _explained(text, label, people, _identifier(columns, taken | {p.column for p in people}, len(rows)))
-    return Guess(
-        task=task,
-        fields=fields,
-        validation=0.05,
-        test=0.15,
-        explanations=(_task_line(task, label, len(rows)), _split_line(path, people), *_dirt_line(raws)),
+    notes = [*_layout_line(layout, config), *_dirt_line(raws)]
+    found = _conversation(columns) or _single(path, columns, rows)
+    taken = {column for field in found.fields for column in (*re.findall(r"\{(.+?)\}", field.column), field.column)}
+    people = [one for role in ("subject", "group") if (one := _person(columns, role, taken, notes))]
+    taken |= {one.column for one in people}
+    sides = _sides(columns, taken)
+    identifier = _identifier(columns, taken, len(rows))
+    fields = (*found.fields, *people, *((sides,) if sides else ()), *((identifier,) if identifier else ()))
+    notes += [_split_line(path, people, sides), *_side_warning(columns, people)]
+    return replace(
+        found, fields=fields, columns=config.columns or () if config else (), explanations=(*found.explanations, *notes)
     )
 
 
@@ -103,123 +121,214 @@ def _why_nothing(raws: Sequence[RawRow]) -> str:
     )
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name, _ in Counter(str(name) for row in rows for name in row).most_common(20)]
-
-
-def kind_of_column(rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """The commonest JSON type in a column."""
-    kinds = Counter(type(row[name]).__name__ for row in rows if name in row)
-    return {"str": "text", "NoneType": "null", "dict": "object"}.get(
-        kinds.most_common(1)[0][0], kinds.most_common(1)[0][0]
-    )
-
-
-def profile_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    """The columns whose values are text or numbers."""
-    columns = []
-    for name in _names(rows):
-        values = [value for row in rows if (value := as_text(row.get(name))) is not None and value != ""]
-        if values:
-            columns.append(
-                Column(
-                    name=name,
-                    filled=len(values),
-                    texts=sum(isinstance(row.get(name), str) for row in rows),
-                    distinct=len(set(values)),
-                    mean_length=sum(map(len, values)) / len(values),
-                    mean_words=sum(len(value.split()) for value in values) / len(values),
-                )
-            )
-    return columns
-
-
-def _best(columns: Sequence[Column], score: Callable[[Column], float]) -> Column | None:
-    """The column with the highest positive score; of equals the first in the file."""
-    best = max(columns, key=score, default=None)
-    return best if best is not None and score(best) > 0 else None
-
-
-def _named(role: str, column: Column) -> bool:
-    return NAMES[role].search(column.name.casefold()) is not None
-
-
-def _text(columns: Sequence[Column]) -> Column | None:
-    def score(column: Column) -> float:
-        if not column.texts or column.mean_words < 1.5:
-            return 0.0
-        name = column.name.casefold()
-        wanted = 4.0 if name == "text" else 3.0 if _named("text", column) else 0.3 if _named("label", column) else 1.0
-        return wanted * min(column.mean_words, 20) * column.distinct / column.filled
-
-    return _best(columns, score)
-
-
-def _label(columns: Sequence[Column], text: Column, rows: int) -> tuple[Column | None, str]:
-    """The label or reply column, and the task that it makes."""
-
-    def classes(column: Column) -> float:
-        if column.name == text.name or column.filled < rows / 2 or column.mean_length > LABEL_LENGTH:
-            return 0.0
-        if not 2 <= column.distinct <= MOST_LABELS or column.repeats < 3:
-            return 0.0
-        if _named("label", column):
-            return 10.0
-        return 1.0 if column.texts and not any(_named(role, column) for role in ("subject", "group", "id")) else 0.0
-
-    def replies(column: Column) -> float:
-        if column.name == text.name or not column.texts:
-            return 0.0
-        return column.mean_words if _named("label", column) else 0.0
-
-    found = _best(columns, classes)
-    if found:
-        return found, "classification"
-    return _best(columns, replies), "chat"
-
-
-def _person(columns: Sequence[Column], role: str, taken: set[str], rows: int) -> FieldGuess | None:
-    def score(column: Column) -> float:
-        known = _named(role, column) and column.name not in taken and column.filled > rows / 2 and column.mean_words < 3
-        return column.repeats if known and column.distinct > 1 else 0.0
-
-    column = _best(columns, score)
-    if column is None:
+def _headless(path: Path, layout: Layout) -> SourceConfig | None:
+    """Settings for a delimited file whose first line is a row already: a cell of it is long, or a value of others."""
+    if layout.format != "csv":
         return None
+    raws = [raw.fields for raw in islice(read_source(path), 200) if raw.fields]
+    if len(raws) < 10:
+        return None
+    header = list(raws[0])
+    repeated = any(sum(row[name].strip() == name for row in raws) >= 2 for name in header)
+    if not repeated and not any(len(name) > 80 or len(name.split()) > 8 for name in header):
+        return None
+    return SourceConfig(path=str(path), columns=tuple(f"column_{number}" for number in range(1, len(header) + 1)))
+
+
+def _layout_line(layout: Layout, config: SourceConfig | None) -> tuple[str, ...]:
+    if layout.format == "text":
+        return ("one row for each text file; `folder` is the name of the folder it lies in",)
+    if layout.format == "parquet":
+        return ()
+    parts = [] if layout.encoding == "utf-8" else [f"encoding {layout.encoding}"]
+    if layout.format == "csv":
+        parts.append(f"delimiter {layout.delimiter!r}")
+        parts += ["the first line is a row, so that columns are named by number"] if config else []
+    if layout.format == "json":
+        parts.append("one JSON document")
+    parts += ["lines end with a carriage return alone"] if layout.returns_alone else []
+    return (f"read as: {', '.join(parts)}",) if parts else ()
+
+
+def _ranked(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:
+    """Columns with a positive score, the best first; of equals the first in the file."""
+    scores = {id(column): score(column) for column in columns}
+    return sorted((c for c in columns if scores[id(c)] > 0), key=lambda column: -scores[id(column)])
+
+
+def _weight(column: Column, words: Mapping[str, float]) -> float:
+    singular = (part if part in words else part.removesuffix("s") for part in column.parts)
+    found = [words[part] for part in singular if part in words]
+    return max(found, default=0.0)
+
+
+def _next(ranked: Sequence[Column]) -> str:
+    return f"; next: {ranked[1].name}" if len(ranked) > 1 else ""
+
+
+def _conversation(columns: Sequence[Column]) -> Guess | None:
+    """Rows that are conversations."""
+    found = [column for column in columns if column.turns > 0.5]
+    wanted = [column for column in found if not column.parts & BESIDES] or found
+    if not wanted:
+        return None
+    ranked = _ranked(wanted, lambda column: 1 + 5 * ("chosen" in column.parts) + 3 * ("messages" in column.parts))
+    first = ranked[0]
+    asked = any(
+        not column.turns and column.parts & ASKED and column.words > 1.5 and "chosen" in first.parts
+        for column in columns
+    )
+    why = f"turns of a conversation in {first.turns:.0%} of the first rows{_next(ranked)}"
+    if asked:  # a prompt beside lists of messages that hold the answers
+        return None
+    fields = (FieldGuess(role="messages", column=first.name, explanation=why),)
+    line = f"task chat: {first.name} holds conversations; the last turn of the assistant is the answer"
+    return Guess(task="chat", fields=fields, explanations=(line,))
+
+
+def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Guess:
+    """Rows with a text and a label or an answer."""
+    texts = _ranked(columns, _text_score)
+    if not texts:
+        listed = _question_list(rows)
+        if listed:
+            why = "the first of each row's questions"
+            asked = (FieldGuess(role="messages", column=listed, explanation=why),)
+            line = f"task chat: {listed} holds questions without answers"
+            return Guess(task="chat", fields=asked, explanations=(line,), answered=False)
+        seen = ", ".join(f"{name} ({kind_of_column(rows, name)})" for name in names_in(rows)[:SHOWN])
+        raise InputError(
+            f"{path}: no column looks like text; fields seen: {seen}",
+            cure="make a file with a text column, or write flyball.yaml by hand and set data.sources[].fields.text",
+        )
+    text = texts[0]
+    answers = _ranked(columns, lambda column: _answer_score(column, text))
+    labels = _ranked(columns, lambda column: _label_score(column, text, len(rows)))
+    free = bool(answers) and bool(text.parts & ASKED) and answers[0].repeats < 2
+    why = f"free text, {text.words:.0f} words on average{_next(texts)}"
+    fields = [FieldGuess(role="text", column=_templated(text, columns, answers), explanation=why)]
+    if labels and not free:
+        label = labels[0]
+        why = f"{label.distinct} values in {label.filled} rows{_next(labels)}"
+        line = f"task classification: {label.name} repeats {label.distinct} short values in the first {len(rows)} rows"
+        fields.append(FieldGuess(role="label", column=label.name, explanation=why))
+        return Guess(task="classification", fields=tuple(fields), explanations=(line,))
+    if answers:
+        answer = answers[0]
+        beside = f"; not {labels[0].name}, which repeats {labels[0].distinct} values" if labels else _next(answers)
+        why = f"free answers, {answer.words:.0f} words on average{beside}"
+        line = f"task chat: {answer.name} holds free answers ({answer.words:.0f} words on average)"
+        fields.append(FieldGuess(role="label", column=answer.name, explanation=why))
+        return Guess(task="chat", fields=tuple(fields), explanations=(line,))
+    line = "task chat: no column repeats a small set of values, and none looks like an answer"
+    return Guess(task="chat", fields=tuple(fields), explanations=(line,), answered=False)
+
+
+def _text_score(column: Column) -> float:
+    if not column.texts or column.words < 1.5 or column.plain > 0.5 or column.turns > 0.5:
+        return 0.0
+    wanted = _weight(column, TEXT) or (0.3 if _weight(column, ANSWER) or column.parts & BESIDES else 1.0)
+    if column.name.casefold() == "text":
+        wanted = 6.0
+    if column.parts & IDENTIFIER or "." in column.name:
+        wanted *= 0.3
+    return wanted * min(column.words, 20) * column.distinct / column.filled
+
+
+def _label_score(column: Column, text: Column, rows: int) -> float:
+    if column.name == text.name or column.filled < rows / 2 or column.length > LABEL_LENGTH:
+        return 0.0
+    if not 2 <= column.distinct <= MOST_LABELS or column.repeats < 3 or column.largest > 0.995:
+        return 0.0
+    named = _weight(column, LABEL)
+    about = bool(column.parts & ATTRIBUTE) and column.parts.isdisjoint(("type", "rating", "score"))
+    if named and not (about or column.parts & (IDENTIFIER - {"name", "code"})):
+        return named
+    others = about or column.parts & IDENTIFIER or column.parts & GROUP or column.parts & SIDES or column.plain > 0.5
+    return 0.0 if others or _weight(column, PERSON) or not column.texts else 1.0 / (1 + column.distinct / 100)
+
+
+def _answer_score(column: Column, text: Column) -> float:
+    if column.name == text.name or not (column.texts or column.turns) or column.parts & BESIDES:
+        return 0.0
+    if column.plain > 0.9 and column.repeats > 3:
+        return 0.0
+    return _weight(column, ANSWER) * (2.0 if column.turns > 0.5 else min(max(column.words, 0.5), 20))
+
+
+def _templated(text: Column, columns: Sequence[Column], answers: Sequence[Column]) -> str:
+    """The text, with a second column of input where there is one: `instruction` and `input`."""
+    if not text.parts & {"instruction", "question", "prompt"} or not answers:
+        return text.name
+    for word in OTHER_INPUT:
+        for column in columns:
+            named = name_words(column.name.rpartition(".")[2]) == {word}
+            if named and column.name != text.name and column.texts and column.filled:
+                return f"{{{text.name}}}\n\n{{{column.name}}}"
+    return text.name
+
+
+def _question_list(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A column of lists of texts, such as the turns of a benchmark; empty where there is none."""
+    for name in names_in(rows):
+        values = [row.get(name) for row in rows[:100]]
+        lists = [v for v in values if isinstance(v, list) and v and all(isinstance(part, str) for part in v)]
+        if len(lists) == len(values) and sum(word_count(v[0]) for v in lists) >= 3 * len(lists):
+            return name
+    return ""
+
+
+def _person(columns: Sequence[Column], role: str, taken: set[str], notes: list[str]) -> FieldGuess | None:
+    def named(column: Column) -> float:
+        if column.name in taken or column.parts & ATTRIBUTE - {"group"} or column.words >= 4:
+            return 0.0
+        if role == "group":
+            no = column.parts & NO_GROUP or column.parts & {"label", "name", "size", "count"}
+            return 0.0 if no else float(bool(column.parts & GROUP)) * (2.0 if column.parts & IDENTIFIER else 1.0)
+        weight = _weight(column, PERSON)
+        alone = len(column.parts) == 1
+        return weight * (2.0 if column.parts & IDENTIFIER - {"name"} else 1.0 if alone else 0.5) if weight else 0.0
+
+    def score(column: Column) -> float:
+        few = role == "subject" and column.distinct < min(10, column.filled / 10)
+        return named(column) if column.distinct > 1 and column.largest <= 0.5 and not few else 0.0
+
+    ranked = _ranked(columns, score)
+    for column in columns:
+        if named(column) and not score(column):
+            values = f"{column.distinct} values, the commonest in {column.largest:.0%} of the rows"
+            notes.append(f"{column.name} is no {role}: {values}")
+    if not ranked:
+        return None
+    column = ranked[0]
     what = "the person a row is about" if role == "subject" else "rows that belong together"
-    why = f"its name says {what}; {column.distinct} values in {column.filled} rows"
+    why = f"its name says {what}; {column.distinct} values in {column.filled} rows{_next(ranked)}"
     return FieldGuess(role=role, column=column.name, explanation=why)
+
+
+def _sides(columns: Sequence[Column], taken: set[str]) -> FieldGuess | None:
+    """The data set's own split, where it has two sides at least."""
+    for column in columns:
+        sides = {side_named(value) for value in column.values}
+        if column.name not in taken and column.parts & SIDES and "" not in sides and len(sides) > 1:
+            if {"train", "test"} <= sides:
+                why = f"the data set's own sides: {', '.join(sorted(filter(None, sides)))}"
+                return FieldGuess(role="split", column=column.name, explanation=why)
+    return None
 
 
 def _identifier(columns: Sequence[Column], taken: set[str], rows: int) -> FieldGuess | None:
     for column in columns:
-        if column.name not in taken and _named("id", column) and column.distinct == column.filled == rows:
+        named = column.parts & {"id", "uuid", "guid", "key", "uid"}
+        if column.name not in taken and named and column.distinct == column.filled == rows:
             return FieldGuess(role="id", column=column.name, explanation="every row has another value")
     return None
 
 
-def _explained(
-    text: Column, label: Column | None, people: Sequence[FieldGuess], identifier: FieldGuess | None
-) -> tuple[FieldGuess, ...]:
-    fields = [
-        FieldGuess(role="text", column=text.name, explanation=f"free text, {text.mean_words:.0f} words on average")
-    ]
-    if label:
-        why = f"{label.distinct} values in {label.filled} rows"
-        fields.append(FieldGuess(role="label", column=label.name, explanation=why))
-    return (*fields, *people, *((identifier,) if identifier else ()))
-
-
-def _task_line(task: str, label: Column | None, rows: int) -> str:
-    if task == "classification" and label:
-        return f"task classification: {label.name} repeats {label.distinct} short values in the first {rows} rows"
-    if label:
-        return f"task chat: {label.name} holds free answers ({label.mean_words:.0f} words on average)"
-    return "task chat: no column repeats a small set of values, and none looks like an answer"
-
-
-def _split_line(path: Path, people: Sequence[FieldGuess]) -> str:
+def _split_line(path: Path, people: Sequence[FieldGuess], sides: FieldGuess | None) -> str:
     sibling = _declared_test(path)
+    if sides:
+        return f"splits: those of the data set's own column {sides.column}; no row moves"
     if sibling:
         return f"splits: {sibling.name} lies beside it: add it with `split: test`; this one gets `split: train`"
     keys = [guessed.column for guessed in people if guessed.role == "group"] or [p.column for p in people]
@@ -227,10 +336,22 @@ def _split_line(path: Path, people: Sequence[FieldGuess]) -> str:
     return f"splits: 15 % test and 5 % validation by keyed hash; {by}"
 
 
+def _side_warning(columns: Sequence[Column], people: Sequence[FieldGuess]) -> tuple[str, ...]:
+    """Whether so few groups decide the sides that one of them may stay empty."""
+    keys = [guessed.column for guessed in people if guessed.role == "group"] or [p.column for p in people]
+    column = next((column for column in columns if keys and column.name == keys[0]), None)
+    if column is None or (column.distinct >= 20 and column.largest <= 0.2):
+        return ()
+    return (
+        f"check: {column.name} has only {column.distinct} values, the largest in {column.largest:.0%} of the rows; the"
+        " test side may stay empty: take another column as group, or null",
+    )
+
+
 def _declared_test(path: Path) -> Path | None:
     """A test file beside a training file, such as test.jsonl beside train.jsonl.gz."""
     stem = path.name.split(".")[0]
-    if "train" not in stem.casefold():
+    if "train" not in name_words(stem):
         return None
     wanted = re.sub("train(?:ing)?", "test", stem, flags=re.IGNORECASE)
     beside = sorted(other for other in path.parent.iterdir() if other.is_file() and other.name.split(".")[0] == wanted)
@@ -242,4 +363,8 @@ def _dirt_line(raws: Sequence[RawRow]) -> tuple[str, ...]:
     if not problems:
         return ()
     shown = ", ".join(f"{times} {problem}" for problem, times in problems.most_common())
-    return (f"{sum(problems.values())} of the first {len(raws)} rows cannot be read and will be rejected: {shown}",)
+    first = next(raw for raw in raws if raw.fields is None)
+    return (
+        f"{sum(problems.values())} of the first {len(raws)} rows cannot be read and will be rejected: {shown}"
+        f" (line {first.line}: {first.detail})",
+    )

@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from flyball.errors import ConfigError, NotFoundError, nearest
+from flyball.records.yaml_documents import load_yaml
 from flyball.rollout.config import GateConfig, GateRule, rule_problem
 from flyball.rollout.gate_rules import comparison
 
@@ -25,7 +26,7 @@ def load_gate(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> G
     if not path.is_file():
         raise NotFoundError(f"no gate file {path}", cure=f"write one such as\n    {SHAPE}")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {error}", cure="fix the line that it names") from error
     if isinstance(document, dict) and isinstance(document.get("gate"), dict):

@@ -29,7 +29,7 @@ from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.documents import read_document
-from flyball.settings import expand
+from flyball.settings import source_path
 from flyball.storage import tables
 from flyball.wiring import Project
 from flyball.workflows import objects
@@ -55,7 +55,7 @@ def near_subjects(project: Project, subject: str) -> list[str]:
     """Names near one that nobody was found under, from the sources as they stand and from recorded requests."""
     known: set[str] = set()
     for source in project.settings.data.sources:
-        path = expand(source.path, project.root)
+        path = source_path(source.path, project.root)
         if source.fields.subject and path.exists():
             known |= subjects_of(path, source)
     with project.ledger.read() as connection:
@@ -109,7 +109,7 @@ class SourceEraser:
 
     def files(self) -> list[tuple[Path, SourceConfig]]:
         root = self.project.root
-        sources = [(expand(source.path, root), source) for source in self.project.settings.data.sources]
+        sources = [(source_path(source.path, root), source) for source in self.project.settings.data.sources]
         corrections = self.project.places.corrections
         return [*sources, *([(corrections, CORRECTIONS)] if corrections.is_file() else [])]
 

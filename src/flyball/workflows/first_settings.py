@@ -6,6 +6,7 @@ thousand rows, so they need one that can, and the rows become the suite that it 
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ ALPHA = 0.05
 class Rows:
     """What is known of the rows: where they are, their shape, their columns by role (column, why), and remarks.
 
+    `columns` names those of a delimited file whose first line does not.
     `labels` counts each label; `count` is how many rows there are, as far as they were looked at.
     """
 
@@ -32,6 +34,7 @@ class Rows:
     comments: Sequence[str] = ()
     labels: Mapping[str, int]
     count: int
+    columns: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +95,7 @@ def settings_text(name: str, rows: Rows, model: Having | None) -> str:
     free = rows.shape != "labels"
     text = TEMPLATE.format(
         project=project_name(name),
-        path=quoted(rows.path),
+        path=quoted(rows.path) + _columns(rows),
         task="chat" if free else "classification",
         fields="\n".join(_fields(rows)),
         split=_ROWS_TO_ASK if model else _ROWS_TO_LEARN,
@@ -114,19 +117,27 @@ def project_name(folder: str) -> str:
 
 def quoted(value: str) -> str:
     """A YAML scalar, quoted where it must be."""
+    if any(ord(character) < 32 for character in value):
+        return json.dumps(value, ensure_ascii=False)
     plain = re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and value.lower() not in ("yes", "no", "null", "true", "false")
     return value if plain else "'" + value.replace("'", "''") + "'"
+
+
+def _columns(rows: Rows) -> str:
+    return (
+        f"\n      columns: [{', '.join(map(quoted, rows.columns))}]   # no line has their names" if rows.columns else ""
+    )
 
 
 def _fields(rows: Rows) -> list[str]:
     lines = [
         f"        {role}: {quoted(name)}" + (f"   # {why}" if why else "") for role, (name, why) in rows.fields.items()
     ]
-    return (
-        lines
-        if "label" in rows.fields
-        else [*lines, "        label: null   # no answers: the questions are only asked"]
-    )
+    if "label" in rows.fields:
+        return lines
+    answered = "messages" in rows.fields and rows.shape != "questions"
+    why = "the last turn of the assistant is the answer" if answered else "no answers: the questions are only asked"
+    return [*lines, f"        label: null   # {why}"]
 
 
 def _train(model: Having) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flyball.data.readers.opening import kind_of_path, require_file
 from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
 from flyball.registry.gguf_header import read_header
-from flyball.settings import FILE, expand
+from flyball.settings import FILE, expand, leaves_project, source_path
 from flyball.wiring import Project
 from flyball.workflows.running_dvc import dvc
 
@@ -32,7 +33,9 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
 
     command = "flyball stage"
     trained = "training" in stage_names(project)
-    sources = [relative(expand(source.path, project.root), project.root) for source in project.settings.data.sources]
+    sources = [
+        relative(source_path(source.path, project.root), project.root) for source in project.settings.data.sources
+    ]
     wanted: dict[str, Stage] = {
         "dataset": {
             "cmd": f"{command} dataset",
@@ -177,9 +180,17 @@ def check_sources(project: Project) -> None:
     wanted = [("the data source", "data.sources", path) for path in source_paths(project)]
     if base := project.settings.train.base:
         wanted.append(("the base model", "train.base", expand(base, project.root)))
+    for source in project.settings.data.sources:
+        if not project.settings.data.allow_outside and leaves_project(source.path, project.root):
+            raise ConfigError(
+                f"the data source {source.path} is outside the project, so that no clone would have it",
+                cure="copy it in, name it with a ${VARIABLE} of each machine, or set data.allow_outside: true",
+            )
     for what, key, path in wanted:
         if not path.exists() and not any(path.is_relative_to(output) for output in made):
             raise NotFoundError(f"{what} {path} is not there", cure=f"check {key} in {FILE}")
+        if key == "data.sources" and path.exists() and kind_of_path(path) not in ("a file", "a folder"):
+            require_file(path)
 
 
 def check_context(project: Project) -> None:
@@ -212,7 +223,7 @@ def context_of(folder: Path) -> int | None:
 
 def source_paths(project: Project) -> list[Path]:
     """Where the raw rows are."""
-    return [expand(source.path, project.root) for source in project.settings.data.sources]
+    return [source_path(source.path, project.root) for source in project.settings.data.sources]
 
 
 def outputs_of_others(root: Path) -> list[Path]:

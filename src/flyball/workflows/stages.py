@@ -18,7 +18,7 @@ from flyball.errors import NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
 from flyball.records.documents import read_document, write_document
-from flyball.settings import expand
+from flyball.settings import expand, source_path
 from flyball.telemetry import Progress, peak_memory_mb
 from flyball.wiring import Project
 
@@ -64,7 +64,7 @@ def dataset(project: Project, progress: Progress, *, out: Path | None = None) ->
     from flyball.data.config import Fields, SourceConfig
 
     settings = project.settings
-    sources = [Source(config=source, path=expand(source.path, project.root)) for source in settings.data.sources]
+    sources = [Source(config=source, path=source_path(source.path, project.root)) for source in settings.data.sources]
     corrections = project.places.corrections
     if settings.data.production.corrections and corrections.is_file() and corrections.stat().st_size:
         fields = Fields(text="text", label="label", subject="subject", id="id")

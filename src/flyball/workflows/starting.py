@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from flyball.errors import InputError, NotFoundError
 from flyball.evaluation.measures.exact_fields import json_object
@@ -51,8 +52,10 @@ def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | 
     With a `model` nothing is trained: the rows are the cases that it has to pass.
     """
     root = folder.resolve()
-    if source is not None and not source.is_file():
-        raise InputError(f"{source} is not a file", cure="give a JSONL, CSV or Parquet file of rows")
+    if source is not None and not (source.is_file() or source.is_dir()):
+        raise InputError(
+            f"{source} is not a file", cure="give a JSONL, JSON, CSV or Parquet file of rows, or a folder of .txt files"
+        )
     if (root / FILE).exists():
         raise InputError(f"{root / FILE} exists already", cure="edit it, or choose another folder")
     if root.exists() and any(root.iterdir()) and not here:
@@ -64,9 +67,9 @@ def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | 
     except BaseException:  # ctrl-c too: nothing half-made stays behind
         if made_root:
             shutil.rmtree(root, ignore_errors=True)
-        for name in (FILE, SAMPLE, QUESTIONS):
-            if name not in before:
-                (root / name).unlink(missing_ok=True)
+        for name in (FILE, SAMPLE, QUESTIONS, *([source.name] if source is not None else [])):
+            if name not in before and (root / name).is_file():
+                (root / name).unlink()
         raise
 
 
@@ -173,23 +176,64 @@ def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
 
 
 def guessed_rows(root: Path, source: Path) -> Rows:
-    """The user's rows; every guess is explained as a comment."""
+    """The user's rows, copied in where they are elsewhere; every guess is explained as a comment."""
+    from flyball.data.config import SourceConfig
     from flyball.data.readers.reading import read_source
     from flyball.data.schema_inference import ROWS, guess
 
     found = guess(source)
     fields = {field.role: (field.column, field.explanation) for field in found.fields}
-    column = fields.get("label", ("", ""))[0]
-    raws = [raw.fields for raw in islice(read_source(source), ROWS) if raw.fields]
-    answers = [raw.get(column) for raw in raws] if column else []
+    config = SourceConfig(path=str(source), columns=found.columns or None)
+    raws = [raw.fields for raw in islice(read_source(source, config), ROWS) if raw.fields]
+    answers = answers_in(raws, fields) if found.answered else []
     shape = shape_of(found.task, answers)
+    path, note = brought_in(root, source)
     return Rows(
-        path=str(source.relative_to(root)) if source.is_relative_to(root) else str(source),
+        path=path,
         shape=shape,
         fields=fields,
-        comments=found.explanations,
+        comments=(*found.explanations, *note),
         labels=Counter(str(answer) for answer in answers if answer is not None) if shape == "labels" else {},
         count=len(raws),
+        columns=found.columns,
+    )
+
+
+def answers_in(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, tuple[str, str]]) -> list[object]:
+    """The answers of rows, as far as they have some."""
+    from flyball.data.columns import text_of, value_of
+    from flyball.data.preparing import answer_of
+    from flyball.data.turns import NotTurns, conversation_of
+
+    if "label" in fields:
+        return [answer_of(text_of(row, fields["label"][0])) for row in rows]
+    if "messages" not in fields:
+        return []
+    found: list[object] = []
+    for row in rows:
+        try:
+            answer = conversation_of(value_of(row, fields["messages"][0])).answer
+        except NotTurns:
+            continue
+        found += [answer] if answer is not None else []
+    return found
+
+
+def brought_in(root: Path, source: Path) -> tuple[str, tuple[str, ...]]:
+    """The path of the rows in the project; a copy of those that are elsewhere, so that a clone has them too."""
+    if source.is_relative_to(root):
+        return str(source.relative_to(root)), ()
+    target = root / source.name
+    if not target.exists():
+        partial = target.with_name(f".{source.name}.partial")
+        if source.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(source, partial)
+        else:
+            shutil.copyfile(source, partial)
+        partial.replace(target)
+    return source.name, (
+        f"{source.name} is a copy of {source.name} outside the project; erasing a person leaves that one",
     )
 
 

@@ -158,10 +158,10 @@ def test_backslashes_before_quotes_escape_them_where_a_file_writes_them_so(tmp_p
 
 
 def test_a_huge_quoted_text_takes_linear_time_and_is_rejected(tmp_path: Path) -> None:
-    body = 'text,label\n"' + "\n".join(["line of words without end"] * 200_000) + '",x\nok,y\n'
+    body = 'text,label\n"' + "\n".join(["line of words without end " * 5] * 40_000) + '",x\nok,y\n'
     began = time.process_time()
     found = read(tmp_path / "a.csv", body)
     assert time.process_time() - began < 15
     assert len(body) > MAX_LINE_BYTES
     assert texts(found) == ["ok"]
-    assert len(accounted(found)) == 200_001
+    assert len(accounted(found)) == 40_001

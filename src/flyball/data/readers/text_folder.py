@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,15 @@ def text_files(folder: Path) -> list[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = (Path(place, name) for name in sorted(names) if not name.startswith("."))
-        found += [path for path in files if path.suffix.lower() in SUFFIXES and not path.is_symlink()]
+        found += [path for path in files if path.suffix.lower() in SUFFIXES and _is_ours(path)]
         if len(found) > MAX_FILES:
             raise InputError(f"{folder} holds more than {MAX_FILES:,} text files", cure="make them one JSONL file")
     return sorted(found)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file belongs to the folder: it stands there, or DVC keeps its bytes in a cache."""
+    return not path.is_symlink() or re.search(r"/[0-9a-f]{2}/[0-9a-f]{30}$", str(path.readlink())) is not None
 
 
 def folder_rows(folder: Path, encoding: str | None) -> Iterator[RawRow]:
