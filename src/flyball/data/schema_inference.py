@@ -310,10 +310,10 @@ def _sides(columns: Sequence[Column], taken: set[str]) -> FieldGuess | None:
     """The data set's own split, where it has two sides at least."""
     for column in columns:
         sides = {side_named(value) for value in column.values}
-        if column.name not in taken and column.parts & SIDES and "" not in sides and len(sides) > 1:
-            if {"train", "test"} <= sides:
-                why = f"the data set's own sides: {', '.join(sorted(filter(None, sides)))}"
-                return FieldGuess(role="split", column=column.name, explanation=why)
+        named = column.name not in taken and column.parts & SIDES
+        if named and "" not in sides and {"train", "test"} <= sides:
+            why = f"the data set's own sides: {', '.join(sorted(filter(None, sides)))}"
+            return FieldGuess(role="split", column=column.name, explanation=why)
     return None
 
 
