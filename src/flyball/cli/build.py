@@ -62,6 +62,10 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
 def stage_text(document: dict[str, Any]) -> str:
     ran = ", ".join(document["ran"]) or "nothing: everything was up to date"
     facts = {key: value for key, value in document.items() if key not in ("ran", "content", "warnings")}
+    content = document["content"]
+    if "rows_in" in content:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in content["dropped"].items())
+        facts |= {"rows read": content["rows_in"], "dropped": dropped or "none"}
     return warned(pairs({"ran": ran, **facts}), document.get("warnings", ()))
 
 
