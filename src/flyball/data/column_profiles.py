@@ -20,8 +20,8 @@ MOST_TEXT = 2000
 _NAME_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 """Scripts without blanks between words, or with few: Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean."""
-_PLAIN_VALUE = re.compile(r"[\d\s.,:/+TZ-]*|\S*://\S*|[0-9a-fA-F-]{16,}")
-"""Numbers, dates, addresses and hashes: no text, however many words they seem to have."""
+_PLAIN_VALUE = re.compile(r"[\d\s.,:/+TZ-]*|[0-9a-fA-F-]{16,}")
+"""Numbers, dates and hashes: no text, however many words they seem to have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,10 +112,15 @@ def _profile(rows: Sequence[Mapping[str, Any]], name: str) -> Column | None:
         length=sum(map(len, values)) / count,
         words=sum(map(word_count, values)) / count,
         largest=counted.most_common(1)[0][1] / count if counted else 1.0,
-        plain=sum(_PLAIN_VALUE.fullmatch(value) is not None for value in values) / count,
+        plain=sum(map(_is_plain, values)) / count,
         turns=turns / max(1, sum(value not in (None, "", []) for value in raw[:FEWEST_ROWS])),
         values=tuple(counted) if len(counted) <= 20 else (),
     )
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value is a number, a date, a hash or an address."""
+    return _PLAIN_VALUE.fullmatch(value) is not None or ("://" in value and len(value.split(maxsplit=1)) == 1)
 
 
 def _has_turns(value: Any) -> bool:
