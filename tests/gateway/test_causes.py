@@ -97,6 +97,18 @@ def test_the_answer_the_log_and_the_record_name_why_an_upstream_cannot_be_reache
     assert len(said) == 1, "one line a minute for each endpoint and cause"
 
 
+@pytest.mark.parametrize("case", ["certificate", "plain"])
+def test_nobody_waits_for_a_certificate_to_become_better(tmp_path: Path, case: str) -> None:
+    with (
+        listening(case, tmp_path) as port,
+        RunningGateway(tmp_path, table(upstream(CASES[case][0].format(port=port)))) as gateway,
+    ):
+        began = time.monotonic()
+        status, _, body = gateway.post("/v1/chat/completions", chat())
+    assert status == 502 and CASES[case][1] in body["error"]["message"]
+    assert time.monotonic() - began < 5, "half of gateway.queue_timeout_s"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("mode", "cause"),

@@ -193,7 +193,7 @@ class _Answering:
                 self.state.balancer.failed(target, failure)
                 story.blame(self.state, ask, target.client, failure)
                 tried.add(target.client.endpoint.id)
-                unsent = failure.kind == "connect" and patient  # the engine may be starting again
+                unsent = failure.kind == "connect" and patient and not failure.lasting  # it may be starting again
                 failures += not unsent
                 now = time.monotonic()
                 over = now > give_up if unsent else failures > config.retries
@@ -214,7 +214,7 @@ class _Answering:
         """
         if self.state.balancer.untried(arm, tried):
             return True
-        if failure.load or failure.kind in FINAL or target.breaker.state != CLOSED:
+        if failure.load or failure.lasting or failure.kind in FINAL or target.breaker.state != CLOSED:
             return False
         return not (self.ask.view.interchangeable and self._trusted_beside(arm) is not None)
 

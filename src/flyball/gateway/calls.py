@@ -37,7 +37,7 @@ class UpstreamFailure(Exception):
 
     `cause` is the kind and, in our own words, why; the message may quote the engine. `status` and `body` are what it
     answered, if it did. `load`: it has too much to do, and said when to come back: `retry` as header lines, `wait_s` in
-    seconds.
+    seconds. `lasting`: no restart of the endpoint would change it.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class UpstreamFailure(Exception):
         load: bool = False,
         retry: tuple[tuple[str, str], ...] = (),
         wait_s: float = 0.0,
+        lasting: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -59,6 +60,7 @@ class UpstreamFailure(Exception):
         self.stale = stale
         self.status, self.body = status, body
         self.load, self.retry, self.wait_s = load, retry, wait_s
+        self.lasting = lasting
 
 
 class Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -274,10 +275,11 @@ class EndpointClient:
                 protocol = await self._connector.connect(lambda: UpstreamConnection(self), self.destination.tls())
         except (OSError, UnicodeError) as error:
             self.trouble = words = connect_words(error, host=self._connector.host, timeout_s=self._connect_timeout_s)
-            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words) from error
+            lasting = isinstance(error, ssl.SSLError)  # nor does its certificate become better by waiting
+            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words, lasting=lasting) from error
         except FlyballError as error:  # its certificates cannot be read any more
             self.trouble = words = error.message
-            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words) from error
+            raise UpstreamFailure("connect", f"{self.endpoint.id}: {words}", cause=words, lasting=True) from error
         except UpstreamFailure as failure:
             self.trouble = str(failure)
             raise
