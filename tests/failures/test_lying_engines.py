@@ -287,7 +287,10 @@ BAD_STREAMS: dict[str, tuple[list[Step], bool]] = {
     "alive without end": ([STREAM + chunk(event("a")), 0.1, chunk(b": alive\n\n")], True),
     "silence": ([STREAM + chunk(event("a")), 0.1, 3.0], False),
     "the end of the connection": ([STREAM + chunk(event("a")), 0.1, None], False),
-    "no DONE and no reason": ([STREAM + chunk(event("a")), 0.1, b"0\r\n\r\n"], False),
+    "no DONE, no reason and no length": (
+        [STREAM.replace(b"transfer-encoding: chunked\r\n", b"") + event("a"), 0.1, None],
+        False,
+    ),
     "an error event": (
         [STREAM + chunk(event("a")), 0.1, chunk(b'data: {"error": "out of memory"}\n\n') + b"0\r\n\r\n"],
         False,

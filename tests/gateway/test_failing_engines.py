@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from mock_engine import WORDS, MockEngine
-from running import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, table
+from running import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, release, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import publish
@@ -65,8 +66,6 @@ def test_an_answer_without_a_length_ends_with_its_connection(tmp_path: Path, sta
     )
     routes = table(arm(engine))
     point = routes.routes[0].arms[0].endpoints[0]
-    import msgspec
-
     point = msgspec.structs.replace(point, url=f"http://127.0.0.1:{listener}")
     routes = table(msgspec.structs.replace(routes.routes[0].arms[0], endpoints=(point,)))
     gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=QUICK))
@@ -103,7 +102,8 @@ def test_a_stream_that_breaks_after_its_first_byte_is_cut_and_says_so(
     tmp_path: Path, stack: ExitStack, mode: str
 ) -> None:
     engine = stack.enter_context(MockEngine(mode))
-    gateway = stack.enter_context(RunningGateway(tmp_path, table(arm(engine)), config=QUICK))
+    answering = msgspec.structs.replace(arm(engine), prompt_path=release())
+    gateway = stack.enter_context(RunningGateway(tmp_path, table(answering), config=QUICK))
     with pytest.raises((openai.APIError, openai.APIConnectionError)):
         list(gateway.client().chat.completions.create(**chat(stream=True)))
     entry = gateway.requests()[-1]

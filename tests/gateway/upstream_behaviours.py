@@ -412,6 +412,7 @@ STREAMS = [
     stream("error an empty text", event("Hello", error=""), ENDED, COUNTED, said="Hello", tokens=(9, 4)),
     stream("finish_reason empty until the end", event("Hel", finish=""), event("lo", finish=""), ENDED, said="Hello"),
     stream("no [DONE]", event("Hello"), ENDED, COUNTED, done=False, said="Hello", tokens=(9, 4)),
+    stream("no end mark at all", event("Hello"), done=False, said="Hello"),
     stream("no finish_reason", event("Hello"), COUNTED, said="Hello", tokens=(9, 4)),
     stream(
         "an empty first choice list, as Azure",

@@ -81,6 +81,7 @@ class Call:
         "ended",
         "events",
         "failure",
+        "framed",
         "parts",
         "relay",
         "request_id",
@@ -119,6 +120,7 @@ class Call:
         self.relay: Relay | None = None  # what takes a stream after its first events
         self.ended = False
         self.failure: UpstreamFailure | None = None
+        self.framed = True  # the answer said where it ends, other than by the end of its connection
         self.touched = False  # a byte of the answer came
         self.deadline = 0.0
         self.deadline_kind = ""

@@ -105,6 +105,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         call.connection = None
         if error is None and call.status and not self.framed:
+            call.framed = False
             call.complete()  # an answer without a length ends with its connection
             return
         stale = self.used > 1 and not call.touched
