@@ -307,8 +307,10 @@ class _Answering:
         self._end_stream(call, relay.held)
 
     def _end_stream(self, call: Call, held: bytes) -> None:
-        if call.failure is not None or not (self.story.tally.finished or self._ended_well(call)):
-            reason = call.failure or self.story.tally.error or "the engine ended the stream early"
+        tally = self.story.tally
+        bare = self.story.arm.path is None and call.framed and tally.error is None  # clients take such an end for one
+        if call.failure is not None or not (tally.finished or bare):
+            reason = call.failure or tally.error or "the engine ended the stream early"
             cause = call.failure.cause if call.failure else "stream: the engine ended it early, or told of an error"
             self.story.cause = f"{cause} ({self.story.endpoint})"
             self._record("cut", 200, error=call.failure.kind if call.failure else "stream")
@@ -317,13 +319,6 @@ class _Answering:
         if not self._record(*self._outcome()):
             held = b": x-flyball-recording: failed\n\n" + held
         self.exchange.end(held)
-
-    def _ended_well(self, call: Call) -> bool:
-        """Whether a stream without an end mark of its own is whole all the same, as a bare server's clients take it.
-
-        Of a release's engine an end mark is known to come.
-        """
-        return self.story.arm.path is None and call.framed and self.story.tally.error is None
 
     # ends --------------------------------------------------------------------------------------------------------
 
