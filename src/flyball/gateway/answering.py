@@ -209,8 +209,7 @@ class _Answering:
     def _worth_another(self, arm: ArmView, target: Target, failure: UpstreamFailure, tried: set[str]) -> bool:
         """Whether to try once more on this arm: on another endpoint always, on the same one where that may help.
 
-        It does not where the endpoint was too slow, has too much to do or fails at others too, nor
-        while another server of the model has yet to be asked.
+        Not where it was too slow, has too much to do, fails at others too, or another server has yet to be asked.
         """
         if self.state.balancer.untried(arm, tried):
             return True
