@@ -23,7 +23,8 @@ from flyball.compliance.near_names import near_names, spelt_otherwise
 from flyball.compliance.people import Person
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import SPLITS, read_rejects, read_rows
-from flyball.data.source_erasure import rewrite_source, subjects_of
+from flyball.data.source_erasure import rewrite_source
+from flyball.data.subject_rows import subjects_of
 from flyball.errors import NotFoundError
 from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of

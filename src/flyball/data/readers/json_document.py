@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +65,35 @@ def _elements(path: Path, content: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
         raise InputError(f"{path} holds no array of objects", cure="make it JSON Lines: one row a line")
     for name, rows in arrays.items():
         yield from ((name if len(arrays) > 1 else "", raw) for raw in rows)
+
+
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+
+
+def element_spans(content: bytes) -> Iterator[list[tuple[int, int]]]:
+    """Where the elements of each array of rows stand in a document (begin, end), spaces around them left out.
+
+    An array is a list of rows under the same conditions as for `document_rows`; one whose name occurs twice counts too.
+    """
+    outer = 1 if content.lstrip().startswith(b"[") else 2
+    depth, begin = 0, 0
+    spans: list[tuple[int, int]] = []
+    inside = False
+    for token in _TOKEN.finditer(content):
+        mark = token[0]
+        if mark in (b"[", b"{"):
+            depth += 1
+            if depth == outer and mark == b"[":
+                inside, spans, begin = True, [], token.end()
+        elif inside and depth == outer and mark in (b",", b"]"):
+            data = content[begin : token.start()]
+            if data.strip():
+                first = begin + len(data) - len(data.lstrip())
+                spans.append((first, first + len(data.strip())))
+            begin = token.end()
+        if mark in (b"]", b"}"):
+            if inside and depth == outer:
+                inside = False
+                if outer == 1 or (spans and content[spans[0][0] : spans[0][0] + 1] == b"{"):
+                    yield spans
+            depth -= 1
