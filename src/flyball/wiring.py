@@ -80,6 +80,11 @@ class Places:
         return self.state / "reports"
 
     @property
+    def curves(self) -> Path:
+        """The loss curve of each training run: what its page in the console draws."""
+        return self.state / "curves"
+
+    @property
     def rows(self) -> Path:
         """Row indexes of dataset versions, without any text: what lineage reads."""
         return self.state / "rows"

@@ -76,8 +76,8 @@ def test_progress_tells_the_loss_and_the_time_left_and_ends_at_the_last_step(lea
 def test_the_curve_has_every_step_and_falls(learned):
     folder, _, _, _ = learned
     curve = json.loads((folder / "training" / "curve.json").read_text())
-    assert [point[0] for point in curve] == list(range(1, RECIPE.steps + 1))
-    assert curve[-1][1] < curve[0][1] / 4
+    assert [point["step"] for point in curve] == list(range(1, RECIPE.steps + 1))
+    assert curve[-1]["loss"] < curve[0]["loss"] / 4
 
 
 def test_the_record_survives_its_canonical_bytes_and_holds_no_clock(learned):

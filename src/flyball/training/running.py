@@ -22,10 +22,11 @@ from flyball.training import fitting
 from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.commands import train_by_command
 from flyball.training.config import TrainConfig
+from flyball.training.curve import CurvePoint, write_curve
 from flyball.training.examples import Examples, make_examples, require_enough
 from flyball.training.lengths import most_characters
 from flyball.training.preparing import Learner, from_base, from_scratch
-from flyball.training.saving import flattened, hash_of, save_json
+from flyball.training.saving import flattened, hash_of
 from flyball.training.tracking import Tracker
 
 
@@ -130,7 +131,8 @@ def _fit_and_save(
     progress("measuring on validation rows", config.steps, config.steps)
     metrics = _metrics(learner, training, held_out, curve, config) | {"max_characters": float(most)}
     learner.save(folder)
-    save_json(folder / "curve.json", [[point.step, round(point.loss, 6), point.rate] for point in curve])
+    points = [CurvePoint(step=p.step, loss=round(p.loss, 6), learning_rate=p.rate) for p in curve]
+    write_curve(folder / "curve.json", points)
     return metrics
 
 

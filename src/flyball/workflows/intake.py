@@ -61,6 +61,8 @@ def take_in(project: Project) -> Build:
     keep_rows(project, build.dataset)
     project.artifacts.put(name_of(build.model), places.model, build.model.files)
     keep_report(project, build.report, places.evaluation)
+    if build.training_run:
+        keep_curve(project, build.training_run, places.training)
     for record, recorded in documents:
         take_record(project, record, recorded)
     return build
@@ -114,6 +116,16 @@ def keep_report(project: Project, report: EvalReport, folder: Path) -> None:
         if (folder / name).is_file():
             shutil.copy2(folder / name, temporary / name)
     temporary.replace(target)
+
+
+def keep_curve(project: Project, run: TrainingRun, folder: Path) -> None:
+    """Keep a run's loss curve, since the next run replaces its folder; a training command of one's own has none."""
+    source, target = folder / "curve.json", project.places.curves / f"{name_of(run)}.json"
+    if source.is_file() and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.new")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
 
 
 class RowRef(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flyball.data.readers.opening import kind_of_path, require_file
 from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
 from flyball.registry.gguf_header import read_header
@@ -21,6 +23,10 @@ from flyball.workflows.running_dvc import dvc
 
 STAGES = ("dataset", "training", "model", "release", "evaluation")
 PREFIX = "flyball-"  # where a repository has stages of those names already
+
+CURVE = "loop/training/curve.json"
+PLOT: dict[str, Any] = {CURVE: {"x": "step", "y": "loss", "title": "Training loss"}}
+"""What `dvc plots` draws; at the top of dvc.yaml, where it makes no stage run again."""
 
 Stage = dict[str, Any]
 
@@ -93,12 +99,13 @@ def sync(project: Project) -> dict[str, str]:
     path = project.root / "dvc.yaml"
     document = read_pipeline(path, yaml)
     present = list(yaml.load((project.root / FILE).read_text(encoding="utf-8")))
+    plotted = set_plot(document, wanted=project.settings.train.method in ("scratch", "finetune"))
     listed = document.setdefault("stages", {})
     taken = any(name in listed and not is_ours(listed[name]) for name in STAGES)
     names = {stage: f"{PREFIX}{stage}" if taken else stage for stage in STAGES}
     wanted = stages(project, present)
     left = [name for stage, name in names.items() if stage not in wanted and is_ours(listed.get(name))]
-    if not left and all(listed.get(names[stage]) == stage_now for stage, stage_now in wanted.items()):
+    if not plotted and not left and all(listed.get(names[stage]) == stage_now for stage, stage_now in wanted.items()):
         return names
     for name in left:
         del listed[name]
@@ -109,6 +116,24 @@ def sync(project: Project) -> dict[str, str]:
         yaml.dump(document, file)
     temporary.replace(path)
     return names
+
+
+def set_plot(document: Any, *, wanted: bool) -> bool:
+    """List the loss curve among the plots, or take it out; the plots of others stay. Whether anything changed."""
+    listed = document.get("plots", [])
+    if isinstance(listed, Mapping) or any(
+        one == CURVE or (isinstance(one, Mapping) and CURVE in one and one != PLOT) for one in listed
+    ):
+        return False  # their own settings
+    if (PLOT in listed) == wanted:
+        return False
+    if wanted:
+        document.setdefault("plots", []).append(msgspec.to_builtins(PLOT))
+    else:
+        listed.remove(PLOT)
+    if not listed and not wanted:
+        del document["plots"]
+    return True
 
 
 def read_pipeline(path: Path, yaml: Any) -> Any:
