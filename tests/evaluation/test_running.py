@@ -71,6 +71,10 @@ def test_a_report_holds_measures_with_intervals_and_its_items_are_its_evidence(t
     assert value(report, "test", "macro_f1") < 1.0
     assert {m.name for m in report.measures} >= {"accuracy", "invariance", "latency_p50_ms", "latency_p99_ms"}
     assert items_hash(read_items(out / "items.jsonl")) == report.items_hash
+    details = read_report(out / "report.json").details
+    assert [(one.label, one.answer) for one in details.label_examples] == [("card_lost", "refund")] * 3
+    assert all("3" in one.text and one.item for one in details.label_examples)
+    assert "Wrong answers of the worst labels" in (out / "report.html").read_text()
     assert {path.name for path in out.iterdir()} == {"items.jsonl", "report.json", "report.html", "junit.xml"}
 
 

@@ -22,6 +22,8 @@ from flyball.statistics.classification import f1_by_label
 MOST_EXAMPLES = 40
 MOST_CONFUSIONS = 25
 MOST_CHARACTERS = 400
+WORST_LABELS = 10
+EACH_LABEL = 3
 
 
 class LabelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     expected: str
     answer: str
     error: str | None
+    label: str = ""
+    """The label that was expected, where the example stands for it."""
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +95,8 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     """Requests that the release's preparation changed, by step."""
     notes: tuple[str, ...] = ()
     conditions: dict[str, Any] = {}
+    label_examples: tuple[Example, ...] = ()
+    """Wrong answers of the labels with the worst recall, worst first."""
 
 
 def details_of(
@@ -99,6 +105,7 @@ def details_of(
     """The details of one evaluation."""
     credible = [answer for answer in answers.values() if not answer.lies]
     labelled = [score for score in scores if score.measure == "accuracy"]
+    rows = tuple(label_rows(labelled))
     errors = Counter(brief(answer.error) for answer in answers.values() if answer.error)
     return Details(
         asked=len(answers),
@@ -108,13 +115,14 @@ def details_of(
         prompt_tokens=sum(answer.prompt_tokens for answer in credible),
         completion_tokens=sum(answer.completion_tokens for answer in credible),
         errors=dict(errors.most_common(10)),
-        labels=tuple(label_rows(labelled)),
+        labels=rows,
         confusions=tuple(confusions(labelled)),
         examples=tuple(examples(suites, scores, answers)),
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
         outcomes=tuple(outcomes_of(suites, scores, answers)),
         prepared=prepared,
         notes=tuple(note for suite in suites for note in suite.notes),
+        label_examples=tuple(label_examples(suites, labelled, answers, rows)),
     )
 
 
@@ -193,6 +201,23 @@ def examples(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapp
         items.sort(key=lambda item: bool(fault_of(item, answers)))
         for item in items[: MOST_EXAMPLES // len(suites)]:
             yield example(suite, item, answers)
+
+
+def label_examples(
+    suites: Sequence[Suite], labelled: Sequence[ItemScore], answers: Mapping[str, Answer], rows: Sequence[LabelRow]
+) -> Iterator[Example]:
+    """A few wrong answers of each of the labels with the worst recall, worst first."""
+    wrong: dict[tuple[str, str], list[str]] = {}
+    for score in labelled:
+        if score.score < 1.0 and not score.error:
+            wrong.setdefault((score.suite, score.expected or ""), []).append(score.item)
+    named = {suite.name: suite for suite in suites}
+    items = {(suite.name, item.id): item for suite in suites for item in suite.items}
+    worst = sorted((row for row in rows if (row.suite, row.label) in wrong), key=lambda row: (row.recall, row.label))
+    for row in worst[:WORST_LABELS]:
+        for item in wrong[row.suite, row.label][:EACH_LABEL]:
+            found = example(named[row.suite], items[row.suite, item], answers)
+            yield msgspec.structs.replace(found, label=row.label)
 
 
 def example(suite: Suite, item: Item, answers: Mapping[str, Answer]) -> Example:

@@ -141,6 +141,7 @@ def gate_section(decision: GateDecision) -> Section:
 def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup]) -> list[Section]:
     """The page below its head; a section without content is not shown."""
     whole = [m for m in report.measures if m.slice is None]
+    recalls = {(r.suite, r.label): r.recall for r in details.labels}
     return [
         Section(
             title="Cases",
@@ -173,6 +174,14 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
             chart=charts.get("recall"),
             heads=("Suite", "Label", "n", "Recall", "Precision", "F1"),
             rows=tuple((r.suite, r.label, r.n, r.recall, r.precision, r.f1) for r in details.labels),
+        ),
+        Section(
+            title="Wrong answers of the worst labels",
+            caption="Those with the lowest recall. Texts are redacted and cut.",
+            heads=("Suite", "Label", "Recall", "Text", "Answered"),
+            rows=tuple(
+                (r.suite, r.label, recalls.get((r.suite, r.label)), r.text, r.answer) for r in details.label_examples
+            ),
         ),
         Section(
             title="Confusions",

@@ -189,7 +189,7 @@ class ReportEraser:
         return Traces(counts={"pages": len(pages)})
 
     def pages(self, person: Person) -> list[Path]:
-        """Pages that show a text of the person; found by the ids of his rows, which every example names."""
+        """Pages that show a text of the person; found by the ids of his rows, which report.json names."""
         mine = {
             row.row
             for stored in self.project.ledger.find(DatasetVersion, limit=10_000)
@@ -200,4 +200,6 @@ class ReportEraser:
             return []
         places = self.project.places
         found = [hit.path for hit in search([places.reports, places.evaluation], sorted(mine))]
-        return sorted({path for path in found if path.suffix in (".html", ".xml") or path.name == "report.json"})
+        shown = {path.parent for path in found if path.name == "report.json"}  # the other pages show texts without ids
+        pages = {folder / name for folder in shown for name in ("report.json", "report.html", "junit.xml")}
+        return sorted(path for path in pages if path.is_file())
