@@ -9,7 +9,7 @@ from typing import Any
 
 import console_shop
 import pytest
-from console_site import Site, served
+from console_site import Site, leave_build_files, served
 
 from flyball.storage.ledger import open_ledger
 
@@ -32,6 +32,7 @@ def site(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copyfile(sqlite_template, root / "ledger.db")
     ledger = open_ledger(f"sqlite:///{root}/ledger.db", project=console_shop.PROJECT)
     shop = console_shop.fill(ledger, requests=400)
+    leave_build_files(root, shop.live)
     with served(ledger, root) as url:
         yield Site(url=url, ledger=ledger, shop=shop)
     ledger.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +13,14 @@ from typing import Any
 
 import console_shop
 import httpx
+from console_generations import Generation
 
 from flyball.console.context import ConsoleContext
 from flyball.console.server import listen, make_server
+from flyball.records import fingerprint
 from flyball.settings import Settings, parse_settings
 from flyball.storage.ledger import Ledger
+from flyball.training.curve import CurvePoint, write_curve
 
 
 def settings() -> Settings:
@@ -39,6 +43,22 @@ def served(ledger: Ledger, root: Path) -> Iterator[str]:
         yield url
         server.should_exit = True
         thread.join(timeout=10)
+
+
+def leave_build_files(root: Path, one: Generation) -> None:
+    """What the build leaves beside a run and a report: a loss curve, and wrong answers."""
+    points = [CurvePoint(step=i, loss=6.0 / i + 0.1, learning_rate=0.002) for i in range(1, 601)]
+    (root / ".flyball/curves").mkdir(parents=True)
+    write_curve(root / f".flyball/curves/{fingerprint(one.run)}.json", points)
+    wrong = {"suite": "test", "item": "r1", "expected": "refund", "error": None, "label": "refund"}
+    details = {
+        "labels": [{"suite": "test", "label": "refund", "n": 31, "answered": 9, "recall": 0.29, "f1": 0.4}],
+        "label_examples": [wrong | {"text": "where is <b>my</b> money", "answer": "order status"}],
+        "examples": [],
+    }
+    folder = root / ".flyball/reports" / fingerprint(one.report)
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps({"id": "x", "details": details}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,18 @@ def test_no_page_scrolls_sideways_on_a_phone_or_a_tablet(site: Site, browser: An
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_no_table_of_a_record_is_clipped_at_1280_pixels(site: Site, browser: Any) -> None:
+    live = site.shop.live
+    with opened(browser, site.url) as page:
+        for record in (live.dataset, live.run, live.model, live.report, live.decision, site.shop.refused.decision):
+            page.goto(f"{site.url}/records/{fingerprint(record)}")
+            clipped = page.evaluate(
+                "[...document.querySelectorAll('.sheet .scroll')].filter(e => e.scrollWidth > e.clientWidth)"
+                ".map(e => e.ariaLabel + ' ' + e.scrollWidth + ' in ' + e.clientWidth)"
+            )
+            assert clipped == [], type(record).__name__
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", ["front", "story", "gate", "deployments"])
 def test_text_is_legible_in_both_schemes(site: Site, browser: Any, name: str, scheme: str) -> None:

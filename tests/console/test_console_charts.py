@@ -16,6 +16,7 @@ from flyball.console import charts
 from flyball.console.chart_specs import Look, latency_spec, quality_spec, traffic_spec
 from flyball.console.traffic import MINUTES, Minute, Traffic
 from flyball.errors import EnvironmentMissing
+from flyball.records import fingerprint
 
 LOOK = Look(theme="light", width=640)
 drawable = pytest.mark.skipif(importlib.util.find_spec("vl_convert") is None, reason="vl-convert is not installed")
@@ -91,6 +92,14 @@ def test_a_specification_that_cannot_be_drawn_is_told_and_not_kept() -> None:
         assert not store._charts
 
     asyncio.run(odd())
+
+
+@drawable
+def test_the_console_draws_the_loss_curve_of_a_run(site: Site) -> None:
+    run = fingerprint(site.shop.live.run)
+    answer = site.get(f"/charts/curve-wide-light.svg?run={run}")
+    assert answer.status_code == 200 and answer.text.startswith("<svg")
+    assert site.get("/charts/curve-wide-light.svg?run=nothing").status_code == 404
 
 
 @drawable

@@ -16,6 +16,7 @@ from console_site import Site, served
 from flyball.console import charts
 from flyball.console.kept import Kept
 from flyball.console.reading import read_overview
+from flyball.console.record_page import read_record
 from flyball.console.rendering import Pages, static_files
 from flyball.records import canonical_bytes, fingerprint
 from flyball.records.identity import uuid7
@@ -147,6 +148,26 @@ def test_a_record_page_shows_the_canonical_content_and_its_edges_both_ways(site:
     assert content is not None
     shown = json.loads(html.unescape(content[1]))
     assert shown == json.loads(canonical_bytes(live.release))
+
+
+def test_a_training_run_shows_its_loss_curve_and_a_report_the_wrong_answers_of_its_worst_labels(site: Site) -> None:
+    live = site.shop.live
+    run = site.get(f"/records/{fingerprint(live.run)}").text
+    assert f"/charts/curve-wide-light.svg?run={fingerprint(live.run)}" in run
+    assert "Training loss" in run and "<td" in run.split("up to step")[1]
+    report = site.get(f"/records/{fingerprint(live.report)}").text
+    assert "Wrong answers of the worst labels" in report and "29.0 %" in report
+    assert "where is &lt;b&gt;my&lt;/b&gt; money" in report and "order status" in report
+
+
+def test_a_run_or_report_whose_files_are_not_here_or_broken_has_its_page(site: Site, tmp_path: Path) -> None:
+    live = site.shop.live
+    assert "charts/curve" not in site.get(f"/records/{fingerprint(site.shop.old.run)}").text
+    for path in (f"reports/{fingerprint(live.report)}/report.json", f"curves/{fingerprint(live.run)}.json"):
+        (tmp_path / ".flyball" / path).parent.mkdir(parents=True)
+        (tmp_path / ".flyball" / path).write_text("{")
+    for record in (live.report, live.run):
+        assert read_record(site.ledger, fingerprint(record), root=tmp_path).facts
 
 
 def test_every_record_of_the_ledger_has_a_page(site: Site) -> None:

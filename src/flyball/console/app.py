@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from flyball.console import charts
-from flyball.console.chart_specs import PALETTES, Look, Spec, latency_spec, quality_spec, traffic_spec
+from flyball.console.chart_specs import PALETTES, Look, Spec, curve_spec, latency_spec, quality_spec, traffic_spec
 from flyball.console.context import ConsoleContext
 from flyball.console.guarding import Guard
 from flyball.console.kept import Kept
@@ -36,6 +37,7 @@ WIDTHS = {
     "traffic": {"wide": 640, "narrow": 330},
     "latency": {"wide": 640, "narrow": 330},
     "quality": {"wide": 440, "narrow": 330},
+    "curve": {"wide": 640, "narrow": 330},
 }
 CHART_STEP_MS = 15_000
 """Charts look at times of this grain, so that two looks shortly after each other are one drawing."""
@@ -73,6 +75,7 @@ class Views:
 
     def __init__(self, context: ConsoleContext) -> None:
         self._ledger = context.ledger
+        self._root = context.root
         self._files = static_files()
         gateway = context.settings.gateway
         address = f"http://{gateway.host}:{gateway.port}"
@@ -131,8 +134,10 @@ class Views:
 
     def record(self, request: Request) -> Response:
         """One record and its edges."""
-        found = read_record(self._ledger, request.path_params["name"])
-        return self._pages.page("record.html", page="records", found=found, now_ms=now_ms())
+        found = read_record(self._ledger, request.path_params["name"], root=self._root)
+        return self._pages.page(
+            "record.html", page="records", found=found, now_ms=now_ms(), drawable=charts.can_render()
+        )
 
     def deployments(self, _request: Request) -> Response:
         """Every deployment with its transitions."""
@@ -151,8 +156,8 @@ class Views:
         if size not in WIDTHS.get(name, {}) or theme not in PALETTES:
             raise HTTPException(404)
         look = Look(theme=theme, width=WIDTHS[name][size])
-        route = request.query_params.get("route")
-        spec = await to_thread.run_sync(self._spec, name, look, route, limiter=self._threads)
+        subject = request.query_params.get("run" if name == "curve" else "route")
+        spec = await to_thread.run_sync(self._spec, name, look, subject, limiter=self._threads)
         try:
             svg = await self._charts.svg(spec)
         except FlyballError as error:
@@ -160,8 +165,11 @@ class Views:
             return PlainTextResponse(f"{error}\n", status_code=503)
         return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=15"})
 
-    def _spec(self, name: str, look: Look, route: str | None) -> Spec:
-        chosen, known = choose_route(self._ledger, route)
+    def _spec(self, name: str, look: Look, subject: str | None) -> Spec:
+        if name == "curve":
+            run = read_record(self._ledger, subject or "", root=self._root)
+            return curve_spec([msgspec.to_builtins(point) for point in run.curve], look)
+        chosen, known = choose_route(self._ledger, subject)
         if name == "quality":
             compared = read_compared(self._ledger, self._kept, read_live(self._ledger, chosen))
             return quality_spec([point for one in compared for point in one.points()], look)

@@ -98,6 +98,16 @@ def latency_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     return _chart({"mark": mark, "encoding": encoding}, rows, look)
 
 
+def curve_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
+    """The loss of a training run by step. `points`: step, loss."""
+    encoding = {
+        "x": {"field": "step", "type": "quantitative", "title": None, "axis": {"grid": False, "tickCount": 5}},
+        "y": {"field": "loss", "type": "quantitative", "title": None, "axis": {"tickCount": 4}},
+    }
+    mark = {"type": "line", "strokeWidth": 1.75, "color": look.ink["main"]}
+    return _chart({"mark": mark, "encoding": encoding}, list(points), look)
+
+
 def quality_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     """Quality of each release with its interval. `points`: release, kind, value, lower, upper as shares of one."""
     ink = look.ink

@@ -1,22 +1,37 @@
-"""One record with its canonical content and its edges both ways. I/O: reads the ledger."""
+"""One record with its canonical content and its edges both ways. I/O: reads the ledger and .flyball/."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 from sqlalchemy import func, select
 
+from flyball.console.build_files import curve_of, curve_sheet, mistakes
 from flyball.console.describing import TITLES, Fact, facts, link
 from flyball.console.sheets import Sheet, sheets
 from flyball.console.story import erased_effect
 from flyball.errors import NotFoundError
-from flyball.records import JSON, Feedback, Record, Release, RequestRecord, canonical_bytes, name_of, parents_of, parse
+from flyball.records import (
+    JSON,
+    EvalReport,
+    Feedback,
+    Record,
+    Release,
+    RequestRecord,
+    TrainingRun,
+    canonical_bytes,
+    name_of,
+    parents_of,
+    parse,
+)
 from flyball.storage import tables
 from flyball.storage.ledger import Edge, Ledger
 from flyball.storage.traffic import IS_TRAFFIC
+from flyball.training.curve import CurvePoint
 
 EDGES_SHOWN = 60
 
@@ -42,6 +57,7 @@ class RecordPage:
     at_ms: int | None
     facts: tuple[Fact, ...]
     sheets: tuple[Sheet, ...]
+    curve: tuple[CurvePoint, ...]
     content: str
     recorded: Mapping[str, JSON]
     parents: tuple[Neighbour, ...]
@@ -51,14 +67,16 @@ class RecordPage:
     erased: str
 
 
-def read_record(ledger: Ledger, name: str) -> RecordPage:
-    """The record `name`, wherever the ledger keeps it; NotFoundError otherwise."""
+def read_record(ledger: Ledger, name: str, *, root: Path) -> RecordPage:
+    """The record `name`, wherever the ledger keeps it, with what lies beside it; NotFoundError otherwise."""
     record, recorded, at_ms = _found(ledger, name)
     name = name_of(record)
     kind = type(record).__name__
     parents = ledger.parents(name) or [Edge(child=name, relation=r, parent=p) for r, p in parents_of(record)]
     children = ledger.children(name)
     kinds = _kinds(ledger, {edge.parent for edge in parents} | {edge.child for edge in children[:EDGES_SHOWN]})
+    curve = curve_of(root, name) if isinstance(record, TrainingRun) else ()
+    beside = [curve_sheet(curve)] if curve else [mistakes(root, name)] if isinstance(record, EvalReport) else []
     return RecordPage(
         name=name,
         kind=kind,
@@ -66,7 +84,8 @@ def read_record(ledger: Ledger, name: str) -> RecordPage:
         record=record,
         at_ms=at_ms,
         facts=facts(record),
-        sheets=sheets(record),
+        sheets=(*sheets(record), *beside),
+        curve=curve,
         content=readable(record),
         recorded=recorded,
         parents=tuple(_neighbour(edge.relation, edge.parent, kinds) for edge in parents),

@@ -32,6 +32,11 @@ class Sheet:
     numeric: tuple[int, ...] = ()
     tones: tuple[State, ...] = ()
 
+    @property
+    def is_broad(self) -> bool:
+        """Whether it needs the whole width of the page, lest it be clipped."""
+        return len(self.head) > 3
+
 
 def sheets(record: Record) -> tuple[Sheet, ...]:
     """Tables where a record has rows of its own."""
@@ -47,7 +52,7 @@ def sheets(record: Record) -> tuple[Sheet, ...]:
         case TrainingRun():
             return (_pairs("Metrics", record.metrics), _pairs("Recipe", record.recipe))
         case ModelVersion():
-            files = tuple((f.path, wording.size(f.size_bytes), f.sha256[:16]) for f in record.files)
+            files = tuple((f.path, wording.size(f.size_bytes), f.sha256) for f in record.files)
             return (Sheet(caption="Files", head=("path", "size", "sha256"), rows=files, numeric=(1,)),)
     return ()
 
@@ -59,7 +64,7 @@ def _pairs(caption: str, values: Mapping[str, JSON]) -> Sheet:
 
 def _dataset_sheets(record: DatasetVersion) -> tuple[Sheet, ...]:
     splits = tuple((split.name, wording.count(split.rows)) for split in record.splits)
-    sources = tuple((s.name, wording.count(s.rows), s.content_hash[:16]) for s in record.sources)
+    sources = tuple((s.name, wording.count(s.rows), s.content_hash) for s in record.sources)
     reasons = [("dropped", *item) for item in record.dropped.items()]
     reasons += [("changed", *item) for item in record.changed.items()]
     changes = tuple((what, wording.words(reason), wording.count(rows)) for what, reason, rows in reasons)
