@@ -189,6 +189,23 @@ def test_someone_unknown_gets_a_receipt_of_nothing_and_is_suppressed(ledger: Led
     assert receipt.suppressed
 
 
+def test_what_could_not_be_read_and_what_needs_attention_is_no_finding(ledger: Ledger) -> None:
+    class Notes:
+        name = "notes"
+
+        def plan(self, person: Person) -> Traces:
+            return Traces(counts={"rows": 0, "objects_unread": 2})
+
+        def apply(self, person: Person) -> Traces:
+            return Traces(counts={"rows": 0, "versions_needing_attention": 1})
+
+    traffic = Traffic(ledger)
+    receipt = erase(ledger, project_key=traffic.key, subject="nobody", erasers=[Notes()])
+    assert receipt.found is False
+    assert receipt.removed["notes"] == {"rows": 0, "objects_unread": 2, "versions_needing_attention": 1}
+    assert erase(ledger, project_key=traffic.key, subject="nobody", erasers=[Notes()]) == receipt
+
+
 def test_every_spelling_erases_the_person_also_what_was_filed_before_there_was_one_form(ledger: Ledger) -> None:
     traffic = Traffic(ledger)
     traffic.ask(user="1005")

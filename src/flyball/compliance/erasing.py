@@ -13,13 +13,18 @@ from flyball.compliance.people import Person
 class Traces:
     """What one store holds, or held, of a person.
 
-    `counts`: how many of what (rows, files, objects); a name that ends in `_kept` counts what stays on purpose.
+    `counts`: how many of what (rows, files, objects); a name that ends in `_kept` counts what stays on purpose, one in
+    `_unread` what nobody could look into, one in `_attention` what somebody has to look at: neither says that the
+    person was found.
     `records`: names of DatasetVersions that hold the person's rows, each with the version that takes its place (None:
     none does, or not yet known).
     """
 
     counts: Mapping[str, int]
     records: Mapping[str, str | None] = field(default_factory=dict)
+
+
+NOTES = ("_unread", "_attention")
 
 
 class Eraser(Protocol):

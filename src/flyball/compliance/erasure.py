@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, select, update
 
 from flyball.compliance import journal
 from flyball.compliance.descendants import trained_on
-from flyball.compliance.erasing import Eraser, FormerSpelling, Traces, merged
+from flyball.compliance.erasing import NOTES, Eraser, FormerSpelling, Traces, merged
 from flyball.compliance.journal import Journal
 from flyball.compliance.people import Person, former_of, person_of
 from flyball.compliance.traffic_eraser import TrafficEraser
@@ -85,7 +85,7 @@ def is_valid(receipt: Receipt, *, public_key: str) -> bool:
 
 def _holds(traces: Traces) -> bool:
     """Whether there is something to remove (counts of what is kept on purpose say so in their name)."""
-    return bool(traces.records) or any(n for name, n in traces.counts.items() if not name.endswith("_kept"))
+    return bool(traces.records) or any(n for name, n in traces.counts.items() if not name.endswith(("_kept", *NOTES)))
 
 
 def _begin(ledger: Ledger, person: Person, plans: Mapping[str, Traces], actor: str) -> Journal:
@@ -125,7 +125,8 @@ def _finish(
         suppressed=True,
         public_key=project_key.public_key,
         signature="",
-        found=bool(replaced) or any(any(traces.counts.values()) for traces in done.values()),
+        found=bool(replaced)
+        or any(n for traces in done.values() for name, n in traces.counts.items() if not name.endswith(NOTES)),
     )
     receipt = replace(unsigned, signature=project_key.sign(_signed_bytes(unsigned)))
     with ledger.begin() as connection:

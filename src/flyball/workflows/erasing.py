@@ -21,15 +21,17 @@ from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
 from flyball.compliance.near_names import near_names, spelt_otherwise
 from flyball.compliance.people import Person
-from flyball.data.config import Fields, SourceConfig
+from flyball.data.config import SourceConfig
+from flyball.data.erasure import rewrite_without
+from flyball.data.folders import replaced_folder
 from flyball.data.rows import SPLITS, read_rejects, read_rows
 from flyball.data.source_erasure import rewrite_source
-from flyball.data.subject_rows import subjects_of
-from flyball.errors import NotFoundError
+from flyball.data.subject_rows import rows_of_person, sought, subjects_of
+from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
 from flyball.gateway.ingest import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
-from flyball.records.documents import read_document
+from flyball.records.documents import read_document, write_document
 from flyball.settings import source_path
 from flyball.storage import tables
 from flyball.wiring import Project
@@ -40,14 +42,12 @@ from flyball.workflows.pipeline import reproduce
 from flyball.workflows.processes import ingest_context
 from flyball.workflows.stages import suppressed
 
-CORRECTIONS = SourceConfig(path="loop/corrections.jsonl", name="production", fields=Fields(subject="subject"))
-
 
 def erase_subject(project: Project, subject: str, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
     with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
         ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
-        erasers: list[Eraser] = [SourceEraser(project), DatasetEraser(project), ReportEraser(project)]
+        erasers: list[Eraser] = [SourceEraser(project), DatasetEraser(project, say), ReportEraser(project)]
         receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
     return dict(to_plain(receipt))
 
@@ -96,23 +96,46 @@ class SourceEraser:
     name: str = "sources"
 
     def plan(self, person: Person) -> Traces:
-        naming = search([path for path, _ in self.files() if path.is_file()], objects.identifiers(self.project, person))
-        files = {hit.path for hit in naming}
-        return Traces(counts={"files": len(files), "objects": len(objects.naming(self.project, person))})
+        files = sum(self.rows(path, config, person) > 0 for path, config in self.files())
+        return self._traces("files", files, objects.naming(self.project, person))
 
     def apply(self, person: Person) -> Traces:
         suppress(self.project, person)
         rows = 0
         for path, config in self.files():
             rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
-        removed = objects.remove(self.project, objects.naming(self.project, person))
-        return Traces(counts={"rows": rows, "objects": removed})
+        naming = objects.naming(self.project, person)
+        objects.remove(self.project, naming.paths)
+        self.verify(person)
+        return self._traces("rows", rows, naming)
+
+    def verify(self, person: Person) -> None:
+        """RefusedError where a source or an object still holds a row of the person: then there is no receipt."""
+        left = [path for path, config in self.files() if self.rows(path, config, person)]
+        left += objects.naming(self.project, person).paths
+        if left:
+            raise RefusedError(
+                f"rows of the person are still in {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""),
+                cure="end what writes there and run the same command again: it goes on where it is",
+            )
+
+    def rows(self, path: Path, config: SourceConfig, person: Person) -> int:
+        """How many rows of a source are the person's."""
+        who = sought(path, config, person.hash, self.project.key.row_key, [person.subject])
+        return rows_of_person(path, config, who) if who else 0
 
     def files(self) -> list[tuple[Path, SourceConfig]]:
-        root = self.project.root
-        sources = [(source_path(source.path, root), source) for source in self.project.settings.data.sources]
         corrections = self.project.places.corrections
-        return [*sources, *([(corrections, CORRECTIONS)] if corrections.is_file() else [])]
+        return [
+            (path, config)
+            for path, config in objects.sources_of(self.project)
+            if path != corrections or (path.is_file() and path.stat().st_size)
+        ]
+
+    @staticmethod
+    def _traces(what: str, count: int, naming: objects.Naming) -> Traces:
+        unread = {"objects_unread": naming.unread} if naming.unread else {}
+        return Traces(counts={what: count, "objects": len(naming.paths), **unread})
 
 
 def suppress(project: Project, person: Person) -> None:
@@ -126,9 +149,14 @@ def suppress(project: Project, person: Person) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DatasetEraser:
-    """Dataset versions: the present one is rebuilt without the person; of older ones no object is left."""
+    """Dataset versions: the present one is rebuilt without the person; of older ones no object is left.
+
+    Where the rest cannot be built (a rule of data.validate is broken without these rows) the person's rows are taken
+    out of the version as it stands, and the receipt counts it as one that needs attention.
+    """
 
     project: Project
+    say: Callable[[str], None]
     name: str = "datasets"
 
     def plan(self, person: Person) -> Traces:
@@ -152,13 +180,36 @@ class DatasetEraser:
         if not (self.project.places.dataset / "record.json").is_file():
             return Traces(counts={"rows": 0})
         old, _ = read_document(self.project.places.dataset / "record.json")
-        reproduce(self.project, "dataset")
+        assert isinstance(old, DatasetVersion)
+        attention = self.rebuild(old, person)
         new, recorded = read_document(self.project.places.dataset / "record.json")
         assert isinstance(new, DatasetVersion)
         self.project.ledger.append(new, recorded=recorded, links=[("erased", name_of(old))] if new != old else [])
         keep_rows(self.project, new)
         forget_rows(self.project, person)
-        return Traces(counts={"rows": count}, records={name_of(old): name_of(new)} if new != old else {})
+        if left := self.present(person):
+            raise RefusedError(
+                f"{left} rows of the person are still in {self.project.places.dataset}",
+                cure="run the same command again: it goes on where it is",
+            )
+        needs = {"versions_needing_attention": 1} if attention else {}
+        return Traces(counts={"rows": count, **needs}, records={name_of(old): name_of(new)} if new != old else {})
+
+    def rebuild(self, old: DatasetVersion, person: Person) -> bool:
+        """The dataset without the person; True where it could not be built anew, so that somebody has to look at it."""
+        folder = self.project.places.dataset
+        try:
+            reproduce(self.project, "dataset")
+        except FlyballError as error:
+            if error.exit_code not in (InputError.exit_code, NotFoundError.exit_code):
+                raise  # a full disk, a lock: nothing that the rows decide
+            if self.present(person):
+                with replaced_folder(folder) as partial:
+                    erased, _ = rewrite_without(folder, person.hash, partial, old, key=self.project.key.row_key)
+                    write_document(partial / "record.json", erased, {})
+            self.say(f"the person's rows are gone, but the dataset needs attention: {error.message}\n  → {error.cure}")
+            return True
+        return False
 
 
 def forget_rows(project: Project, person: Person) -> None:

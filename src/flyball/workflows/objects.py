@@ -1,22 +1,39 @@
 """What DVC keeps of older contents: finds the objects that name a person, and removes them. I/O: cache, remotes.
 
-DVC itself cannot delete single objects. One is found by what is in it: the person's identifier in a raw source, or
-the person's keyed hash in a dataset. The pipeline's run cache forgets the outputs that such objects were part of.
+DVC itself cannot delete single objects. One is found by what is in it: a row of the person where it reads as a content
+of one of the sources, the person's identifier, or the keyed hash in a dataset. The pipeline's run cache forgets the
+outputs that such objects were part of.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flyball.compliance.bytesearch import search
+from flyball.compliance.bytesearch import search_all
 from flyball.compliance.people import Person
+from flyball.compliance.spellings import SHORTEST
+from flyball.data.config import Fields, SourceConfig
+from flyball.data.subject_objects import Sources
+from flyball.settings import source_path
 from flyball.wiring import Project
 from flyball.workflows.running_dvc import environment
+
+CORRECTIONS = SourceConfig(path="loop/corrections.jsonl", name="production", fields=Fields(subject="subject"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """What of a cache names a person; `unread`: objects of which nothing is known, as they do not unpack."""
+
+    paths: tuple[Path, ...] = ()
+    unread: int = 0
 
 
 def cache_folder(project: Project) -> Path | None:
@@ -32,23 +49,46 @@ def cache_folder(project: Project) -> Path | None:
     return path if done.returncode == 0 and path.is_dir() else None
 
 
-def naming(project: Project, person: Person) -> list[Path]:
+def naming(project: Project, person: Person) -> Naming:
     """The objects in DVC's cache that name the person, and the folder listings that contain them."""
     cache = cache_folder(project)
     if cache is None:
-        return []
-    names = identifiers(project, person)
-    objects = {hit.path for hit in search([cache / "files"], names)} if (cache / "files").is_dir() else set()
-    return sorted(objects | listings(cache, {digest(path) for path in objects}))
+        return Naming()
+    return naming_in(cache, sources_of(project), person, row_key=project.key.row_key)
 
 
-def identifiers(project: Project, person: Person) -> list[str]:
-    """How a person is named: the keyed hash, and the identifier as a raw source writes it."""
-    fields = {source.fields.subject for source in project.settings.data.sources if source.fields.subject}
-    written = [f'"{field}": "{person.subject}"' for field in fields] + [
-        f'"{field}":"{person.subject}"' for field in fields
-    ]
-    plain = [person.subject] if len(person.subject) >= 4 else []
+def naming_in(cache: Path, sources: Sequence[tuple[Path, SourceConfig]], person: Person, *, row_key: bytes) -> Naming:
+    """`naming` in one cache: by the rows of older contents first, then by bytes."""
+    stored = sorted(path for path in (cache / "files").rglob("*") if path.is_file() and path.suffix != ".dir")
+    looked = Sources(sources=sources, key=row_key)
+    names = [person.subject]
+    found = set(looked.holding(stored, person.hash, names))
+    digests = {
+        name
+        for path in (cache / "files").rglob("*.dir")
+        for name in looked.listed(path.read_bytes(), person.hash, names)
+    }
+    found |= {path for path in stored if digest(path) in digests}
+    searched = search_all([path for path in stored if path not in found], identifiers(sources, person))
+    found |= {hit.path for hit in searched.hits}
+    kept = sum(path not in found for path, _ in searched.unread)
+    return Naming(paths=tuple(sorted(found | listings(cache, {digest(path) for path in found}))), unread=kept)
+
+
+def sources_of(project: Project) -> list[tuple[Path, SourceConfig]]:
+    """The sources that the settings name, whose contents the cache keeps, and the corrections."""
+    root = project.root
+    sources = [(source_path(source.path, root), source) for source in project.settings.data.sources]
+    return [*sources, (project.places.corrections, CORRECTIONS)]
+
+
+def identifiers(sources: Iterable[tuple[Path, SourceConfig]], person: Person) -> list[str]:
+    """How a person is named: the keyed hash, and the identifier as a raw source may write it."""
+    fields = {source.fields.subject for _, source in sources if source.fields.subject}
+    forms = {json.dumps(person.subject), json.dumps(person.subject, ensure_ascii=False)}
+    forms |= {form.replace("/", "\\/") for form in forms}
+    written = [f'"{field}":{blank}{form}' for field in sorted(fields) for blank in ("", " ") for form in sorted(forms)]
+    plain = [person.subject] if len(person.subject.encode()) >= SHORTEST else []
     return [person.hash, *written, *plain]
 
 

@@ -1,0 +1,95 @@
+"""A person leaves sources, DVC's cache and the dataset; the receipt covers what was looked at again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flyball.compliance.people import person_of
+from flyball.data.rows import SPLITS, read_rejects, read_rows
+from flyball.errors import RefusedError
+from flyball.wiring import open_project
+from flyball.workflows import erasing
+from flyball.workflows.erasing import SourceEraser, erase_subject
+from small_shop import flyball, ok
+
+THINGS, STATES = ("kettle", "tent", "lamp", "chair", "rug", "mug"), ("odd", "late", "red", "wet", "old")
+OTHERS = [
+    f"my {thing} is {state} again,{'ab'[(place + turn) % 2]},{5 * place + turn}"
+    for place, thing in enumerate(THINGS)
+    for turn, state in enumerate(STATES)
+]
+MINE = ['"I said ""hello"" to them",a,u7', "a second text of mine,b,u7", '"never closed by me,a,u7']
+SETTINGS = """data:
+  sources: [{path: rows.csv, fields: {text: text, label: label, subject: who}}]
+  validate: {min_rows: MOST, min_rows_per_label: 1, max_dropped: 0.9}
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after `flyball data`, in DVC's cache of which two contents of its source lie."""
+    root = tmp_path_factory.mktemp("erasing") / "shop"
+    assert flyball("init", str(root), cwd=root.parent).code == 0
+    (root / "tickets.jsonl").unlink(missing_ok=True)
+    settings = (root / "flyball.yaml").read_text()
+    before, after = settings.split("data:\n")[0], settings[settings.index("train:\n") :]
+    (root / "flyball.yaml").write_text(before + SETTINGS.replace("MOST", "31") + after)
+    (root / "rows.csv").write_text("\n".join(["text,label,who", *OTHERS, *MINE[:1], "x,b,p1"]) + "\n")
+    ok("data", cwd=root)
+    (root / "rows.csv").write_text("\n".join(["text,label,who", *OTHERS[:20], *MINE, *OTHERS[20:]]) + "\n")
+    ok("data", cwd=root)
+    return root
+
+
+@pytest.fixture
+def shop(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "shop", symlinks=True))
+
+
+def texts_of(root: Path) -> str:
+    """All that is stored of the source, as text."""
+    files = [root / "rows.csv", *(path for path in (root / ".dvc/cache/files").rglob("*") if path.is_file())]
+    return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
+
+
+def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_rows(shop: Path) -> None:
+    assert texts_of(shop).count("second text of mine") == 2
+    said: list[str] = []
+    project = open_project(shop)
+    who = person_of(project.key, "u7")
+    receipt = erase_subject(project, "u7", say=said.append)
+    assert "u7" not in texts_of(shop) and "text of mine" not in texts_of(shop)
+    assert (shop / "rows.csv").read_text() == "\n".join(["text,label,who", *OTHERS]) + "\n"
+    rows = [row for split in SPLITS for row in read_rows(shop / "loop/dataset", split)]
+    assert len(rows) == len(OTHERS) and who.hash not in {row.subject for row in rows}
+    assert not [reject for reject in read_rejects(shop / "loop/dataset") if "mine" in reject.detail]
+    removed = receipt["removed"]
+    assert receipt["found"] and removed["sources"]["rows"] == 3 and removed["sources"]["objects"] >= 2
+    assert removed["datasets"] == {"rows": 2, "versions_needing_attention": 1}
+    assert all(new for new in list(receipt["replaced"].values())[-1:])
+    assert "needs attention" in said[-1] and "min_rows" in said[-1]
+    assert "min_rows" in flyball("data", cwd=shop).err, "the build still says what is wrong"
+    assert erase_subject(project, "u7", say=said.append)["id"] == receipt["id"], "nothing is left to erase"
+    project.close()
+
+
+def test_there_is_no_receipt_while_a_row_of_the_person_is_left(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = open_project(shop)
+    monkeypatch.setattr(erasing, "rewrite_source", lambda *_, **__: 0)  # somebody writes it again meanwhile
+    with pytest.raises(RefusedError, match=r"still in .*rows\.csv"):
+        erase_subject(project, "u7", say=print)
+    monkeypatch.undo()
+    assert erase_subject(project, "u7", say=print)["removed"]["sources"]["rows"] == 3
+    project.close()
+
+
+def test_an_object_that_cannot_be_unpacked_is_counted(shop: Path) -> None:
+    (shop / ".dvc/cache/files/md5/ab").mkdir(exist_ok=True)
+    (shop / ".dvc/cache/files/md5/ab" / ("0" * 30)).write_bytes(b"PK\x03\x04 no archive")
+    project = open_project(shop)
+    traces = SourceEraser(project).plan(person_of(project.key, "nobody"))
+    assert traces.counts == {"files": 0, "objects": 0, "objects_unread": 1}
+    project.close()
