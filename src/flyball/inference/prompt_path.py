@@ -97,9 +97,10 @@ class PromptPath:
         if not isinstance(body, Mapping):
             raise InputError("the request is not a JSON object", cure='send {"model": …, "messages": […]}')
         messages = messages_of(body)
-        ignored: list[str] = []
+        ignored: dict[str, None] = {}
         if self._fields is not None:
-            request, ignored = self._fields.sort(body)
+            request, names = self._fields.sort(body)
+            ignored = dict.fromkeys(names)
         else:
             request = dict(body)
             for key in _DECIDED_BY_LABELS if self._labels else ():
@@ -129,7 +130,7 @@ class PromptPath:
             text = self._prepare(text)[0]
         return self._neutralise(cut(self._redact(text), self._most))
 
-    def _turns(self, messages: list[Mapping[str, Any]], ignored: list[str]) -> tuple[str, list[dict[str, Any]]]:
+    def _turns(self, messages: list[Mapping[str, Any]], ignored: dict[str, None]) -> tuple[str, list[dict[str, Any]]]:
         """One system text (the release's first, then the client's own), and the other messages, cleaned."""
         system, turns = [self._system] if self._system else [], []
         for message in messages:

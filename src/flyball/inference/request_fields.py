@@ -103,15 +103,15 @@ class FieldRules:
             kept["stream"] = True
         return kept, ignored
 
-    def sort_message(self, message: Mapping[str, Any], ignored: list[str]) -> dict[str, Any]:
+    def sort_message(self, message: Mapping[str, Any], ignored: dict[str, None]) -> dict[str, Any]:
         """The fields of one message that count; the names of others are added to `ignored`, once."""
         kept: dict[str, Any] = {}
         for name, value in message.items():
             if name in OF_MESSAGES:
                 if value is not None or name == "content":
                     kept[name] = value
-            elif value and name != "annotations" and (told := f"messages.{name}") not in ignored:
-                ignored.append(told)
+            elif value and name != "annotations":
+                ignored[f"messages.{name}"] = None
         return kept
 
     def _changes_nothing(self, name: str, value: Any, body: Mapping[str, Any]) -> bool:
