@@ -211,6 +211,33 @@ def test_an_odd_answer_is_passed_on_byte_for_byte_once(tmp_path: Path, stack: Ex
     assert gateway.requests()[-1].record.outcome == "ok"
 
 
+OTHER_FIELDS = {
+    "an interim answer's": b"HTTP/1.1 103 Early Hints\r\n%b\r\n" + plain(answer()),
+    "a trailer's": STREAM.replace(b"event-stream", b"plain") + chunk(answer()) + b"0\r\n%b\r\n",
+}
+
+
+@pytest.mark.parametrize("field", [b"content-encoding: gzip\r\n", b"content-encoding: zz\r\n", b"x-request-id: 7\r\n"])
+@pytest.mark.parametrize("name", OTHER_FIELDS)
+def test_fields_of_a_head_are_those_of_the_answer_itself(
+    tmp_path: Path, stack: ExitStack, name: str, field: bytes
+) -> None:
+    script = stack.enter_context(Script([OTHER_FIELDS[name] % field]))
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
+    status, headers, body = gateway.post("/v1/chat/completions", chat())
+    assert (status, script.asked) == (200, 1) and body["choices"] and "x-request-id" not in headers
+
+
+@pytest.mark.parametrize("status", [307, 600, 999])
+def test_a_status_that_the_libraries_of_clients_do_not_know_is_a_502(
+    tmp_path: Path, stack: ExitStack, status: int
+) -> None:
+    script = stack.enter_context(Script([plain(b'{"error": {"message": "no"}}', status=b"%d Odd" % status)]))
+    gateway = stack.enter_context(RunningGateway(tmp_path, routes(script), config=QUICK))
+    found, _, body = gateway.post("/v1/chat/completions", chat())
+    assert found == 502 and body["error"]["message"] == "no"
+
+
 def test_what_an_engine_does_not_do_is_told_once_and_says_nothing_of_its_health(
     tmp_path: Path, stack: ExitStack
 ) -> None:

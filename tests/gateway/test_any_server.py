@@ -258,6 +258,23 @@ def test_a_key_that_no_header_can_carry_is_named_and_not_shown(tmp_path: Path) -
     assert "hunter2" not in str(caught.value)
 
 
+EMPTY = {
+    "members that hold nothing": gzip.compress(b"") * 60_000,
+    "blocks that hold nothing": gzip.compress(b"")[:10] + b"\0\0\0\xff\xff" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_compressed_bytes_that_hold_nothing_are_not_read_for_ever(tmp_path: Path, stack: ExitStack, name: str) -> None:
+    def script(_asked: Asked, connection: socket.socket) -> None:
+        connection.sendall(head("content-encoding: gzip", kind="application/json") + chunk(EMPTY[name]))
+
+    server = stack.enter_context(RawUpstream(script))
+    gateway = stack.enter_context(front(tmp_path, Upstream(url=server.url)))
+    with pytest.raises(openai.InternalServerError, match="next to nothing"):
+        gateway.client().chat.completions.create(**chat())
+
+
 def test_a_bomb_is_a_failure_and_takes_no_memory(tmp_path: Path, stack: ExitStack) -> None:
     bomb = gzip.compress(b" " * 100_000_000, compresslevel=1)
 

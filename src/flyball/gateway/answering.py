@@ -425,6 +425,6 @@ def _status_of(failure: UpstreamFailure) -> int:
         return failure.status
     if failure.kind in TIME_OUTS or failure.kind == "stall":
         return 504
-    if own_words(failure.body):
+    if 400 <= failure.status < 600 and own_words(failure.body):  # the libraries of clients know no others
         return failure.status
     return 503 if failure.kind in ("unavailable", "withdrawn") else 502

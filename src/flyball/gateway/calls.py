@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Final
 
 from flyball.gateway.causes import words_of
-from flyball.inference.decoding import MOST_TIMES, PIECE_BYTES, Decoder
+from flyball.inference.decoding import LEAST_SHARE, MOST_TIMES, PIECE_BYTES, Decoder
 
 if TYPE_CHECKING:
     from flyball.gateway.relaying import Relay
@@ -146,6 +146,11 @@ class Call:
         """Wake nobody."""
         self._on_wake = None
 
+    def forget_head(self) -> None:
+        """What an interim answer (103) says is not the answer's."""
+        self.content_type = self.request_id = b""
+        self.retry_after = self.retry_after_ms = ""
+
     def wake(self) -> None:
         """Let whoever waits go on, now."""
         self.awake = True
@@ -253,6 +258,8 @@ class Call:
                     self.fail("lying", "the engine's compressed answer is larger than 64 MiB, or than any text")
                     return
                 self.parts.append(piece)
+            if self.decoder.taken > min(MAX_ANSWER_BYTES, PIECE_BYTES + LEAST_SHARE * self.size):
+                self.fail("lying", "the engine's compressed answer holds next to nothing")
         except zlib.error as error:
             self.fail("lying", f"the engine's answer is not compressed as it says: {error}")
 
@@ -260,6 +267,7 @@ class Call:
         """A stream under another content type is known by how it begins."""
         start = b"".join(self.parts).lstrip(_BLANK)
         if len(start) < _LONGEST and any(mark.startswith(start) for mark in _FIELDS):
+            self.parts = [start] if start else []  # however many blanks come, they are not looked at again
             return  # too little to tell
         self.sniffed = True
         self.stream = start.startswith(_FIELDS)

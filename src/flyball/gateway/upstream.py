@@ -39,6 +39,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.made = time.monotonic()
         self.closing = False
+        self.encoding = b""
         self.framed = False
         self.whole = False
         self.more = False
@@ -53,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.call = call
         self.used += 1
         self.header_bytes = 0
+        self.encoding = b""
         self.framed = self.whole = self.more = self.between_chunks = False
         call.connection = self
         self.transport.write(request)
@@ -118,6 +120,8 @@ class UpstreamConnection(asyncio.Protocol):
         if self.header_bytes > MAX_HEADER_BYTES:
             self.call.fail("lying", "the engine's headers are larger than 64 KiB")
             return
+        if self.call.status:
+            return  # a trailer: counted, never used
         key = name.lower()
         if key == b"content-type":
             self.call.content_type = value
@@ -130,7 +134,7 @@ class UpstreamConnection(asyncio.Protocol):
         elif key == b"content-length" or key == b"transfer-encoding":
             self.framed = True
         elif key == b"content-encoding":
-            self._compressed(self.call, value.strip().lower())
+            self.encoding = b"%b,%b" % (self.encoding, value.lower())
 
     def _compressed(self, call: Call, encoding: bytes) -> None:
         """An answer that is compressed although nobody asked for it: read, where the standard library can."""
@@ -145,8 +149,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
-        if (call := self.call) is not None and status >= 200:
+        call = self.call
+        if call is not None and status < 200:
+            self.framed, self.encoding = False, b""
+            call.forget_head()
+        elif call is not None:
             call.status = status
+            if self.encoding:
+                self._compressed(call, self.encoding)
             call.stream = call.status == 200 and call.content_type.startswith(b"text/event-stream")
             call.heard()
         self.closing = not self.parser.should_keep_alive()

@@ -13,6 +13,8 @@ KNOWN: Final = frozenset((b"gzip", b"x-gzip", b"deflate"))
 PIECE_BYTES: Final = 1_048_576
 MOST_TIMES: Final = 200
 """So many times its size text may be, beyond the first PIECE_BYTES; more is made to fill a memory."""
+LEAST_SHARE: Final = 16
+"""Compressed text is never larger by so much: members and blocks that hold nothing only keep a processor busy."""
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
 
