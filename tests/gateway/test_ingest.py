@@ -121,6 +121,19 @@ def test_a_text_that_redaction_fails_on_is_hidden_and_stops_nothing(
     assert readable.redacted is not None and "<EMAIL>" in readable.redacted
 
 
+@pytest.mark.parametrize("depth", [600, 900])
+def test_no_depth_of_what_was_asked_stops_the_ingester(
+    context: IngestContext, writer: SegmentWriter, ledger: Ledger, depth: int
+) -> None:
+    deep: Any = PERSONAL
+    for _ in range(depth):
+        deep = [deep]
+    writer.append(RequestEntry(record=request_record(), messages=deep, answer="x"))
+    writer.append(asked(dataclasses.replace(request_record(), id=uuid7())))
+    ingest_once(context)
+    assert rows(ledger, tables.requests) >= 1 and ingest_once(context) == 0
+
+
 def test_a_release_without_redaction_is_still_redacted_where_people_read(
     context: IngestContext, writer: SegmentWriter, ledger: Ledger
 ) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.gateway.asking import parsed
 from flyball.gateway.chunks import decoded
-from flyball.gateway.leniency import all_valid, number, text_of, texts_in, valid, without_bytes
+from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.leniency import all_valid, nests_deeper, number, text_of, texts_in, valid, without_bytes
 from flyball.gateway.streams import Tally
 
 JSON = st.recursive(
@@ -81,6 +83,28 @@ def test_bytes_are_told_by_their_length_and_texts_are_kept() -> None:
         "c": "short",
         "d": 7,
     }
+
+
+def nested(levels: int) -> str:
+    return "[" * levels + '"a"' + "]" * levels
+
+
+@pytest.mark.parametrize("levels", [60, 300, 900])
+@pytest.mark.parametrize("place", ['{"x": %s}', '{"choices": [{"message": {"images": %s, "audio": {"id": %s}}}]}'])
+def test_an_answer_of_any_depth_is_recorded_as_far_as_anybody_reads(levels: int, place: str) -> None:
+    tally = Tally("shop")
+    assert tally.whole(place.replace("%s", nested(levels)).encode()) is not None
+    assert (json.dumps(tally.choices).count("[") < 300) and ("nested too deeply" in str(tally.choices)) == (levels > 60)
+    assert tally.spoken() == (["a"] if levels == 60 and "choices" not in place else [])
+
+
+def test_levels_are_counted_and_brackets_inside_texts_are_not() -> None:
+    for raw, deep in ((nested(5), False), (nested(6), True), ('["[[[[[[[[", [1], {"a": [2]}]', False)):
+        assert nests_deeper(json.loads(raw), raw.encode(), 5) == deep
+    with pytest.raises(HttpRefusal, match="levels deep"):
+        parsed(b'{"messages": %b}' % nested(200).encode())
+    broad = json.dumps([[index] for index in range(100)])
+    assert not nests_deeper(json.loads(broad), broad.encode(), 5)
 
 
 def test_texts_of_an_unknown_shape_leave_names_out() -> None:

@@ -134,6 +134,11 @@ def test_everything_that_is_said_is_in_the_document_and_nothing_that_is_not() ->
     assert sorted(said.texts()) == sorted(["I thi", "nk.", "I will", " not.", "Hel", "lo", "find", "{}"])
 
 
+def test_arguments_that_never_close_their_brackets_are_incomplete() -> None:
+    called = gathered([(0, "a", "weather", "[" * 20_000)], [(0, "b", "weather", BERN)])
+    assert called[0]["arguments"].startswith("[" * 20_000)
+
+
 @pytest.mark.parametrize("audio", [7, "loud", [], {"transcript": 7, "data": 7}])
 def test_audio_of_another_shape_breaks_nothing(audio: Any) -> None:
     said = Utterance()

@@ -11,7 +11,7 @@ from flyball.cost.prompt_estimate import prompt_parts
 from flyball.errors import InputError
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
-from flyball.gateway.leniency import body_of
+from flyball.gateway.leniency import body_of, nests_deeper
 from flyball.gateway.people import MAX_ID, person_of, text_of
 from flyball.gateway.prompting import prompted
 from flyball.gateway.routing import ArmView, RouteView
@@ -29,6 +29,7 @@ _DEFAULT_COMPLETION_TOKENS: Final = 1024
 _LARGE: Final = 65_536
 _MEDIA: Final = 4_096
 """Bytes: no picture, sound or file fits into less, or takes fewer tokens than as text."""
+_LEVELS: Final = 128
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _CONTAINER_BYTES: Final = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
@@ -209,6 +210,8 @@ def parsed(body: bytes) -> dict[str, Any]:
         raise HttpRefusal(400, "the body is nested too deeply", code="invalid_json") from error
     if not isinstance(document, dict):
         raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
+    if nests_deeper(document, body, _LEVELS):  # whoever reads its record would end in a RecursionError
+        raise HttpRefusal(400, f"the body is nested more than {_LEVELS} levels deep", code="invalid_json")
     return document
 
 

@@ -24,6 +24,8 @@ from flyball.storage.texts import answer_text, payload_document, same_answer
 from flyball.telemetry import log
 
 HIDDEN = "<HIDDEN>"
+DEEPEST = 192
+"""Levels of what was asked or said that are filed: a client must not stop the ingester by the depth of its JSON."""
 """Stands for a text that redaction failed on; the sealed original is whole."""
 MS_PER_DAY = 86_400_000
 DEFAULT = "default"
@@ -140,7 +142,7 @@ class Filing:
             "id": identifier,
             "project": self.context.project,
             "subject": subject,
-            "sealed": seal(key, msgspec.json.encode(texts), context=identifier.encode()),
+            "sealed": seal(key, _encoded(texts), context=identifier.encode()),
             "redacted": redacted(texts, profile),
             "expires_ms": at_ms + int(self.context.recording.sealed_days * MS_PER_DAY),
         }
@@ -179,18 +181,27 @@ def _subject_of(record: RequestRecord) -> str:
     return record.subject or record.id
 
 
+def _encoded(texts: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(texts)
+    except RecursionError:
+        return msgspec.json.encode(dict.fromkeys(texts, HIDDEN))
+
+
 def redacted(texts: Any, profile: str) -> str:
     """JSON with personal data in every string replaced; "none" is not enough for what people can read."""
     return msgspec.json.encode(_redacted(texts, DEFAULT if profile == "none" else profile)).decode()
 
 
-def _redacted(value: Any, profile: str) -> Any:
+def _redacted(value: Any, profile: str, level: int = 0) -> Any:
     if isinstance(value, str):
         return _redacted_text(value, profile)
+    if level > DEEPEST and isinstance(value, dict | list):
+        return HIDDEN
     if isinstance(value, dict):
-        return {key: _redacted(item, profile) for key, item in value.items()}
+        return {key: _redacted(item, profile, level + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_redacted(item, profile) for item in value]
+        return [_redacted(item, profile, level + 1) for item in value]
     return value
 
 

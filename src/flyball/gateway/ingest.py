@@ -236,7 +236,7 @@ def _decoded(plain: bytes | None) -> Entry | None:
         return None
     try:
         return decode(plain)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         log.error("an entry of a segment is not readable: %s", error)
         return None
 

@@ -10,6 +10,8 @@ import msgspec
 
 _TEXTS = ("text", "output_text", "input_text")
 _THOUGHTS = ("thinking", "reasoning", "reasoning_text", "summary_text")
+_DEEPEST = 64
+"""Levels of an answer of unknown shape that are looked at."""
 _LONG = 2048
 """A text in one piece and of so many characters, in a part that is no text, is bytes in base64."""
 
@@ -26,6 +28,23 @@ def body_of(raw: bytes) -> Any:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number in JSON")
+
+
+def nests_deeper(value: Any, raw: bytes, levels: int) -> bool:
+    """Whether lists and objects of a document stand in each other more than so many times."""
+    if raw.count(b"[") + raw.count(b"{") <= levels:
+        return False
+    inner = [value]
+    for _ in range(levels):
+        inner = [
+            item
+            for outer in inner
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+        if not inner:
+            return False
+    return True
 
 
 def document(payload: bytes) -> Any:
@@ -86,30 +105,34 @@ def _part(part: dict[str, Any], *names: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def texts_in(value: Any) -> list[str]:
+def texts_in(value: Any, depth: int = 0) -> list[str]:
     """Every text of a document of unknown shape, but for names and marks without a blank."""
     if isinstance(value, str):
         return [value]
+    if depth > _DEEPEST:
+        return []
     if isinstance(value, dict):
-        return [found for key, item in value.items() if key not in _NAMES for found in texts_in(item)]
+        return [found for key, item in value.items() if key not in _NAMES for found in texts_in(item, depth + 1)]
     if isinstance(value, list):
-        return [found for item in value for found in texts_in(item)]
+        return [found for item in value for found in texts_in(item, depth + 1)]
     return []
 
 
 _NAMES = frozenset({"id", "object", "model", "created", "created_at", "role", "type", "system_fingerprint", "usage"})
 
 
-def without_bytes(value: Any) -> Any:
-    """The same with bytes in base64 (pictures, audio) told by their length alone."""
+def without_bytes(value: Any, depth: int = 0) -> Any:
+    """The same with bytes in base64 (pictures, audio) told by their length alone, and no deeper than anybody reads."""
     if isinstance(value, str):
         if len(value) > _LONG and (value.startswith("data:") or not any(blank in value[:_LONG] for blank in " \n")):
             return f"<{len(value)} characters of base64>"
         return value
+    if depth > _DEEPEST and isinstance(value, dict | list):
+        return "<nested too deeply>"
     if isinstance(value, dict):
-        return {key: without_bytes(item) for key, item in value.items()}
+        return {key: without_bytes(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [without_bytes(item) for item in value]
+        return [without_bytes(item, depth + 1) for item in value]
     return value
 
 

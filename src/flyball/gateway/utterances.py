@@ -88,7 +88,7 @@ class Utterance:
             self.audio_size += len(data)
         if isinstance(words := audio.get("transcript"), str) and words:
             self.transcript.append(words)
-        self.audio |= {key: audio[key] for key in ("id", "expires_at") if audio.get(key) is not None}
+        self.audio |= {key: without_bytes(audio[key]) for key in ("id", "expires_at") if audio.get(key) is not None}
         return True
 
     def _call(self, piece: Function) -> None:
@@ -138,7 +138,7 @@ def _owner(calls: list[Call], piece: ToolCall, position: int, together: int) -> 
 def _is_complete(call: dict[str, Any]) -> bool:
     try:
         msgspec.json.decode(call["arguments"])
-    except (msgspec.MsgspecError, UnicodeEncodeError):
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return False
     return True
 
