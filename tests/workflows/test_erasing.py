@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from flyball.compliance.people import person_of
-from flyball.data.rows import SPLITS, read_rejects, read_rows
+from flyball.compliance.people import Person, person_of
+from flyball.data.config import Fields, SourceConfig
+from flyball.data.rows import SPLITS, read_rejects, read_rows, subject_hash
 from flyball.errors import RefusedError
+from flyball.records import DatasetVersion, name_of
+from flyball.records.documents import read_document
 from flyball.wiring import open_project
-from flyball.workflows import erasing
-from flyball.workflows.erasing import SourceEraser, erase_subject
+from flyball.workflows import erasing, objects
+from flyball.workflows.erasing import SourceEraser, erase_subject, row_ids
+from flyball.workflows.intake import keep_rows
 from small_shop import flyball, ok
 
 THINGS, STATES = ("kettle", "tent", "lamp", "chair", "rug", "mug"), ("odd", "late", "red", "wet", "old")
@@ -55,11 +61,55 @@ def texts_of(root: Path) -> str:
     return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
 
 
+def report_page(root: Path, row: str) -> Path:
+    """A report that shows a row's text: the id stands in report.json alone."""
+    folder = root / ".flyball/reports/one"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(f'{{"id": "{row}"}}')
+    (folder / "report.html").write_text("I said hello to them")
+    return folder / "report.html"
+
+
+def stored(cache: Path, content: bytes, *, suffix: str = "") -> str:
+    """An object as DVC keeps it; its digest."""
+    name = hashlib.md5(content).hexdigest()
+    path = cache / "files/md5" / name[:2] / (name[2:] + suffix)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return name + suffix
+
+
+def stored_folder(cache: Path, files: dict[str, bytes]) -> str:
+    entries = [{"md5": stored(cache, content), "relpath": name} for name, content in files.items()]
+    return stored(cache, json.dumps(entries).encode(), suffix=".dir")
+
+
+def test_folders_of_texts_and_pages_of_reports_are_found_in_the_cache(tmp_path: Path) -> None:
+    row, other = "5" * 64, "6" * 64
+    texts = {"u7/1.txt": b"by me", "p1/1.txt": b"by another"}
+    shown = {"report.json": row.encode(), "report.html": b"by me", "items.jsonl": row.encode() + b" 1.0"}
+    spared = {"report.json": other.encode(), "report.html": b"by another one"}
+    stored_folder(tmp_path, {"p1/1.txt": b"alone"})
+    gone = {stored_folder(tmp_path, texts), stored_folder(tmp_path, shown)}
+    stored_folder(tmp_path, spared)
+    gone |= {hashlib.md5(content).hexdigest() for content in (b"by me", row.encode())}
+    source = SourceConfig(path="notes", fields=Fields(text="text", label=None, subject="folder"))
+    person = Person(subject="u7", hash=subject_hash(b"k" * 32, "u7"))
+    (tmp_path / "notes").mkdir()
+    found = objects.naming_in(tmp_path, [(tmp_path / "notes", source)], person, row_key=b"k" * 32, rows=[row])
+    assert {path.parent.name + path.name for path in found.paths} == gone
+
+
 def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_rows(shop: Path) -> None:
     assert texts_of(shop).count("second text of mine") == 2
     said: list[str] = []
     project = open_project(shop)
     who = person_of(project.key, "u7")
+    version, recorded = read_document(shop / "loop/dataset/record.json")
+    assert isinstance(version, DatasetVersion)
+    project.ledger.append(version, recorded=recorded)  # as `flyball run` does
+    keep_rows(project, version)
+    page = report_page(shop, row_ids(project, who)[0])
     receipt = erase_subject(project, "u7", say=said.append)
     assert "u7" not in texts_of(shop) and "text of mine" not in texts_of(shop)
     assert (shop / "rows.csv").read_text() == "\n".join(["text,label,who", *OTHERS]) + "\n"
@@ -69,7 +119,8 @@ def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_ro
     removed = receipt["removed"]
     assert receipt["found"] and removed["sources"]["rows"] == 3 and removed["sources"]["objects"] >= 2
     assert removed["datasets"] == {"rows": 2, "versions_needing_attention": 1}
-    assert all(new for new in list(receipt["replaced"].values())[-1:])
+    assert list(receipt["replaced"]) == [name_of(version)] and receipt["replaced"][name_of(version)]
+    assert not page.exists() and removed["reports"]["pages"] == 2, "found before row indexes forget whose rows they are"
     assert "needs attention" in said[-1] and "min_rows" in said[-1]
     assert "min_rows" in flyball("data", cwd=shop).err, "the build still says what is wrong"
     assert erase_subject(project, "u7", say=said.append)["id"] == receipt["id"], "nothing is left to erase"

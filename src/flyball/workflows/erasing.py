@@ -1,7 +1,8 @@
 """`flyball subject erase`: one person, out of every store of this project, with a signed receipt. I/O: all of them.
 
 Order inside the build's files: the suppression list first, then raw sources and corrections, then the objects that DVC
-keeps of older contents, then the dataset, rebuilt without that person. The ledger's part is compliance's own.
+keeps of older contents, then reports, then the dataset, rebuilt without that person, whose row index then forgets whose
+rows they were. The ledger's part is compliance's own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def erase_subject(project: Project, subject: str, *, say: Callable[[str], None])
     """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
     with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
         ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
-        erasers: list[Eraser] = [SourceEraser(project), DatasetEraser(project, say), ReportEraser(project)]
+        erasers: list[Eraser] = [SourceEraser(project), ReportEraser(project), DatasetEraser(project, say)]
         receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
     return dict(to_plain(receipt))
 
@@ -97,14 +98,14 @@ class SourceEraser:
 
     def plan(self, person: Person) -> Traces:
         files = sum(self.rows(path, config, person) > 0 for path, config in self.files())
-        return self._traces("files", files, objects.naming(self.project, person))
+        return self._traces("files", files, objects.naming(self.project, person, row_ids(self.project, person)))
 
     def apply(self, person: Person) -> Traces:
         suppress(self.project, person)
         rows = 0
         for path, config in self.files():
             rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
-        naming = objects.naming(self.project, person)
+        naming = objects.naming(self.project, person, row_ids(self.project, person))
         objects.remove(self.project, naming.paths)
         self.verify(person)
         return self._traces("rows", rows, naming)
@@ -112,7 +113,7 @@ class SourceEraser:
     def verify(self, person: Person) -> None:
         """RefusedError where a source or an object still holds a row of the person: then there is no receipt."""
         left = [path for path, config in self.files() if self.rows(path, config, person)]
-        left += objects.naming(self.project, person).paths
+        left += objects.naming(self.project, person, row_ids(self.project, person)).paths
         if left:
             raise RefusedError(
                 f"rows of the person are still in {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""),
@@ -212,6 +213,17 @@ class DatasetEraser:
         return False
 
 
+def row_ids(project: Project, person: Person) -> list[str]:
+    """The ids of the person's rows in all dataset versions, as row indexes know them until they forget."""
+    found = {
+        row.row
+        for stored in project.ledger.find(DatasetVersion, limit=10_000)
+        for row in rows_of(project, stored.id)
+        if row.subject == person.hash
+    }
+    return sorted(found)
+
+
 def forget_rows(project: Project, person: Person) -> None:
     """Whose a row was is said by no row index any more; that there was one is, so past decisions recompute."""
     for path in project.places.rows.glob("*.jsonl.gz"):
@@ -241,16 +253,11 @@ class ReportEraser:
 
     def pages(self, person: Person) -> list[Path]:
         """Pages that show a text of the person; found by the ids of his rows, which report.json names."""
-        mine = {
-            row.row
-            for stored in self.project.ledger.find(DatasetVersion, limit=10_000)
-            for row in rows_of(self.project, stored.id)
-            if row.subject == person.hash
-        }
+        mine = row_ids(self.project, person)
         if not mine:
             return []
         places = self.project.places
-        found = [hit.path for hit in search([places.reports, places.evaluation], sorted(mine))]
+        found = [hit.path for hit in search([places.reports, places.evaluation], mine)]
         shown = {path.parent for path in found if path.name == "report.json"}  # the other pages show texts without ids
-        pages = {folder / name for folder in shown for name in ("report.json", "report.html", "junit.xml")}
+        pages = {folder / name for folder in shown for name in objects.PAGES}
         return sorted(path for path in pages if path.is_file())

@@ -11,10 +11,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from flyball.compliance.bytesearch import search_all
 from flyball.compliance.people import Person
@@ -26,6 +28,10 @@ from flyball.wiring import Project
 from flyball.workflows.running_dvc import environment
 
 CORRECTIONS = SourceConfig(path="loop/corrections.jsonl", name="production", fields=Fields(subject="subject"))
+
+
+PAGES = ("report.json", "report.html", "junit.xml")
+"""What of a report shows texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,30 +55,50 @@ def cache_folder(project: Project) -> Path | None:
     return path if done.returncode == 0 and path.is_dir() else None
 
 
-def naming(project: Project, person: Person) -> Naming:
-    """The objects in DVC's cache that name the person, and the folder listings that contain them."""
+def naming(project: Project, person: Person, rows: Sequence[str] = ()) -> Naming:
+    """The objects in DVC's cache that name the person, and the folder listings that contain them.
+
+    `rows` are the ids of the person's rows: pages of reports that show one go too.
+    """
     cache = cache_folder(project)
     if cache is None:
         return Naming()
-    return naming_in(cache, sources_of(project), person, row_key=project.key.row_key)
+    return naming_in(cache, sources_of(project), person, row_key=project.key.row_key, rows=rows)
 
 
-def naming_in(cache: Path, sources: Sequence[tuple[Path, SourceConfig]], person: Person, *, row_key: bytes) -> Naming:
+def naming_in(
+    cache: Path,
+    sources: Sequence[tuple[Path, SourceConfig]],
+    person: Person,
+    *,
+    row_key: bytes,
+    rows: Sequence[str] = (),
+) -> Naming:
     """`naming` in one cache: by the rows of older contents first, then by bytes."""
     stored = sorted(path for path in (cache / "files").rglob("*") if path.is_file() and path.suffix != ".dir")
     looked = Sources(sources=sources, key=row_key)
     names = [person.subject]
     found = set(looked.holding(stored, person.hash, names))
-    digests = {
-        name
-        for path in (cache / "files").rglob("*.dir")
-        for name in looked.listed(path.read_bytes(), person.hash, names)
-    }
-    found |= {path for path in stored if digest(path) in digests}
+    by_digest = {digest(path): path for path in stored}
+    for path in (cache / "files").rglob("*.dir"):
+        listing = path.read_bytes()
+        wanted = looked.listed(listing, person.hash, names) | _pages_showing(listing, by_digest, rows)
+        found |= {by_digest[name] for name in wanted if name in by_digest}
     searched = search_all([path for path in stored if path not in found], identifiers(sources, person))
     found |= {hit.path for hit in searched.hits}
     kept = sum(path not in found for path, _ in searched.unread)
     return Naming(paths=tuple(sorted(found | listings(cache, {digest(path) for path in found}))), unread=kept)
+
+
+def _pages_showing(listing: bytes, by_digest: Mapping[str, Path], rows: Sequence[str]) -> set[str]:
+    """Of a listing of a report's folder: its pages, when report.json, which has ids beside texts, shows one of rows."""
+    try:
+        entries = msgspec.json.decode(listing, type=list[dict[str, str]])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return set()
+    pages = {entry.get("relpath"): entry.get("md5", "") for entry in entries if entry.get("relpath") in PAGES}
+    report = by_digest.get(pages.get("report.json", ""))
+    return set(pages.values()) if report and rows and search_all([report], rows).hits else set()
 
 
 def sources_of(project: Project) -> list[tuple[Path, SourceConfig]]:
