@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import console_shop
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_the_overview_agrees_with_what_was_put_into_the_ledger(ledger: Ledger) -
     assert len(overview.stages) == 12
 
 
-def test_stories_records_lists_and_rollouts_read_on_both_databases(ledger: Ledger) -> None:
+def test_stories_records_lists_and_rollouts_read_on_both_databases(ledger: Ledger, tmp_path: Path) -> None:
     shop = console_shop.fill(ledger, requests=60)
     story = read_story(ledger, shop.requests[-1].id)
     assert [link.title for link in story.chain] == [
@@ -49,7 +50,7 @@ def test_stories_records_lists_and_rollouts_read_on_both_databases(ledger: Ledge
         "Training run",
         "Dataset",
     ]
-    page = read_record(ledger, fingerprint(shop.live.release))
+    page = read_record(ledger, fingerprint(shop.live.release), root=tmp_path)
     assert page.requests == sum(r.release == shop.live.name for r in shop.requests)
     assert len(read_answers(ledger, Filters(text="<EMAIL>")).answers) > 0
     assert [rollout.state for rollout in read_rollouts(ledger)] == ["ramping", "live", "retired"]
