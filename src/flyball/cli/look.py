@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_ledger, with_project
+from flyball.cli.story import lineage_text
 from flyball.records.identity import short
 from flyball.wiring import Project
 
@@ -60,34 +61,16 @@ def stage_line(fact: Mapping[str, Any]) -> str:
     "  flyball lineage C0042      a person: every row, dataset, model and release",
 )
 @click.argument("name")
-@click.option("--rows", "limit", default=5, show_default=True, help="Rows shown to people; --json has all.")
+@click.option("--rows", "limit", type=click.IntRange(0), default=20, show_default=True, help="Rows listed at most.")
+@click.option("--all", "every", is_flag=True, help="List every row.")
 @json_option
 @with_project
-def lineage_command(project: Project, name: str, limit: int, as_json: bool) -> None:
+def lineage_command(project: Project, name: str, limit: int, every: bool, as_json: bool) -> None:
     """Where an answer or record came from, back to its rows; where a row or a person went, forward."""
     from flyball.workflows.explaining import lineage
 
-    emit(lineage(project, name), as_json=as_json, text=lambda document: lineage_text(document, limit))
-
-
-def lineage_text(document: Mapping[str, Any], limit: int) -> str:
-    """Back from an answer: one line per record. Forward from a row or person: what was made from it, by type."""
-    lines = {
-        key: short(str(value.get("id", ""))) or show(value)
-        for key, value in document.items()
-        if isinstance(value, dict)
-    }
-    if "descendants" in document:
-        made = [one for found in document["descendants"].values() for one in found]
-        kinds = sorted({one["type"] for one in made})
-        lines = {"datasets": show(document["datasets"])} | {
-            kind: show(sorted({one["id"] for one in made if one["type"] == kind})) for kind in kinds
-        }
-        lines["answers"] = str(sum(one.get("requests", 0) for one in made))
-    rows = document.get("rows", [])
-    shown = [f"  {row['source']}:{row['line']}  {row['content_hash'][:12]}  {row['split']}" for row in rows[:limit]]
-    more = [f"  … and {len(rows) - limit} more (--json has all)"] if len(rows) > limit else []
-    return "\n".join([pairs(lines), f"{click.style('rows', bold=True)}  {len(rows)}", *shown, *more])
+    most = None if every else limit
+    emit(lineage(project, name, most_rows=most), as_json=as_json, text=lambda found: lineage_text(found, most))
 
 
 _SCORES = ("exact_match", "chrf", "exact_fields", "answered")

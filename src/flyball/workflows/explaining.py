@@ -1,8 +1,8 @@
-"""Where an answer came from, and where a row or a person went: a walk on the records. I/O: ledger, row indexes."""
+"""Where an answer came from, and where a row or a person went: a walk on the records. I/O: ledger, indexes, loop/."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flyball.errors import NotFoundError
@@ -11,12 +11,16 @@ from flyball.records.identifiers import canonical_text
 from flyball.registry.lineage import ancestry, descendants
 from flyball.wiring import Project
 from flyball.workflows.intake import RowRef, rows_of
+from flyball.workflows.nearest import asked_text, nearest
+
+NEAREST = 5
 
 
-def lineage(project: Project, name: str) -> dict[str, Any]:
+def lineage(project: Project, name: str, *, most_rows: int | None = None) -> dict[str, Any]:
     """The story of a request or record back to its rows; of a row or a person, forward.
 
-    Keys for an answer: request, release, deployment, model, training_run, dataset, rows (source, line, content hash).
+    Keys for an answer: request, release, deployment, model, training_run, dataset, nearest (the rows most like what
+    was asked, with their texts by role), rows (source, line, content hash; `most_rows` of them), rows_left_out.
     """
     try:
         found = dict(ancestry(project.ledger, name))
@@ -24,8 +28,20 @@ def lineage(project: Project, name: str) -> dict[str, Any]:
         return forward(project, name)
     dataset = found.get("dataset")
     rows = rows_of(project, str(dataset["id"])) if isinstance(dataset, Mapping) else []
-    found["rows"] = [describe(row) for row in rows if row.split != "test"]
+    trained = [row for row in rows if row.split != "test"]
+    request = found.get("request")
+    if isinstance(request, Mapping) and isinstance(dataset, Mapping):
+        found["nearest"] = nearest_rows(project, str(dataset["id"]), str(request["id"]), trained)
+    found["rows"] = [describe(row) for row in trained[:most_rows]]
+    found["rows_left_out"] = len(trained) - len(found["rows"])
     return found
+
+
+def nearest_rows(project: Project, dataset: str, request: str, rows: Sequence[RowRef]) -> list[dict[str, Any]]:
+    """The training rows most like what a request asked: where they came from, and their texts by role."""
+    places = {row.row: describe(row) for row in rows}
+    found = nearest(project, dataset, asked_text(project, request), limit=NEAREST)
+    return [places[one.pop("row")] | one for one in found if one["row"] in places]
 
 
 def describe(row: RowRef) -> dict[str, Any]:
