@@ -46,7 +46,8 @@ def test_a_step_shows_the_counts_of_both_arms_and_the_worst_p_values() -> None:
     }
     text = words(row(("requested", {}), ("rolled_back", {"reason": "asked for", **figures, **tests})))
     assert "it: 90 requests, 1 failed; live: 800 requests, 4 failed" in text
-    assert "worse: p=0.2 (latency); within the margin: p=0.3 (quality)" in text
+    assert "latency worse: p=0.2 (one that is no worse looks this bad in up to 20 of 100 rollouts)" in text
+    assert "quality within the margin: p=0.3 (one that is worse by the margin looks this good in up to 30" in text
 
 
 def test_no_deployment_at_all_says_how_to_get_one() -> None:

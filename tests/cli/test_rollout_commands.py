@@ -134,7 +134,7 @@ def test_the_history_says_who_did_what_when_why_and_on_which_figures(typed: Type
     assert "its copies show no harm" in said and "40 copies, 1 failed (live 0), 0.5 USD" in said
     assert "so far" in said and "it: 7 requests, 0 failed; live: 63 requests, 2 failed" in said
     whole = typed.type("deploy", "history", two)
-    assert one not in whole and "p harm latency: 0.4" in whole
+    assert one not in whole and "latency worse: p=0.4 (one that is no worse" in whole
     rows = [json.loads(line) for line in typed.type("deploy", "history", "--json").splitlines()]
     assert [row["id"] for row in rows] == [two, one] and [row["serving"] for row in rows] == [False, True]
     assert [step["state"] for step in rows[0]["transitions"]] == ["requested", "starting", "ramping", "ramping"]

@@ -43,6 +43,12 @@ def test_durations_come_in_the_unit_that_leaves_few_digits(value: float, text: s
     assert wording.milliseconds(value) == text
 
 
+def test_milliseconds_since_1970_are_local_time_wherever_they_stand_and_durations_stay() -> None:
+    assert wording.named("noted_ms", 1_790_000_000_000) == ("noted", wording.moment(1_790_000_000_000))
+    assert wording.named("total_ms", 1240.5) == ("total ms", "1,240")
+    assert wording.plain({"seen_ms": 1_790_000_000_000}) == f"seen {wording.moment(1_790_000_000_000)}"
+
+
 @pytest.mark.parametrize(
     ("passed_ms", "text"),
     [

@@ -9,7 +9,7 @@ import click
 
 from flyball.cli.output import clock, show
 from flyball.records.identity import short
-from flyball.rollout.telling import lines_of, requests_of
+from flyball.rollout.telling import WITHIN, WORSE, chance, lines_of, requests_of
 
 COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
 _INDENT = " " * 38
@@ -65,9 +65,9 @@ def _figures(evidence: Mapping[str, Any], whole: bool) -> list[str]:
             f"{evidence['mirrored_requests']} copies, {evidence.get('mirrored_failures', 0)} failed (live "
             f"{evidence.get('live_failures', 0)}), {show(evidence.get('mirrored_usd', 0.0))} USD"
         )
-    for prefix, what in (("p_harm_", "worse"), ("p_worse_by_margin_", "within the margin")):
+    for prefix, what in (("p_harm_", WORSE), ("p_worse_by_margin_", WITHIN)):
         p_values = {k.removeprefix(prefix): v for k, v in evidence.items() if k.startswith(prefix)}
         if p_values:
             name, p = (min if prefix == "p_harm_" else max)(p_values.items(), key=lambda item: item[1])
-            parts.append(f"{what}: p={p:.2g} ({name})")
+            parts.append(f"{name} {what}: {chance(what, p)}")
     return ["; ".join(parts)] if parts else []

@@ -15,6 +15,8 @@ import msgspec
 F = TypeVar("F", bound=Callable[..., Any])
 MOMENTS = frozenset({"at_ms", "created_ms", "expires_ms", "exported_ms", "revoked_ms", "started_ms"})
 """Names of milliseconds since 1970; people get them as local time, under the name without its unit."""
+EARLIEST_MS = 100_000_000_000
+"""Whatever else ends in `_ms` and is no smaller is such a moment too (1973), since no duration here takes years."""
 _project_option = click.option(
     "--project", "-C", "project_folder", metavar="DIR", help="The project's folder; default: this one or above."
 )
@@ -52,8 +54,8 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
 
 
 def pairs(facts: Mapping[str, Any]) -> str:
-    """Facts as aligned `name  value` lines."""
-    shown = [fact(name, value) for name, value in facts.items()]
+    """Facts as aligned `name  value` lines; an id that is a fact of its own stays whole, to be copied."""
+    shown = [(name, value) if is_id(value) else fact(name, value) for name, value in facts.items()]
     width = max((len(name) for name, _ in shown), default=0)
     return "\n".join(f"{click.style(name.ljust(width), bold=True)}  {text}" for name, text in shown)
 
@@ -65,14 +67,25 @@ def warned(text: str, warnings: Iterable[str]) -> str:
 
 def fact(name: str, value: Any) -> tuple[str, str]:
     """Name and value as a person reads them."""
-    if name in MOMENTS:
+    if name in MOMENTS or is_moment(name, value):
         return name.removesuffix("_ms"), show(None) if value is None else clock(value)
     return name, show(value)
 
 
-def clock(at_ms: int) -> str:
+def is_moment(name: str, value: Any) -> bool:
+    """Whether a value is milliseconds since 1970 rather than a duration."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return name.endswith("_ms") and number and value >= EARLIEST_MS
+
+
+def clock(at_ms: float) -> str:
     """A moment in local time, to the second."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_ms / 1000))
+
+
+def is_id(value: Any) -> bool:
+    """Whether a value is a fingerprint or another SHA-256."""
+    return isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value)
 
 
 def show(value: Any) -> str:
@@ -83,8 +96,8 @@ def show(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10_000 and math.isfinite(value) else f"{value:.4g}"
-    if isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value):
-        return value[:12]
+    if is_id(value):
+        return str(value)[:12]
     if isinstance(value, list | tuple):
         return ", ".join(show(item) for item in value)
     if isinstance(value, Mapping):

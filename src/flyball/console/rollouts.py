@@ -158,4 +158,5 @@ def _fact(key: str, value: JSON) -> Fact:
     """A piece of evidence; a record's name leads to its page."""
     if _is_name(value):
         return Fact(label=wording.words(key), value=wording.brief(value), href=link(value))
-    return Fact(label=wording.words(key), value=wording.plain(value))
+    label, told = wording.named(key, value)
+    return Fact(label=label, value=told)

@@ -58,7 +58,7 @@ def sheets(record: Record) -> tuple[Sheet, ...]:
 
 
 def _pairs(caption: str, values: Mapping[str, JSON]) -> Sheet:
-    rows = tuple((wording.words(key), wording.plain(value)) for key, value in values.items())
+    rows = tuple(wording.named(key, value) for key, value in values.items())
     return Sheet(caption=caption, head=("what", "value"), rows=rows, numeric=(1,))
 
 

@@ -10,6 +10,8 @@ from flyball.records import JSON
 from flyball.records.identity import short
 
 DASH = "–"
+EARLIEST_MS = 100_000_000_000
+"""What ends in `_ms` and is no smaller is a moment (1973 or later): no duration here takes years."""
 
 
 def count(value: float) -> str:
@@ -113,10 +115,18 @@ def plain(value: JSON) -> str:
     if isinstance(value, int):
         return count(value) if value >= 100_000 else str(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{words(key)} {plain(item)}" for key, item in value.items()) or DASH
+        return ", ".join(" ".join(named(key, item)) for key, item in value.items()) or DASH
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value) or DASH
     return str(value)
+
+
+def named(key: str, value: JSON) -> tuple[str, str]:
+    """A key and its value as people read them: milliseconds since 1970 are local time, and bear no unit."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if key.endswith("_ms") and number and value >= EARLIEST_MS:
+        return words(key.removesuffix("_ms")), moment(int(value))
+    return words(key), plain(value)
 
 
 def words(key: str) -> str:
