@@ -73,6 +73,13 @@ def test_pauses_have_an_end() -> None:
     assert breaker.until <= LONG_AGO + MAX_PAUSE_S
 
 
+def test_a_pause_is_no_longer_than_whoever_waits_has_time_for() -> None:
+    breaker = Breaker(0.5)
+    for _ in range(10):
+        breaker.failed("connect", "connect: refused", LONG_AGO)
+    assert breaker.until == LONG_AGO + 0.5
+
+
 def test_load_asks_others_first_and_keeps_nobody_away() -> None:
     breaker = Breaker()
     breaker.limited(LONG_AGO + 20.0)

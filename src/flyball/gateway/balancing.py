@@ -33,9 +33,9 @@ class Target:
 
     __slots__ = ("breaker", "client")
 
-    def __init__(self, client: EndpointClient) -> None:
+    def __init__(self, client: EndpointClient, longest_pause_s: float) -> None:
         self.client = client
-        self.breaker = Breaker()
+        self.breaker = Breaker(longest_pause_s)
 
 
 class ArmQueue:
@@ -46,10 +46,10 @@ class ArmQueue:
         self.waiting: OrderedDict[str, deque[tuple[asyncio.Future[Target], bool]]] = OrderedDict()
         self.length = 0
 
-    def install(self, clients: list[EndpointClient]) -> None:
+    def install(self, clients: list[EndpointClient], *, longest_pause_s: float) -> None:
         """Take over a new list of endpoints; what is known of those that stay is kept."""
         known = {target.client: target for target in self.targets}
-        self.targets = tuple(known.get(client) or Target(client) for client in clients)
+        self.targets = tuple(known.get(client) or Target(client, longest_pause_s) for client in clients)
 
     def free(self, avoid: set[str], now: float, *, patient: bool) -> Target | None:
         """The least loaded endpoint with a free slot; who was tried already, or is in doubt, comes last."""
@@ -117,17 +117,21 @@ class ArmQueue:
 
 
 class Balancer:
-    """All endpoints of all arms of one worker."""
+    """All endpoints of all arms of one worker.
+
+    No endpoint pauses for longer than `longest_pause_s`: whoever waits for one must see its next trial.
+    """
 
     def __init__(
         self,
         *,
         connect_timeout_s: float,
+        longest_pause_s: float,
         secrets: Callable[[str], str] | None,
         proxy_for: Callable[[str], str | None] | None = None,
         on_eject: Callable[[str], None] = lambda _endpoint: None,
     ) -> None:
-        self._connect_timeout_s = connect_timeout_s
+        self._connect_timeout_s, self._longest_pause_s = connect_timeout_s, longest_pause_s
         self._secrets, self._proxy_for = secrets, proxy_for
         self._table: RoutingTable | None = None
         self._unreachable: set[Endpoint] = set()
@@ -153,7 +157,8 @@ class Balancer:
             self.queues.pop(key).fail_all(UpstreamFailure("withdrawn", "the release was taken off its route"))
         for key, arm in arms.items():
             queue = self.queues.setdefault(key, ArmQueue())
-            queue.install([self._clients[point] for point in arm.endpoints if point in self._clients])
+            clients = [self._clients[point] for point in arm.endpoints if point in self._clients]
+            queue.install(clients, longest_pause_s=self._longest_pause_s)
             queue.serve()
 
     async def acquire(self, view: ArmView, *, key: str, avoid: set[str], deadline: float, patient: bool) -> Target:

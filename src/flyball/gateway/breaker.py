@@ -29,11 +29,12 @@ _LIKELY: Final = frozenset({"dropped", "first token", "total", "stall"})
 
 
 class Breaker:
-    """What is known of one endpoint for one model."""
+    """What is known of one endpoint for one model. No pause is longer than `longest_s`."""
 
-    __slots__ = ("answered_at", "cause", "failures", "not_before", "pauses", "state", "trial", "until")
+    __slots__ = ("answered_at", "cause", "failures", "longest_s", "not_before", "pauses", "state", "trial", "until")
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = MAX_PAUSE_S) -> None:
+        self.longest_s = min(longest_s, MAX_PAUSE_S)
         self.state = CLOSED
         self.until = 0.0
         self.trial = False
@@ -88,6 +89,6 @@ class Breaker:
         if self.failures < FAILURES_TO_OPEN and not self.trial:
             return CLOSED
         self.state, self.cause = max(self.state, state), cause
-        self.until = now + min(PAUSE_S * 2.0**self.pauses, MAX_PAUSE_S)
+        self.until = now + min(PAUSE_S * 2.0 ** min(self.pauses, 8), self.longest_s)
         self.pauses += 1
         return self.state

@@ -109,6 +109,7 @@ class Gateway:
             routes=Routes(context.routes_path),
             balancer=Balancer(
                 connect_timeout_s=config.connect_timeout_s,
+                longest_pause_s=config.queue_timeout_s / 2,
                 secrets=context.secrets,
                 proxy_for=context.proxy_for,
                 on_eject=metrics.ejections.add,
