@@ -138,3 +138,12 @@ def test_a_needle_that_would_be_found_anywhere_is_refused(tmp_path: Path) -> Non
 
 def test_the_plain_spelling_comes_first() -> None:
     assert next(iter(spellings(NEEDLE).items())) == (NEEDLE.encode(), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("needle", "content"),
+    [("org/ann", rb'"who": "org\/ann"'), ('an "n" n', b'hello,"an ""n"" n"'), ("\u00dcnal", "U\u0308nal".encode())],
+)
+def test_escapes_of_json_csv_and_unicode_do_not_hide_a_name(tmp_path: Path, needle: str, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    assert [hit.needle for hit in search([tmp_path], [needle])] == [needle]

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rows_on_disk import FIELDS, KEY
 
@@ -15,6 +17,7 @@ from flyball.data.readers.reading import read_source
 from flyball.data.rows import subject_hash
 from flyball.data.source_erasure import rewrite_source
 from flyball.data.subject_rows import rows_of_person, sought
+from flyball.errors import InputError
 from flyball.records.identifiers import canonical_text
 
 CONFIG = SourceConfig(path="a", fields=FIELDS)
@@ -218,3 +221,41 @@ def test_a_search_counts_what_erasing_removes_and_changes_nothing(tmp_path: Path
         assert path.read_text() == text
         assert erase(path, "u7") == 2
         assert rows_of_person(path, CONFIG, who) == 0
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.json", "b.json", "a.parquet", "c.data", "notes"])
+def test_the_only_person_of_a_source_can_be_erased_and_looked_for_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    config = CONFIG
+    if name == "notes":
+        (path / "u7").mkdir(parents=True)
+        (path / "u7" / "1.txt").write_text("hello")
+        config = SourceConfig(path="notes", fields=Fields(text="text", label=None, subject="folder"))
+    elif name in ("a.parquet", "c.data"):
+        pq.write_table(pa.Table.from_pylist([person("u7")]), path)
+        config = SourceConfig(path=name, fields=FIELDS, format="parquet")
+    else:
+        row = json.dumps(person("u7"))
+        kinds = {"a.csv": "text,label,who\nhello,a,u7\n", "a.json": f"[{row}]", "b.json": f'{{\n"rows": [\n{row}]}}\n'}
+        path.write_text(kinds.get(name, row + "\n"))
+    who = sought(path, config, subject_hash(KEY, "u7"), KEY, ["u7"])
+    assert who is not None and rows_of_person(path, config, who) == 1
+    assert erase(path, "u7", config) == 1
+    assert rows_of_person(path, config, who) == 0
+    assert erase(path, "u7", config) == 0
+
+
+def test_a_row_whose_person_is_no_identifier_goes_when_it_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [json.dumps(person(who)) for who in (["p1", "u7"], ["p1", "u77"], {"name": "u7"}, 7, "u7")]
+    path.write_text("\n".join(lines) + "\n")
+    assert erase(path, "u7") == 3
+    assert path.read_text() == "\n".join([lines[1], lines[3]]) + "\n"
+
+
+def test_a_document_that_is_no_json_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"who": "u7", "text": "hello"},\n {"who": ')
+    with pytest.raises(InputError, match="no JSON document"):
+        erase(path, "u7")
+    assert path.read_text().endswith('{"who": ')

@@ -1,9 +1,10 @@
-"""The ways in which one text can stand in a file: plain, UTF-16, base64, hexadecimal, JSON or URL escaped."""
+"""The ways in which a text can stand in a file: plain, UTF-16, base64, hexadecimal, JSON, CSV or URL escaped."""
 
 from __future__ import annotations
 
 import base64
 import json
+import unicodedata
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -29,6 +30,10 @@ def _forms(text: str) -> Iterator[tuple[bytes, str]]:
     yield escaped, "json"
     yield escaped.replace(b"\\", b"\\\\"), "json in json"
     yield json.dumps(text, ensure_ascii=False)[1:-1].encode(), "json"
+    yield escaped.replace(b"/", b"\\/"), "json"
+    yield text.replace('"', '""').encode(), "csv"
+    yield unicodedata.normalize("NFC", text).encode(), "NFC"
+    yield unicodedata.normalize("NFD", text).encode(), "NFD"
     yield quote(text, safe="").encode(), "url"
     yield plain.hex().encode(), "hex"
     for form in base64_forms(plain):

@@ -34,7 +34,7 @@ def rewrite_source(path: Path, config: SourceConfig, subject: str, key: bytes, *
     layout, _ = look(path, config)
     match layout.format:
         case "parquet":
-            return _rewrite_parquet(path, who)
+            return _rewrite_parquet(path, config, who)
         case "json":
             return _rewrite_document(path, config, layout, who)
         case "text":
@@ -70,18 +70,20 @@ def _rewrite_document(path: Path, config: SourceConfig, layout: Layout, who: Sou
 def _remove_files(path: Path, config: SourceConfig, who: Sought) -> int:
     """Text files of the person: one is one row."""
     files = text_files(path) if path.is_dir() else [path]
+    if not files:
+        return 0  # the reader refuses a folder without texts
     mine = [file for file, raw in zip(files, read_source(path, config), strict=True) if is_persons(raw, who)]
     for file in mine:
         file.unlink()
     return len(mine)
 
 
-def _rewrite_parquet(path: Path, who: Sought) -> int:
+def _rewrite_parquet(path: Path, config: SourceConfig, who: Sought) -> int:
     parquet = require_parquet()
     import pyarrow as pa  # heavy; see require_parquet
 
     table = parquet.read_table(path)
-    mine = [raw.fields is not None and who.owns(raw.fields) for raw in read_source(path)]
+    mine = [raw.fields is not None and who.owns(raw.fields) for raw in read_source(path, config)]
     gone = sum(mine)
     if gone:
         with replaced_file(path) as target:

@@ -24,6 +24,7 @@ from flyball.data.readers.layout import Layout
 from flyball.data.readers.opening import open_plain, open_utf8
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.readers.reading import look, read_source
+from flyball.data.readers.text_folder import text_files
 from flyball.data.rows import subject_hash
 from flyball.errors import InputError
 from flyball.records.identifiers import canonical_identifier, canonical_text
@@ -48,10 +49,11 @@ class Sought:
 
     def owns(self, fields: Mapping[str, Any]) -> bool:
         """Whether a row that was read is the person's."""
+        found = value_of(fields, self.field)
         try:
-            value = canonical_identifier(value_of(fields, self.field))
+            value = canonical_identifier(found)
         except InputError:
-            return False
+            return self.named_in(str(found))  # a list of people, say: such a row is not collected
         if not value:
             return False
         return (value if self.hashed and KEYED_HASH.fullmatch(value) else subject_hash(self.key, value)) == self.subject
@@ -98,6 +100,8 @@ def rows_of_person(path: Path, config: SourceConfig, who: Sought) -> int:
         return find_lines(path, config, layout, who)[0]
     if layout.format == "json":
         return len(find_elements(path, config, layout, who)[1])
+    if layout.format == "text" and path.is_dir() and not text_files(path):
+        return 0  # the reader refuses a folder without texts
     return sum(is_persons(raw, who) for raw in read_source(path, config))
 
 
@@ -133,10 +137,13 @@ def find_lines(path: Path, config: SourceConfig, layout: Layout, who: Sought) ->
 
 def find_elements(path: Path, config: SourceConfig, layout: Layout, who: Sought) -> tuple[bytes, list[tuple[int, int]]]:
     """(a JSON document as UTF-8, what has to be cut out of it: the person's elements and the comma beside each)."""
-    for _ in read_source(path, config):
-        break  # the reader says what is wrong with a document that is none
     with open_utf8(path, layout) as stream:
         content = stream.read()
+    try:
+        msgspec.json.decode(content, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        next(read_source(path, config), None)  # the reader says what is wrong with it
+        raise
     decode = msgspec.json.Decoder().decode
     cuts: list[tuple[int, int]] = []
     for spans in element_spans(content):
