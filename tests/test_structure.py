@@ -59,3 +59,9 @@ def test_pickle_is_never_loaded() -> None:
     loaders = re.compile(r"\bpickle\.load|torch\.load\(|\bjoblib\.load|\bdill\.|yaml\.load\([^)]*Loader=yaml\.Loader")
     guilty = [str(path.relative_to(ROOT)) for path in SOURCES if loaders.search(path.read_text())]
     assert not guilty
+
+
+def test_each_test_module_has_a_name_of_its_own() -> None:
+    """Without packages in tests/, pytest imports modules by name: two of one name stop the whole run."""
+    names = [path.name for path in tracked() if path.name.startswith("test_") and path.suffix == ".py"]
+    assert sorted(names) == sorted(set(names))
