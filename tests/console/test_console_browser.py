@@ -19,7 +19,7 @@ from flyball.storage import traffic
 from flyball.storage.ledger import now_ms
 
 SCHEMES = ("light", "dark")
-PAGES = ("front", "requests", "story", "record", "gate", "deployments", "findings", "missing")
+PAGES = ("front", "requests", "story", "record", "gate", "models", "datasets", "deployments", "findings", "missing")
 
 
 def address(site: Site, page: str) -> str:
@@ -30,6 +30,8 @@ def address(site: Site, page: str) -> str:
         "story": f"/requests/{site.shop.requests[-1].id}",
         "record": f"/records/{site.shop.live.name}",
         "gate": f"/records/{fingerprint(site.shop.refused.decision)}",
+        "models": "/models",
+        "datasets": "/datasets",
         "deployments": "/deployments",
         "findings": "/findings",
         "missing": "/records/none",
@@ -69,7 +71,9 @@ def test_a_page_loads_only_from_the_console_and_breaks_no_rule(
         assert {urlsplit(url).netloc for url in page.seen["requests"]} == {urlsplit(site.url).netloc}
 
 
-@pytest.mark.parametrize(("name", "width"), [*((page, 360) for page in PAGES), ("front", 820), ("requests", 820)])
+@pytest.mark.parametrize(
+    ("name", "width"), [*((page, 360) for page in PAGES), ("front", 820), ("requests", 820), ("models", 820)]
+)
 def test_no_page_scrolls_sideways_on_a_phone_or_a_tablet(site: Site, browser: Any, name: str, width: int) -> None:
     with opened(browser, address(site, name), width=width) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -78,6 +82,9 @@ def test_no_page_scrolls_sideways_on_a_phone_or_a_tablet(site: Site, browser: An
 def test_no_table_of_a_record_is_clipped_at_1280_pixels(site: Site, browser: Any) -> None:
     live = site.shop.live
     with opened(browser, site.url) as page:
+        for path in ("/models", "/datasets"):
+            page.goto(site.url + path)
+            assert page.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
         for record in (live.dataset, live.run, live.model, live.report, live.decision, site.shop.refused.decision):
             page.goto(f"{site.url}/records/{fingerprint(record)}")
             clipped = page.evaluate(

@@ -23,7 +23,7 @@ from flyball.records.identity import uuid7
 from flyball.storage import tables, traffic
 from flyball.storage.ledger import Ledger, now_ms, open_ledger
 
-EVERY_PAGE = ("/", "/requests", "/deployments", "/findings", "/live")
+EVERY_PAGE = ("/", "/requests", "/datasets", "/models", "/deployments", "/findings", "/live")
 
 
 @pytest.fixture
@@ -148,6 +148,25 @@ def test_a_record_page_shows_the_canonical_content_and_its_edges_both_ways(site:
     assert content is not None
     shown = json.loads(html.unescape(content[1]))
     assert shown == json.loads(canonical_bytes(live.release))
+
+
+def test_models_stand_side_by_side_with_run_data_score_and_gate(site: Site) -> None:
+    text = site.get("/models").text
+    rows = text.split("<tbody>")[1].split("</tr>")
+    for one in (site.shop.old, site.shop.live, site.shop.candidate, site.shop.refused):
+        row = next(row for row in rows if f"/records/{fingerprint(one.model)}" in row)
+        for record in (one.run, one.dataset, one.release, one.report, one.decision):
+            assert f"/records/{fingerprint(record)}" in row, type(record).__name__
+        assert f"exact match {100 * one.report.measures[0].value:.1f} %" in row and "validation loss 0.2" in row
+        assert (">live<" in row) == (one is site.shop.live)
+        assert one.decision.verdict in row
+
+
+def test_datasets_stand_side_by_side_with_what_changed(site: Site) -> None:
+    rows = site.get("/datasets").text.split("<tbody>")[1].split("</tr>")
+    assert fingerprint(site.shop.refused.dataset) in rows[0] and "+130" in rows[0] and "1,131 of" in rows[0]
+    row = next(row for row in rows if fingerprint(site.shop.live.dataset) in row)
+    assert "812" in row and ">8<" in row and "tickets" in row
 
 
 def test_a_training_run_shows_its_loss_curve_and_a_report_the_wrong_answers_of_its_worst_labels(site: Site) -> None:

@@ -25,6 +25,7 @@ from flyball.console.rendering import Pages, static_files
 from flyball.console.rollouts import read_rollouts
 from flyball.console.story import read_story
 from flyball.console.traffic import read_traffic
+from flyball.console.versions import read_datasets, read_models
 from flyball.errors import FlyballError, NotFoundError
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
@@ -54,6 +55,8 @@ def build_app(context: ConsoleContext) -> Starlette:
         "/records/{name}": views.record,
         "/deployments": views.deployments,
         "/findings": views.findings,
+        "/datasets": views.datasets,
+        "/models": views.models,
         "/healthz": views.health,
         "/static/{name}": views.static,
     }
@@ -149,6 +152,15 @@ class Views:
         found = read_findings(self._ledger, limit=200)
         ordered = sorted(found, key=lambda noticed: not noticed.is_open)
         return self._pages.page("findings.html", page="findings", findings=ordered, now_ms=now_ms())
+
+    def datasets(self, _request: Request) -> Response:
+        """Dataset versions side by side."""
+        found = read_datasets(self._ledger)
+        return self._pages.page("versions.html", page="datasets", found=found, now_ms=now_ms())
+
+    def models(self, _request: Request) -> Response:
+        """Models side by side."""
+        return self._pages.page("versions.html", page="models", found=read_models(self._ledger), now_ms=now_ms())
 
     async def chart(self, request: Request) -> Response:
         """One chart in the colours of one scheme and the width of one screen."""

@@ -21,6 +21,9 @@ from flyball.records import (
     TrainingRun,
 )
 
+LONG = 64
+"""Characters of a cell, such as a SHA-256, that would push the others aside."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
@@ -35,7 +38,7 @@ class Sheet:
     @property
     def is_broad(self) -> bool:
         """Whether it needs the whole width of the page, lest it be clipped."""
-        return len(self.head) > 3
+        return len(self.head) > 3 or any(len(cell) >= LONG for row in self.rows for cell in row)
 
 
 def sheets(record: Record) -> tuple[Sheet, ...]:
