@@ -43,8 +43,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = (root / "flyball.yaml").read_text()
     before, after = settings.split("data:\n")[0], settings[settings.index("train:\n") :]
     (root / "flyball.yaml").write_text(before + SETTINGS.replace("MOST", "31") + after)
-    (root / "rows.csv").write_text("\n".join(["text,label,who", *OTHERS, *MINE[:1], "x,b,p1"]) + "\n")
-    ok("data", cwd=root)
+    older = "\n".join(["text,label,who", *OTHERS, *MINE[:2], "x,b,p1"]) + "\n"
+    stored(root / ".dvc/cache", older.encode())
     (root / "rows.csv").write_text("\n".join(["text,label,who", *OTHERS[:20], *MINE, *OTHERS[20:]]) + "\n")
     ok("data", cwd=root)
     return root
@@ -101,7 +101,7 @@ def test_folders_of_texts_and_pages_of_reports_are_found_in_the_cache(tmp_path: 
 
 
 def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_rows(shop: Path) -> None:
-    assert texts_of(shop).count("second text of mine") == 2
+    assert texts_of(shop).count("second text of mine") == 3, "the source and two objects"
     said: list[str] = []
     project = open_project(shop)
     who = person_of(project.key, "u7")
@@ -150,4 +150,17 @@ def test_an_object_that_cannot_be_unpacked_is_counted(shop: Path) -> None:
     project = open_project(shop)
     traces = SourceEraser(project).plan(person_of(project.key, "nobody"))
     assert traces.counts == {"files": 0, "objects": 0, "objects_unread": 1}
+    project.close()
+
+
+def test_what_only_a_remote_has_is_counted_and_shared_objects_leave_it(shop: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    (shop / ".dvc/config.local").write_text(f"['remote \"far\"']\n    url = {remote}\n")
+    shutil.copytree(shop / ".dvc/cache/files", remote / "files")
+    stored(remote, b"a colleague's content")
+    project = open_project(shop)
+    person = person_of(project.key, "u7")
+    traces = SourceEraser(project).apply(person)
+    assert traces.counts["rows"] == 3 and traces.counts["remote_objects_unread"] == 1
+    assert "u7" not in "\n".join(path.read_text("utf-8", "replace") for path in remote.rglob("*") if path.is_file())
     project.close()

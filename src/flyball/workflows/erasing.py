@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,9 @@ class SourceEraser:
         naming = objects.naming(self.project, person, row_ids(self.project, person))
         objects.remove(self.project, naming.paths)
         self.verify(person)
-        return self._traces("rows", rows, naming)
+        elsewhere = objects.only_elsewhere(self.project)
+        traces = self._traces("rows", rows, naming)
+        return replace(traces, counts={**traces.counts, **({"remote_objects_unread": elsewhere} if elsewhere else {})})
 
     def verify(self, person: Person) -> None:
         """RefusedError where a source or an object still holds a row of the person: then there is no receipt."""

@@ -161,3 +161,12 @@ def remotes(project: Project) -> list[Any]:
 
     with Repo(str(project.root)) as repo:
         return [repo.cloud.get_remote_odb(name) for name in repo.config["remote"]]
+
+
+def only_elsewhere(project: Project) -> int:
+    """How many objects the remotes have that this machine's cache has not: nobody looked into those."""
+    cache = cache_folder(project)
+    if cache is None:
+        return 0
+    here = {digest(path) for path in (cache / "files").rglob("*") if path.is_file()}
+    return sum(oid.removesuffix(".dir") not in here for store in remotes(project) for oid in store.all())
