@@ -44,6 +44,11 @@ def test_an_answer_leads_to_the_rows_like_it_with_their_texts_first_and_counts_t
     every = ok("lineage", record.id, "--all", cwd=shop)
     assert len(every["rows"]) == 20 + found["rows_left_out"] and every["rows_left_out"] == 0
 
+    listed = flyball("requests", "--release", release[:12], cwd=shop).out
+    assert record.id in listed and release[:12] in listed, "the digits that tables show find the same again"
+    assert release in flyball("requests", record.id, cwd=shop).out
+    assert "(none)" in flyball("requests", "--release", "elsewhere-v1", cwd=shop).out
+
     text = flyball("lineage", record.id, cwd=shop).out
     assert found["model"]["id"] in text and row.row_id in text and f"user: {' '.join(row.text.split())[:40]}" in text
     assert text.index("user: ") < text.index(f"rows  {len(every['rows'])}")

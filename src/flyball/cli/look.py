@@ -96,7 +96,7 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
 )
 @click.argument("request", required=False, metavar="[ID]")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--release")
+@click.option("--release", help="Answered by this release: its name, or the first digits that tables show.")
 @click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
 @json_option
 @with_ledger
@@ -110,9 +110,8 @@ def requests_command(
         facts = request_facts(get_request(ledger, request))
         emit(facts | {"texts": texts_of_request(ledger, request, as_json=as_json)}, as_json=as_json, text=pairs)
         return
-    found = search_requests(
-        ledger, route=None, release=release, outcome=outcome, text=None, limit=limit, before_seq=None
-    )
+    named = whole_name(ledger, release) if release else None
+    found = search_requests(ledger, route=None, release=named, outcome=outcome, text=None, limit=limit, before_seq=None)
     emit_lines(
         [request_facts(seen.record) for seen in found],
         as_json=as_json,
@@ -121,6 +120,16 @@ def requests_command(
             *("queue_ms", "engine_ms", "total_ms", "cost_usd", "cause"),
         ),
     )
+
+
+def whole_name(ledger: Ledger, release: str) -> str:
+    """The whole name of a release from its first digits; what the ledger does not hold stays as it was typed."""
+    from flyball.errors import NotFoundError
+
+    try:
+        return ledger.get(release).id
+    except NotFoundError:
+        return release
 
 
 def request_facts(record: RequestRecord) -> dict[str, Any]:
