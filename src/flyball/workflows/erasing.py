@@ -137,7 +137,9 @@ class SourceEraser:
     @staticmethod
     def was_removed(path: Path, config: SourceConfig) -> bool:
         """Whether a source is one text file, and gone: that is how it is erased (`plan` refuses what is not there)."""
-        return not path.exists() and config.format in ("text", None) and path.suffix.lower() in SUFFIXES
+        unpacked = Path(path.name.lower().removesuffix(".gz").removesuffix(".gzip"))
+        is_text = config.format == "text" or (config.format is None and unpacked.suffix in SUFFIXES)
+        return is_text and not path.exists()
 
     def files(self) -> list[tuple[Path, SourceConfig]]:
         corrections = self.project.places.corrections
