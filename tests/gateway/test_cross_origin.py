@@ -133,3 +133,11 @@ def test_every_header_of_ours_may_be_read_by_a_page() -> None:
     }
     asked = {"x-flyball-client-id", "x-flyball-conversation"}
     assert sent - asked <= set(EXPOSED)
+
+
+def test_a_star_shows_no_page_of_elsewhere_what_tells_of_all_routes(engine: MockEngine, tmp_path: Path) -> None:
+    config = msgspec.structs.replace(QUICK, cors_origins=("*",))
+    with RunningGateway(tmp_path, table(arm(engine)), config=config) as gateway:
+        assert gateway.get("/metrics", origin=OTHER)[0] == 403
+        assert gateway.get("/metrics", origin="null")[0] == 403
+        assert gateway.get("/metrics")[0] == gateway.get("/metrics", origin="http://localhost:3000")[0] == 200

@@ -137,10 +137,11 @@ class Access:
     def check_page(self, exchange: Exchange) -> None:
         """Who may read what tells of all routes: probes and scrapes of this machine, and keys for every route.
 
-        On any other address, and under a foreign name (which a page elsewhere may have), a key is needed.
+        On any other address, and for a page of elsewhere (by its own name, or let in by gateway.cors_origins), a key is
+        needed.
         """
         host = exchange.headers.get(b"host")
-        if self._loopback and (host is None or names_this_machine(host)):
+        if self._loopback and (host is None or names_this_machine(host)) and not self._is_foreign_page(exchange):
             return
         if self.principal(exchange).routes:
             raise HttpRefusal(403, "this key is limited to routes, and this page tells of all", code="forbidden")
@@ -159,10 +160,15 @@ class Access:
                 "one: `flyball key create NAME`",
                 code="foreign_host",
             )
-        origin = headers.get(b"origin")
-        if origin and not self.origins.names(origin) and not _is_of_this_machine(origin):
-            where = origin.decode("latin-1")
+        if self._is_foreign_page(exchange):
+            where = headers[b"origin"].decode("latin-1")
             raise HttpRefusal(403, f"pages of {where} may not call without a key", code="foreign_origin")
+
+    def _is_foreign_page(self, exchange: Exchange) -> bool:
+        origin = exchange.headers.get(b"origin")
+        if not origin:
+            return False
+        return not self.origins.names(origin) and not _is_of_this_machine(origin)
 
     def _run(self, told: Callable[[bool], None]) -> None:
         good = not self.from_file
