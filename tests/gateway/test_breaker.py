@@ -68,6 +68,30 @@ def test_after_a_pause_one_request_tries_and_decides(kind: str) -> None:
     assert breaker.state == CLOSED and breaker.cause == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "state"), [("connect", OPEN), ("dropped", AVOIDED), ("status 500", DOUBTED), ("lying", CLOSED)]
+)
+def test_what_the_trial_meets_counts_and_not_what_was_before(kind: str, state: int) -> None:
+    breaker, now = failing("connect"), LONG_AGO + PAUSE_S
+    breaker.taken()
+    breaker.failed(kind, kind, now)
+    assert breaker.state == state and breaker.cause == ("" if state == CLOSED else kind)
+
+
+def test_an_endpoint_that_has_too_much_to_do_can_be_reached_again() -> None:
+    breaker = failing("connect")
+    breaker.taken()
+    breaker.limited(LONG_AGO + 20.0)
+    assert breaker.state == CLOSED and breaker.rank(LONG_AGO + 10.0) == 1
+
+
+def test_a_trial_is_over_with_its_first_token_however_long_it_goes_on() -> None:
+    breaker, now = failing("connect"), LONG_AGO + PAUSE_S
+    breaker.taken()
+    breaker.succeeded(now)
+    assert breaker.failed("connect", "connect: refused", now + 60.0) == CLOSED
+
+
 def test_pauses_have_an_end() -> None:
     breaker = failing("connect", 40)
     assert breaker.until <= LONG_AGO + MAX_PAUSE_S

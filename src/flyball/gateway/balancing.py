@@ -50,6 +50,8 @@ class ArmQueue:
         """Take over a new list of endpoints; what is known of those that stay is kept."""
         known = {target.client: target for target in self.targets}
         self.targets = tuple(known.get(client) or Target(client, longest_pause_s) for client in clients)
+        if self.length:
+            self._starve()
 
     def free(self, avoid: set[str], now: float, *, patient: bool) -> Target | None:
         """The least loaded endpoint with a free slot; who was tried already, or is in doubt, comes last."""
@@ -71,10 +73,14 @@ class ArmQueue:
     def wait(self, key: str, future: asyncio.Future[Target], *, patient: bool) -> None:
         """Join the queue."""
         if not self.length:
-            for target in self.targets:
-                target.client.hungry[self] = None
+            self._starve()
         self.waiting.setdefault(key, deque()).append((future, patient))
         self.length += 1
+
+    def _starve(self) -> None:
+        """Be served by whichever endpoint gets a slot free."""
+        for target in self.targets:
+            target.client.hungry[self] = None
 
     def leave(self, key: str, future: asyncio.Future[Target], *, patient: bool) -> None:
         """Leave the queue without having been served."""
@@ -198,10 +204,12 @@ class Balancer:
 
     def _serve_hungry(self, client: EndpointClient) -> None:
         for queue in list(client.hungry):
-            del client.hungry[queue]
+            waited = queue.length
             queue.serve()
-            if queue.length:
-                client.hungry[queue] = None  # at the end: other models come first
+            if queue.length < waited or not waited:
+                del client.hungry[queue]
+                if queue.length:
+                    client.hungry[queue] = None  # at the end: who got nothing comes first
 
     def succeeded(self, target: Target) -> None:
         """An endpoint answered."""

@@ -67,11 +67,12 @@ class Breaker:
         """It answered, whatever it said."""
         self.answered_at = now
         if self.failures:
-            self.state, self.until, self.failures, self.pauses, self.cause = CLOSED, 0.0, 0, 0, ""
+            self._close()
 
     def limited(self, until: float) -> None:
         """It has too much to do until then."""
         self.not_before = max(self.not_before, until)
+        self._tried()
 
     def failed(self, kind: str, cause: str, now: float) -> int:
         """Take in a failure; the state where that begins, or begins anew, because of it, else CLOSED."""
@@ -84,11 +85,21 @@ class Breaker:
         elif kind.startswith("status 5"):
             state = DOUBTED
         else:
+            self._tried()
             return CLOSED
         self.failures += 1
         if self.failures < FAILURES_TO_OPEN and not self.trial:
             return CLOSED
-        self.state, self.cause = max(self.state, state), cause
+        self.state, self.cause = state if self.trial else max(self.state, state), cause
         self.until = now + min(PAUSE_S * 2.0 ** min(self.pauses, 8), self.longest_s)
         self.pauses += 1
         return self.state
+
+    def _tried(self) -> None:
+        """Whoever tried met what says nothing of its health, but that it answers."""
+        if self.trial and self.state >= AVOIDED:
+            self._close()
+
+    def _close(self) -> None:
+        self.state, self.until, self.failures, self.pauses, self.cause = CLOSED, 0.0, 0, 0, ""
+        self.trial = False  # however long its answer goes on
