@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from mock_engine import MockEngine
 from running import QUICK, RunningGateway, arm, chat, release, table
 
 from flyball.gateway import long_texts
-from flyball.gateway.long_texts import LongTexts
+from flyball.gateway.long_texts import HelperAway, LongTexts
 from flyball.gateway.prompting import LONG_BYTES, prompted
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Constraint, Release
@@ -175,3 +177,18 @@ def test_a_client_that_leaves_takes_nothing_with_it(gateway: RunningGateway) -> 
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
     gateway.raw(head + body, timeout_s=0.05)
     assert gateway.post("/v1/chat/completions", chat(dense(20_000)))[0] == 200
+
+
+def test_a_process_that_says_what_nobody_reads_keeps_nobody_waiting() -> None:
+    says = "import sys; sys.stdout.buffer.write(b'ready' + bytes([0, 0, 0, 1, 193])); sys.stdout.flush(); input()"
+
+    async def ask() -> None:
+        texts = LongTexts((sys.executable, "-c", says))
+        try:
+            with pytest.raises(HelperAway, match="as expected"):
+                await asyncio.wait_for(texts.prepare("r", FREE, "chat", b"{}", count=False), 10)
+        finally:
+            await texts.close()
+            await asyncio.sleep(0.1)  # its pipes close
+
+    asyncio.run(ask())

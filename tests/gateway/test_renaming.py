@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.gateway import renaming
 from flyball.gateway.renaming import renamed
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda name: not any(0xD800 <= ord(c) <= 0xDFFF for c in name))
@@ -43,3 +44,10 @@ def test_where_there_is_none_on_top_nothing_is_touched_but_a_lone_one(data: byte
 
 def test_slashes_and_spaces_do_not_hide_it() -> None:
     assert renamed(b'{"model" : "a\\/b"}', "a/b", "shop") == b'{"model" : "shop"}'
+
+
+def test_endless_names_of_models_are_not_kept() -> None:
+    before = renaming._names.cache_info().currsize
+    name = "n" * 100_000
+    assert renamed(b'{"model": "%b"}' % name.encode(), name, "shop") == b'{"model":"shop"}'
+    assert renaming._names.cache_info().currsize == before

@@ -173,6 +173,9 @@ class LongTexts:
                     self._forget(helper)
                     helper = None
                     self._again(job, error)
+                except Exception:
+                    _fail(job, HelperAway("it does not speak as expected"))  # nobody waits for what will not come
+                    raise
                 else:
                     if not job.told.done():
                         job.told.set_result(done)

@@ -13,12 +13,14 @@ from typing import Final
 
 import msgspec
 
+_LONGEST_KEPT: Final = 512
+"""Characters: an upstream's name of its model may be megabytes long, and another one each time."""
 _MARKS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]')
 
 
 def renamed(data: bytes, found: str, model: str) -> bytes:
     """`data` with `model` in place of the engine's name `found`; as it is where that name cannot be told for sure."""
-    new, *names = _names(found, model)
+    new, *names = _names(found, model) if len(found) <= _LONGEST_KEPT else _written(found, model)
     for old in names:
         place = data.find(old)
         if place >= 0 and data.find(old, place + 1) < 0:
@@ -28,6 +30,10 @@ def renamed(data: bytes, found: str, model: str) -> bytes:
 
 @lru_cache(maxsize=256)
 def _names(found: str, model: str) -> tuple[bytes, bytes, bytes]:
+    return _written(found, model)
+
+
+def _written(found: str, model: str) -> tuple[bytes, bytes, bytes]:
     """The key `model` with the new name, and with the engine's as engines write it."""
     old = json.dumps(found, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return b'"model":' + msgspec.json.encode(model), b'"model":' + old, b'"model": ' + old
