@@ -111,7 +111,7 @@ def test_the_environment_s_proxy_is_for_servers_elsewhere_and_never_for_this_mac
 
 
 def test_a_password_in_an_upstream_s_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
-    done = flyball("gateway", "--upstream", "https://me:hunter2@models.example/v1", cwd=tmp_path)
+    done = flyball("gateway", "--upstream", "https://me:hunter2@models.example/v1", "--port", "0", cwd=tmp_path)
     assert done.code == 2 and "user name or a password" in done.err
     assert "hunter2" not in done.err + done.out
 
@@ -323,11 +323,11 @@ def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("upstreams: [{url: 'http://127.0.0.1:9', models: [one]}]\n")
     both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml"]
     assert "`upstreams:` in gateway.yaml" in refused("gateway", *both, cwd=tmp_path, code=2)
-    assert "give --upstream URL" in refused("gateway", cwd=tmp_path, code=2)
+    assert "give --upstream URL" in refused("gateway", "--port", "0", cwd=tmp_path, code=2)
     (tmp_path / "gateway.yaml").write_text(
         "upstreams: [{url: 'http://127.0.0.1:9', models: [one], key: env:NOT_SET_AT_ALL}]\n"
     )
-    assert "NOT_SET_AT_ALL" in refused("gateway", "--config", "gateway.yaml", cwd=tmp_path, code=2)
+    assert "NOT_SET_AT_ALL" in refused("gateway", "--config", "gateway.yaml", "--port", "0", cwd=tmp_path, code=2)
 
 
 def test_another_address_than_loopback_needs_a_key_first(tmp_path: Path) -> None:

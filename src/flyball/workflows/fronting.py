@@ -51,6 +51,7 @@ def front(
         port=config.gateway.port if port is None else port,
     )
     check_address(state, gateway.host)
+    gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
     listings = Listings(secret_of, proxy_for)
 
     def routes_now() -> RoutingTable:
@@ -60,7 +61,6 @@ def front(
     table = front_routes(
         config, secret_of, proxy_for=proxy_for, listings=listings
     )  # whatever is wrong is said before anything is written
-    gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
     spec = FrontSpec(
         state=str(state.resolve()),
         gateway=gateway,
