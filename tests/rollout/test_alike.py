@@ -118,6 +118,14 @@ def test_a_request_that_live_fails_at_in_its_stead_says_nothing_though_live_was_
     assert canary.evidence.arm("candidate").failures == 30  # counted, and shown
 
 
+@pytest.mark.parametrize("ended", ["overloaded", "drained", "unavailable"])
+def test_a_live_release_that_was_not_even_asked_excuses_nobody(ended: str) -> None:
+    canary = Canary()
+    for _ in range(8):
+        canary.ask("candidate", **ALIKE | {"error": f"fallback:aaaa:status 500;{ended}"})
+    assert str(canary.next()).startswith("rolled_back")
+
+
 def test_failures_of_a_kind_that_live_can_do_count_beside_such_that_it_cannot() -> None:
     canary = Canary()
     for _ in range(5):

@@ -79,10 +79,15 @@ def is_failure(record: RequestRecord) -> bool:
     return record.outcome == "aborted" and record.first_token_ms is None and record.total_ms >= GAVE_UP_MS
 
 
+_NEVER_ASKED = frozenset({"overloaded", "drained", "unavailable", "withdrawn"})
+"""Why a request ended without a word from the engine of the release that was to answer instead."""
+
+
 def failed_alike(record: RequestRecord) -> bool:
     """Whether the release that was asked instead failed at the same request too: that is no evidence against either."""
-    error = record.error or ""
-    return record.outcome in ("error", "cut") and error.startswith("fallback:") and ";" in error
+    reason, both, other = (record.error or "").rpartition(";")
+    failed = record.outcome in ("error", "cut") and both and other not in _NEVER_ASKED
+    return bool(failed) and reason.startswith("fallback:")
 
 
 def has_faltered(record: RequestRecord) -> bool:
