@@ -86,7 +86,7 @@ def test_nor_does_one_whose_engine_is_away(tmp_path: Path) -> None:
     away = Endpoint(id="away", url="http://127.0.0.1:9", slots=1)
     routes = table(Arm(release=LIVE, variant="live", weight=1.0, endpoints=(away,)))
     with RunningGateway(tmp_path, routes, config=IMPATIENT) as gateway:
-        assert gateway.post("/v1/chat/completions", chat())[0] == 503
+        assert gateway.post("/v1/chat/completions", chat())[0] in (502, 503)  # refused, or put aside for it
         recorded(gateway, 1)
         with garbage() as found:
             for _ in range(3):
