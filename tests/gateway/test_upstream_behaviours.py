@@ -88,7 +88,9 @@ def test_a_client_reads_the_same_and_the_record_is_right(
     entry = recorded(gateway, before)
     record = entry.record
     gave_up = isinstance(through, str)  # the client cannot read it, and may hang up before the end
-    assert record.outcome == case.outcome or (gave_up and record.outcome == "aborted")
+    if gave_up and record.outcome == "aborted":
+        return
+    assert record.outcome == case.outcome
     if case.said is not None:
         assert entry.answer == case.said
     if case.estimated is not None:
