@@ -5,6 +5,7 @@ The one way to them: routes, probes, evaluations and replays all ask here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ class EngineTerms:
         self._project = project
         self._settings: EngineConfig = project.settings.release.engine
         self._settings_stamp = _stamp(project.root / FILE)
+        self._reading = threading.Lock()
         self._built: str | None = None
         self._built_stamp: Stamp | None = None
         self._recorded: dict[str, Mapping[str, Any]] = {}
@@ -50,14 +52,15 @@ class EngineTerms:
     def _current(self) -> EngineConfig:
         """flyball.yaml's, re-read when it changed; while it is wrong the last good one goes on."""
         path = self._project.root / FILE
-        stamp = _stamp(path)
-        if stamp is not None and stamp != self._settings_stamp:
-            self._settings_stamp = stamp
-            try:
-                self._settings = load_settings(self._project.root).release.engine
-            except (FlyballError, OSError) as error:
-                log.error("prices and keys stay as they were: %s", error)
-        return self._settings
+        with self._reading:  # probes ask from a thread of their own: nobody may see the stamp before what it stands for
+            stamp = _stamp(path)
+            if stamp is not None and stamp != self._settings_stamp:
+                self._settings_stamp = stamp
+                try:
+                    self._settings = load_settings(self._project.root).release.engine
+                except (FlyballError, OSError) as error:
+                    log.error("prices and keys stay as they were: %s", error)
+            return self._settings
 
     def _beside(self, name: str) -> Mapping[str, Any]:
         """What was recorded beside a release, which never changes; nothing while the ledger is away."""
@@ -71,13 +74,14 @@ class EngineTerms:
     def _is_built_last(self, name: str) -> bool:
         """Whether the build in loop/, or the newest release of the ledger, is this one."""
         path = self._project.places.release / "record.json"
-        stamp = _stamp(path)
-        if stamp != self._built_stamp:
-            self._built_stamp, self._built = stamp, None
-            with suppress(FlyballError, OSError):  # being written, or never built here
-                self._built = name_of(read_document(path)[0])
-        if name == self._built:
-            return True
+        with self._reading:
+            stamp = _stamp(path)
+            if stamp != self._built_stamp:
+                self._built_stamp, self._built = stamp, None
+                with suppress(FlyballError, OSError):  # being written, or never built here
+                    self._built = name_of(read_document(path)[0])
+            if name == self._built:
+                return True
         try:
             newest = self._project.ledger.find(Release, limit=1)
         except FlyballError:
