@@ -14,7 +14,7 @@ from setuptools import setup
 GATEWAY = (
     *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing"),
     *("destinations", "edge", "envelope", "exchange", "limits", "metrics", "patterns", "payloads"),
-    *("people", "prompting", "reckoning", "recording", "relaying", "renaming", "routing", "sending"),
+    *("people", "engine_prompt", "token_counts", "recording", "relaying", "model_name", "routing", "attempt"),
     *("server", "state", "statuses", "streams", "upstream", "utterances"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""

@@ -102,7 +102,7 @@ def test_other_formats_lose_exactly_the_persons_rows(tmp_path: Path, name: str) 
         data = (tmp_path / "plain.csv").read_bytes()
         path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     assert rewrite_source(path, CONFIG, WHO, KEY) == (2 if name == "a.parquet" else 3)
-    from flyball.data.readers.reading import read_source
+    from flyball.data.readers.source_rows import read_source
 
     assert [row.fields for row in read_source(path)] == [row for row in wanted if row["who"] != "p3"]
     assert rewrite_source(path, CONFIG, WHO, KEY) == 0

@@ -13,7 +13,7 @@ import pytest
 from rows_on_disk import FIELDS, KEY
 
 from flyball.data.config import Fields, SourceConfig
-from flyball.data.readers.reading import read_source
+from flyball.data.readers.source_rows import read_source
 from flyball.data.rows import subject_hash
 from flyball.data.source_erasure import rewrite_source
 from flyball.data.subject_rows import rows_of_person, sought

@@ -12,7 +12,7 @@ import pytest
 from running import RunningGateway, chat, receive
 from upstream_behaviours import BEHAVIOURS, ENDED, TEXT, WORDS, Behaviour, OddEngine, event, stream
 
-from flyball.gateway.reckoning import Reckoner
+from flyball.gateway.token_counts import Reckoner
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.workflows.front_config import FrontConfig, Upstream

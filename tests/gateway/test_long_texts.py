@@ -17,8 +17,8 @@ from mock_engine import MockEngine
 from running import QUICK, RunningGateway, arm, chat, release, table
 
 from flyball.gateway import long_texts
+from flyball.gateway.engine_prompt import LONG_BYTES, prompted
 from flyball.gateway.long_texts import HelperAway, LongTexts
-from flyball.gateway.prompting import LONG_BYTES, prompted
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Constraint, Release
 from flyball.storage.routing import RoutingTable

@@ -12,8 +12,8 @@ import pytest
 from running import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 
-from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.segments import RequestEntry
+from flyball.gateway.token_counts import Reckoner
 
 QUESTION = "Where is my parcel?"
 

@@ -20,11 +20,11 @@ from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicat
 from flyball.data.folders import replaced_folder
 from flyball.data.preparing import Preparer
 from flyball.data.profile import make_profile
-from flyball.data.readers.reading import read_source
+from flyball.data.readers.source_rows import read_source
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
 from flyball.data.splitting import place_of, side_of
 from flyball.data.staging import Staging
-from flyball.data.stratifying import STEP, moves
+from flyball.data.stratification import STEP, moves
 from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
 from flyball.data.version import settings_fingerprint, source_ref, split_ref
 from flyball.data.warnings import write_warnings

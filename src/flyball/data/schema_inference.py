@@ -18,7 +18,7 @@ from flyball.data.column_profiles import Column, kind_of_column, name_words, nam
 from flyball.data.config import SourceConfig
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.reading import look, read_source
+from flyball.data.readers.source_rows import look, read_source
 from flyball.data.splitting import side_named
 from flyball.errors import InputError
 

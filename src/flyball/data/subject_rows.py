@@ -21,9 +21,9 @@ from flyball.data.preparing import KEYED_HASH, PRODUCTION
 from flyball.data.readers.json_document import element_spans
 from flyball.data.readers.jsonl import json_row
 from flyball.data.readers.layout import Layout
-from flyball.data.readers.opening import open_plain, open_utf8
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.reading import look, read_source
+from flyball.data.readers.source_file import open_plain, open_utf8
+from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files
 from flyball.data.rows import subject_hash
 from flyball.errors import InputError

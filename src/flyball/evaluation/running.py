@@ -15,7 +15,7 @@ from flyball.evaluation.prepared_requests import changed_by_step
 from flyball.evaluation.report_details import details_of
 from flyball.evaluation.report_files import write_report
 from flyball.evaluation.scoring import bodies_of, score_suite
-from flyball.evaluation.suites.loading import load_suites
+from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.records import JSON, DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of

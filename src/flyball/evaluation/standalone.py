@@ -15,8 +15,8 @@ from flyball.errors import InputError
 from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.items import ItemScore, read_items
 from flyball.evaluation.running import evaluate_suites
+from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.files import Columns
-from flyball.evaluation.suites.loading import load_suites
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.completers import HttpCompleter
 from flyball.inference.servers import Way

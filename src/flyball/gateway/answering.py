@@ -14,23 +14,23 @@ import time
 from typing import Final
 
 from flyball.gateway.asking import Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.attempt import head_of
 from flyball.gateway.balancing import Target
 from flyball.gateway.breaker import CLOSED
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.describing import Story, cost_of, count, most_usd, request_record
+from flyball.gateway.engine_prompt import takes_long
 from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.mirroring import mirror
+from flyball.gateway.model_listing import once_listed
 from flyball.gateway.payloads import long_payload
-from flyball.gateway.prompting import takes_long
 from flyball.gateway.relaying import Relay
 from flyball.gateway.routing import ArmView
 from flyball.gateway.segments import RequestEntry
-from flyball.gateway.sending import head_of
 from flyball.gateway.state import RECORDING_FAILED, WorkerState, unrecorded
 from flyball.gateway.statuses import EngineRefused, excerpt, failed_with, failed_within, is_refusal, own_words
 from flyball.gateway.streams import Tally
-from flyball.gateway.wishing import once_listed
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025

@@ -9,11 +9,11 @@ import msgspec
 
 from flyball.cost.prompt_estimate import prompt_parts
 from flyball.errors import InputError
+from flyball.gateway.engine_prompt import prompted
 from flyball.gateway.envelope import HttpRefusal, refusal_of
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.leniency import body_of, nests_deeper
 from flyball.gateway.people import MAX_ID, person_of, text_of
-from flyball.gateway.prompting import prompted
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.records.identity import request_id

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Final
 
 from flyball.gateway.causes import words_of
-from flyball.inference.decoding import LEAST_SHARE, MOST_TIMES, PIECE_BYTES, Decoder
+from flyball.inference.decompression import LEAST_SHARE, MOST_TIMES, PIECE_BYTES, Decoder
 
 if TYPE_CHECKING:
     from flyball.gateway.relaying import Relay

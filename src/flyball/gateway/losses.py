@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 
-from flyball.gateway.reporting import Reporter
+from flyball.gateway.findings_writer import Reporter
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger, now_ms

@@ -19,9 +19,9 @@ from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.course import Course
 from flyball.gateway.describing import Story, request_record
+from flyball.gateway.engine_prompt import takes_long
 from flyball.gateway.envelope import HttpRefusal
 from flyball.gateway.payloads import long_payload
-from flyball.gateway.prompting import takes_long
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.state import WorkerState

@@ -20,10 +20,10 @@ from flyball.gateway.limits import Limits
 from flyball.gateway.long_texts import LongTexts
 from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
-from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.routing import Routes
 from flyball.gateway.segments import Entry, encode
+from flyball.gateway.token_counts import Reckoner
 from flyball.gateway.troubles import Troubles
 from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
@@ -53,7 +53,7 @@ class WorkerState:
     mirrors: set[Course] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
-    wish_at: float = float("-inf")  # when a model was last wished for (wishing.py)
+    wish_at: float = float("-inf")  # when a model was last wished for (model_listing.py)
     long_texts: LongTexts = field(default_factory=LongTexts)
     complaints: Complaints = field(default_factory=Complaints)
     reckoner: Reckoner = field(default_factory=Reckoner)

@@ -14,8 +14,8 @@ from flyball.cost.usage import bounded, reconciled
 from flyball.gateway.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of, usage_beside
 from flyball.gateway.engine_errors import error_status, error_words, is_error
 from flyball.gateway.leniency import all_valid, texts_in, valid, without_bytes
+from flyball.gateway.model_name import renamed
 from flyball.gateway.patterns import SIZES, Pattern
-from flyball.gateway.renaming import renamed
 from flyball.gateway.utterances import Utterance
 
 _QUOTE: Final = 0x22

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from flyball.gateway.reporting import Reporter
+from flyball.gateway.findings_writer import Reporter
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger

@@ -13,9 +13,9 @@ import httptools
 from flyball.errors import FlyballError
 from flyball.gateway.calls import Call, UpstreamFailure
 from flyball.gateway.causes import connect_words
-from flyball.gateway.connecting import Connector
+from flyball.gateway.connector import Connector
 from flyball.gateway.destinations import Destination
-from flyball.inference.decoding import KNOWN, Decoder
+from flyball.inference.decompression import KNOWN, Decoder
 from flyball.storage.routing import Endpoint
 
 IDLE_S: Final = 3.0  # engines close idle connections after 5 s; a little earlier is safe

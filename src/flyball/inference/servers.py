@@ -17,7 +17,7 @@ from typing import Final
 from flyball import __version__
 from flyball.addresses import DIRECT, REFERENCES, Reach, Target, shown, target_of
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.decoding import KNOWN, Decoder
+from flyball.inference.decompression import KNOWN, Decoder
 
 USER_AGENT: Final = f"flyball/{__version__}"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from flyball.errors import GateInconclusive, InputError, NotFoundError
-from flyball.evaluation.suites.loading import OF_THE_ROWS
+from flyball.evaluation.suites.catalog import OF_THE_ROWS
 from flyball.monitoring.health import reports_on
 from flyball.records import DatasetVersion, EvalReport, GateDecision, Release, name_of
 from flyball.records.documents import read_document

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from flyball.data.readers.opening import kind_of_path, require_file
+from flyball.data.readers.source_file import kind_of_path, require_file
 from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
 from flyball.registry.gguf_header import read_header
 from flyball.settings import FILE, expand, leaves_project, source_path

@@ -178,7 +178,7 @@ def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
 def guessed_rows(root: Path, source: Path) -> Rows:
     """The user's rows, copied in where they are elsewhere; every guess is explained as a comment."""
     from flyball.data.config import SourceConfig
-    from flyball.data.readers.reading import read_source
+    from flyball.data.readers.source_rows import read_source
     from flyball.data.schema_inference import ROWS, guess
 
     found = guess(source)

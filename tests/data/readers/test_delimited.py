@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flyball.data.config import SourceConfig
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
-from flyball.data.readers.reading import look, read_source
+from flyball.data.readers.source_rows import look, read_source
 from flyball.errors import InputError
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from flyball.errors import InputError
+from flyball.evaluation.suites.catalog import load_suite
 from flyball.evaluation.suites.files import Columns
-from flyball.evaluation.suites.loading import load_suite
 from flyball.evaluation.suites.suite import Suite
 
 USER = {"role": "user", "content": "hi"}

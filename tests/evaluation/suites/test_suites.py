@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import InputError, NotFoundError
-from flyball.evaluation.suites.loading import load_suite, load_suites
+from flyball.evaluation.suites.catalog import load_suite, load_suites
 from held_out_rows import write_test_split
 
 ROWS: list[tuple[str, str | None]] = [(f"please help with case number {k}", "ab"[k % 2]) for k in range(40)]

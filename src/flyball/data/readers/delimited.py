@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from flyball.data.readers.known_values import KnownValues
 from flyball.data.readers.layout import Layout
-from flyball.data.readers.opening import lines_of, open_utf8
 from flyball.data.readers.raw_row import MAX_COLUMNS, MAX_LINE_BYTES, RawRow
+from flyball.data.readers.source_file import lines_of, open_utf8
 from flyball.errors import InputError
 
 SWALLOWED = 0.8

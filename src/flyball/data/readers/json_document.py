@@ -11,8 +11,8 @@ import msgspec
 
 from flyball.data.readers.jsonl import json_row
 from flyball.data.readers.layout import Layout
-from flyball.data.readers.opening import open_utf8
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
+from flyball.data.readers.source_file import open_utf8
 from flyball.errors import InputError
 
 MAX_BYTES = 512 * 1024 * 1024

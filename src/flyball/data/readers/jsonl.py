@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from flyball.data.readers.layout import Layout
-from flyball.data.readers.opening import lines_of, open_utf8
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
+from flyball.data.readers.source_file import lines_of, open_utf8
 
 
 def json_rows(path: Path, layout: Layout) -> Iterator[RawRow]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flyball.data.readers.opening import MAX_RATIO, require_file
 from flyball.data.readers.raw_row import MAX_COLUMNS, MAX_LINE_BYTES, RawRow
+from flyball.data.readers.source_file import MAX_RATIO, require_file
 from flyball.errors import EnvironmentMissing, InputError
 
 BATCH = 1000

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flyball.data.readers.layout import encoding_of
-from flyball.data.readers.opening import open_plain
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
+from flyball.data.readers.source_file import open_plain
 from flyball.errors import InputError
 
 SUFFIXES = (".txt", ".md")

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.reading import read_source
+from flyball.data.readers.source_rows import read_source
 from flyball.errors import FlyballError, InputError, NotFoundError
 from flyball.evaluation.suites.layouts import Case, Layout, case_of, layout_of
 from flyball.evaluation.suites.suite import Item

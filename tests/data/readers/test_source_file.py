@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flyball.data.readers import opening
-from flyball.data.readers.reading import read_source
+from flyball.data.readers import source_file
+from flyball.data.readers.source_rows import read_source
 from flyball.errors import InputError, NotFoundError
 
 
@@ -39,8 +39,8 @@ def test_pipes_devices_loops_and_dangling_links_are_named(tmp_path: Path) -> Non
 def test_gzip_that_unpacks_to_far_more_than_text_does_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "FREE_BYTES", 10_000)
-    monkeypatch.setattr(opening, "MAX_RATIO", 20)
+    monkeypatch.setattr(source_file, "FREE_BYTES", 10_000)
+    monkeypatch.setattr(source_file, "MAX_RATIO", 20)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 50_000))
     refused(tmp_path / "a.jsonl.gz", "unpacks to more than 20 times its size")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"x\n" * 50_000))
@@ -48,7 +48,7 @@ def test_gzip_that_unpacks_to_far_more_than_text_does_is_refused(
 
 
 def test_a_file_of_blank_lines_is_refused_before_it_takes_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "MAX_BLANK_LINES", 10_000)
+    monkeypatch.setattr(source_file, "MAX_BLANK_LINES", 10_000)
     (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n' + b"\n" * 20_000)
     refused(tmp_path / "a.jsonl", "has more than 10,000 blank lines")
 
@@ -58,7 +58,7 @@ def test_a_parquet_dictionary_is_not_written_out_a_thousand_times(tmp_path: Path
     pq.write_table(pa.table({"text": text}), tmp_path / "a.parquet", compression="zstd")
     assert (tmp_path / "a.parquet").stat().st_size < 100_000
     code = (
-        "import sys; from pathlib import Path; from flyball.data.readers.reading import read_source;"
+        "import sys; from pathlib import Path; from flyball.data.readers.source_rows import read_source;"
         "from flyball.telemetry import peak_memory_mb; import pyarrow.parquet; before = peak_memory_mb();"
         "print(sum(1 for _ in read_source(Path(sys.argv[1]))), peak_memory_mb() - before)"
     )

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
-from flyball.data.readers.reading import read_source
+from flyball.data.readers.source_rows import read_source
 from flyball.errors import InputError, NotFoundError
 
 

@@ -21,9 +21,9 @@ from flyball.data.readers.layout import (
     escapes_quotes,
     format_of,
 )
-from flyball.data.readers.opening import kind_of_path, open_plain, require_file
 from flyball.data.readers.parquet import parquet_rows
 from flyball.data.readers.raw_row import RawRow
+from flyball.data.readers.source_file import kind_of_path, open_plain, require_file
 from flyball.data.readers.text_folder import folder_rows
 
 HEAD_BYTES = 1024 * 1024

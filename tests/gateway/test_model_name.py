@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.gateway import renaming
-from flyball.gateway.renaming import renamed
+from flyball.gateway import model_name
+from flyball.gateway.model_name import renamed
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda name: not any(0xD800 <= ord(c) <= 0xDFFF for c in name))
 REST = st.recursive(
@@ -47,7 +47,7 @@ def test_slashes_and_spaces_do_not_hide_it() -> None:
 
 
 def test_endless_names_of_models_are_not_kept() -> None:
-    before = renaming._names.cache_info().currsize
+    before = model_name._names.cache_info().currsize
     name = "n" * 100_000
     assert renamed(b'{"model": "%b"}' % name.encode(), name, "shop") == b'{"model":"shop"}'
-    assert renaming._names.cache_info().currsize == before
+    assert model_name._names.cache_info().currsize == before

@@ -12,7 +12,7 @@ from rows_on_disk import KEY, build, everything, write_lines
 from flyball.data.config import SplitConfig
 from flyball.data.duplicates import Candidate
 from flyball.data.splitting import place_of, side_of
-from flyball.data.stratifying import STEP, moves
+from flyball.data.stratification import STEP, moves
 
 SPLIT = SplitConfig(validation=0.1, test=0.2)
 

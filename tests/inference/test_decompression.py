@@ -8,7 +8,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.inference.decoding import PIECE_BYTES, Decoder
+from flyball.inference.decompression import PIECE_BYTES, Decoder
 
 
 def read(data: bytes, step: int) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 from running import release
 from upstream_behaviours import ENDED, TEXT, WORDS, answer, event
 
-from flyball.gateway.reckoning import Reckoner
 from flyball.gateway.streams import Tally
+from flyball.gateway.token_counts import Reckoner
 from flyball.records import Message
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Where is my parcel?"}]}
