@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo models test test-long check compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models test test-long check docs compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -49,6 +49,11 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site under build/docs: warnings are errors, every link is followed, nothing is loaded from elsewhere.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . build/docs
+	$(BIN)/python docs/check_site.py build/docs
 
 format: install
 	$(BIN)/ruff format .

@@ -182,7 +182,7 @@ def test_the_gateway_alone_reads_its_settings_and_names_a_wrong_one(tmp_path: Pa
 def test_the_file_of_the_page_serves_and_new_upstreams_take_effect_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[2] / "docs/gateway.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/how-to/gateway.md").read_text()
     text = page.partition("```yaml\n")[2].partition("```")[0]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-first")
     config = tmp_path / "gateway.yaml"

@@ -1,4 +1,4 @@
-"""The commands of docs/judging.md run as written, against a project with a canary under way."""
+"""The commands of docs/how-to/judge.md run as written, against a project with a canary under way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from judged_traffic import SECRET, Canary, project_on
 from small_shop import flyball
 from tiny_gguf import tiny_release, write_tiny_gguf
 
-PAGE = Path(__file__).parents[2] / "docs/judging.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/judge.md"
 SETTINGS = """\
 version: 1
 project: shop

@@ -1,4 +1,4 @@
-"""The tutorial runs as written: each command block of docs/tutorial.md, in order, and its Python."""
+"""The tutorial runs as written: each command block of docs/tutorials/the-loop.md, in order, and its Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.S)
 
 
 def blocks() -> list[tuple[str, str]]:
-    return BLOCK.findall((ROOT / "docs/tutorial.md").read_text())
+    return BLOCK.findall((ROOT / "docs/tutorials/the-loop.md").read_text())
 
 
 @pytest.mark.timeout(600)

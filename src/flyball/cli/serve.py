@@ -66,7 +66,7 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
     "--config",
     "config_file",
     type=click.Path(path_type=Path),
-    help="YAML with `upstreams:` (url, key, models, slots), `gateway:` and `cost:`; see docs/gateway.md.",
+    help="YAML with `upstreams:` (url, key, models, slots), `gateway:` and `cost:`; see docs/how-to/gateway.md.",
 )
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
 @click.option("--host", default=None, help="Default: 127.0.0.1.")

@@ -54,7 +54,7 @@ def rule_problem(rule: GateRule, known: Mapping[str, Sequence[str]]) -> tuple[st
 
 
 class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A program of yours that judges the sampled answers (docs/judging.md says what it reads and writes)."""
+    """A program of yours that judges the sampled answers (docs/how-to/judge.md says what it reads and writes)."""
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, description="Run in the project's folder, without a shell.")]
     every_s: Annotated[float, Meta(gt=0, description="Between two looks for answers that wait.")] = 5.0

@@ -1,0 +1,1 @@
+"""Reference pages from the code: what the site says of settings, commands, records, metrics and routes."""
