@@ -26,6 +26,8 @@ OTHERS = (
     "inference/prompt_path",
     "inference/request_fields",
     "records/identity",
+    "security/permissions",
+    "security/roles",
 )
 
 

@@ -13,12 +13,10 @@ from sqlalchemy import select
 from flyball.errors import InputError, NotFoundError
 from flyball.security import audit
 from flyball.security.principals import (
-    LOCAL,
     Keyring,
     create_key,
     list_keys,
     load_keyring,
-    may_use,
     revoke_key,
 )
 from flyball.storage import tables
@@ -87,12 +85,6 @@ def test_keys_are_listed_oldest_first(ledger: Ledger) -> None:
         made.append(create_key(ledger, name=name)[0])
         time.sleep(0.002)
     assert [entry.principal for entry in list_keys(ledger)] == made
-
-
-def test_a_key_without_routes_may_use_all_and_one_with_routes_only_those(ledger: Ledger) -> None:
-    made, _ = create_key(ledger, name="bot", routes=("a",))
-    assert may_use(made, "a") and not may_use(made, "b")
-    assert may_use(LOCAL, "anything")
 
 
 @pytest.mark.parametrize(

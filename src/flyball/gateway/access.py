@@ -21,6 +21,7 @@ from flyball.gateway.exchange import Exchange
 from flyball.gateway.origins import Origins
 from flyball.security.keyring_file import keep, kept
 from flyball.security.keys import ProjectKey
+from flyball.security.permissions import ALL_ROUTES, may
 from flyball.security.principals import LOCAL, Keyring, Principal, load_keyring
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.telemetry import log
@@ -143,7 +144,7 @@ class Access:
         host = exchange.headers.get(b"host")
         if self._loopback and (host is None or names_this_machine(host)) and not self._is_foreign_page(exchange):
             return
-        if self.principal(exchange).routes:
+        if not may(self.principal(exchange), "read_metrics", ALL_ROUTES):
             raise HttpRefusal(403, "this key is limited to routes, and this page tells of all", code="forbidden")
 
     def _refuse_foreign_pages(self, exchange: Exchange) -> None:

@@ -17,6 +17,7 @@ from flyball.gateway.people import MAX_ID, person_of, text_of
 from flyball.gateway.routing import ArmView, RouteView
 from flyball.gateway.state import WorkerState
 from flyball.records.identity import request_id
+from flyball.security.permissions import may
 from flyball.security.principals import Principal
 
 Kind = Literal["chat", "completion", "embedding"]
@@ -228,13 +229,13 @@ def _route(state: WorkerState, principal: Principal, body: dict[str, Any]) -> Ro
         raise not_ready("no route is served yet", state.routes.missing)
     model = text_of(body.get("model"), "model")
     if model is None:
-        names = state.routes.names(principal.routes)
+        names = state.routes.names(principal)
         if not names:
             raise HttpRefusal(404, "none of this key's models is served", code="model_not_found", param="model")
         model = names[0]
     if model not in state.routes.views:
         state.reload_routes()  # the name may be as new as that
-    return state.routes.find(model, principal.routes)
+    return state.routes.find(model, principal)
 
 
 def not_ready(what: str, missing: str) -> HttpRefusal:
@@ -245,7 +246,7 @@ def not_ready(what: str, missing: str) -> HttpRefusal:
 
 def _arm(state: WorkerState, view: RouteView, principal: Principal, unit: str, forced: str | None) -> ArmView:
     if forced is not None:
-        if principal.role != "admin":
+        if not may(principal, "choose_variant", view.route.name):
             raise HttpRefusal(403, "only admin keys may choose a variant", code="forbidden")
         return view.forced(forced)
     arm = view.assign(unit)

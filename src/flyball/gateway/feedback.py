@@ -19,6 +19,7 @@ from flyball.gateway.segments import FeedbackEntry
 from flyball.gateway.state import WorkerState, unrecorded
 from flyball.records import Feedback
 from flyball.records.identity import derived_id, is_genuine, keyed_hash, uuid7
+from flyball.security.permissions import may
 from flyball.security.principals import LOCAL, Principal
 
 DURABLE_S = 5.0
@@ -56,6 +57,8 @@ async def take_feedback(state: WorkerState, exchange: Exchange) -> None:
 
 
 async def _take(state: WorkerState, exchange: Exchange, principal: Principal, headers: bytes) -> None:
+    if not may(principal, "give_feedback"):
+        raise HttpRefusal(403, "this key may not give feedback", code="forbidden")
     body = read_body(exchange.body)
     if body.judge is not None:
         check_judge(principal, body)
@@ -102,13 +105,13 @@ def check_owner(state: WorkerState, principal: Principal, request: str) -> None:
     if owner is None:
         raise HttpRefusal(404, "no request has this id", code="request_not_found", param="request_id")
     same_team = principal.team is not None and teams.get(owner) == principal.team
-    if principal.role != "admin" and not same_team:
+    if not (same_team or may(principal, "give_feedback_to_any")):
         raise HttpRefusal(403, "another key made this request", code="forbidden", param="request_id")
 
 
 def check_judge(principal: Principal, body: FeedbackBody) -> None:
     """Verdicts promote releases, so 403 for a key that is no admin's, and 400 for a verdict that says nothing."""
-    if principal.role != "admin":
+    if not may(principal, "judge"):
         raise HttpRefusal(
             403,
             "only an admin key may judge answers; leave out judge to say what a user thinks",

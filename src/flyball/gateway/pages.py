@@ -13,7 +13,8 @@ from flyball.gateway.envelope import HttpRefusal, error_body
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.metrics_pages import MetricsPages
 from flyball.gateway.state import WorkerState
-from flyball.security.principals import Principal, may_use
+from flyball.security.permissions import may
+from flyball.security.principals import Principal
 
 MODELS: Final = b"/v1/models"
 HEALTH: Final = (b"/healthz", b"/health")
@@ -84,7 +85,7 @@ def _lacking(state: WorkerState, exchange: Exchange, waiting: list[str]) -> str:
         return "no engine for: any route" if not waiting else f"no engine for: {len(waiting)} routes"
     if not waiting:
         return f"no engine for: any route; {state.routes.missing}".removesuffix("; ")
-    mine = [state.routes.views[name].route for name in waiting if may_use(principal, name)]
+    mine = [state.routes.views[name].route for name in waiting if may(principal, "ask", name)]
     told = [f"{route.name} ({route.missing})" if route.missing else route.name for route in mine]
     return f"no engine for: {', '.join(told) or f'{len(waiting)} routes'}"
 
@@ -95,7 +96,7 @@ def _models(state: WorkerState, exchange: Exchange, path: bytes) -> None:
     if wanted:
         exchange.answer(200, msgspec.json.encode(_model(state, _named(state, principal, wanted))))
         return
-    names = state.routes.names(principal.routes)
+    names = state.routes.names(principal)
     exchange.answer(200, msgspec.json.encode({"object": "list", "data": [_model(state, name) for name in names]}))
 
 
@@ -108,7 +109,7 @@ def _named(state: WorkerState, principal: Principal, wanted: bytes) -> str:
     if not state.routes.views:
         raise not_ready("no route is served yet", state.routes.missing)
     name = plain if plain in state.routes.views else decoded
-    return state.routes.find(name, principal.routes).route.name
+    return state.routes.find(name, principal).route.name
 
 
 def _model(state: WorkerState, name: str) -> dict[str, object]:

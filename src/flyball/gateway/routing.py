@@ -15,6 +15,8 @@ from pathlib import Path
 from flyball.errors import FlyballError
 from flyball.gateway.envelope import HttpRefusal
 from flyball.inference.prompt_path import PromptPath
+from flyball.security.permissions import may
+from flyball.security.principals import Principal
 from flyball.storage.routing import Arm, Route, RoutingTable, Stamp, load, stamp_of
 from flyball.telemetry import log
 
@@ -158,16 +160,16 @@ class Routes:
         """Why there is no route, as control says."""
         return "" if self.table is None else self.table.missing
 
-    def names(self, only: Collection[str] = ()) -> list[str]:
-        """Every route, the default one first; of those in `only`, where it names some."""
+    def names(self, principal: Principal) -> list[str]:
+        """Every route that a principal may ask, the default one first."""
         ordered = sorted(self.views.values(), key=lambda view: not view.route.default)
-        return [view.route.name for view in ordered if not only or view.route.name in only]
+        return [view.route.name for view in ordered if may(principal, "ask", view.route.name)]
 
-    def find(self, model: str, only: Collection[str] = ()) -> RouteView:
-        """The route of a `model` name; 404 with the known names otherwise. A caller of `only` some sees no other."""
+    def find(self, model: str, principal: Principal) -> RouteView:
+        """The route of a `model` name; 404 with the known names otherwise: nobody sees a route that is not theirs."""
         view = self.views.get(model)
-        if view is None or (only and model not in only):
-            known = ", ".join(self.names(only)) or "none yet"
+        if view is None or not may(principal, "ask", model):
+            known = ", ".join(self.names(principal)) or "none yet"
             raise HttpRefusal(
                 404, f"the model {model!r} does not exist; known: {known}", code="model_not_found", param="model"
             )

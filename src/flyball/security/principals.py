@@ -8,7 +8,7 @@ import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from sqlalchemy import select, update
@@ -16,10 +16,9 @@ from sqlalchemy import select, update
 from flyball.errors import InputError, NotFoundError
 from flyball.records.identity import uuid7
 from flyball.security import audit
+from flyball.security.roles import ROLES, Role
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms
-
-Role = Literal["client", "admin"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,11 +95,6 @@ class Keyring:
         if principal is None or (principal.expires_ms is not None and principal.expires_ms <= now_ms()):
             return None
         return principal
-
-
-def may_use(principal: Principal, route: str) -> bool:
-    """Whether a principal may use a route."""
-    return not principal.routes or route in principal.routes
 
 
 def create_key(
@@ -212,8 +206,8 @@ def _row(project: str, principal: Principal, secret: str) -> dict[str, object]:
 def _check(principal: Principal) -> None:
     if not 0 < len(principal.name) <= 100:
         raise InputError(f"the key's name {principal.name!r} is empty or too long", cure="use 1 to 100 characters")
-    if principal.role not in ("client", "admin"):
-        raise InputError(f"unknown role {principal.role!r}", cure="use client or admin")
+    if principal.role not in ROLES:
+        raise InputError(f"unknown role {principal.role!r}", cure=f"use {' or '.join(ROLES)}")
     if principal.team is not None:
         check_team_name(principal.team)
     check_limits(principal)
