@@ -20,7 +20,7 @@ demo: install
 
 # A real model of 135M parameters for tests, tutorials and benchmarks: into the user's cache, never into the repository.
 models: install
-	$(BIN)/python tests/real_models.py
+	$(BIN)/python tests/support/real_models.py
 
 test: install
 	$(BIN)/python -m pytest

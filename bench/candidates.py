@@ -10,10 +10,9 @@ import os
 import signal
 from contextlib import ExitStack
 
+from flyball.wiring import Project
 from served import Served, add_release
 from standin import Mode, StandIn
-
-from flyball.wiring import Project
 
 
 class Candidate:

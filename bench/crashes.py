@@ -22,16 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from killing import Killer
-from mixed_load import Journal, Mix, MixedLoad
-from open_loop import Client, offer
-from served import Served, add_release, flyball, make_project
 from sqlalchemy import func, select
 
 from flyball.cost.prices import request_usd
 from flyball.security.principals import Principal, create_key
 from flyball.storage import tables
 from flyball.wiring import Project
+from killing import Killer
+from mixed_load import Journal, Mix, MixedLoad
+from open_loop import Client, offer
+from served import Served, add_release, flyball, make_project
 
 WORKERS = REPLICAS = 2
 LARGEST_TOKENS = (80, 2)

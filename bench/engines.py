@@ -38,7 +38,7 @@ from flyball.serving.config import ServingConfig
 from flyball.serving.engines import EngineHandle
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from tiny_gguf import tiny_release, write_tiny_gguf
 
 FLYBALL = [sys.executable, "-m", "flyball"]

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from open_loop import Client, Outcome, offer
-from served import Served, add_release, make_project
-from switches import ENDED, RIGHT_SHARE, Judged, leave
 
 from flyball.security.principals import create_key
 from flyball.storage.deployments import history
+from open_loop import Client, Outcome, offer
+from served import Served, add_release, make_project
+from switches import ENDED, RIGHT_SHARE, Judged, leave
 
 ROLLOUT: dict[str, Any] = {
     "canary_steps": [0.3, 0.5],

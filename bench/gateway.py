@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
 from gateway_systems import ROOT, SYSTEMS, Absent, Command, Plan, flyball
 
 HERE = Path(__file__).parent

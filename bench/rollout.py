@@ -22,11 +22,11 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from rollout_runs import ALPHA, Outcome, Run, blocks_of, config_of
-from rollout_users import BASE_QUALITY, SHARE, Case, Release, Users, draw
 
 from flyball.statistics.intervals import clopper_pearson
 from flyball.statistics.two_arm import TwoArmHarm
+from rollout_runs import ALPHA, Outcome, Run, blocks_of, config_of
+from rollout_users import BASE_QUALITY, SHARE, Case, Release, Users, draw
 
 SEED = 20_261_124
 HORIZON = 16_500

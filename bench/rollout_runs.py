@@ -14,7 +14,6 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from rollout_users import SHARE, VERDICT_S, Users
 
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import RolloutConfig
@@ -27,6 +26,7 @@ from flyball.statistics.missing import ResponseRates
 from flyball.statistics.sample_ratio import SampleRatio
 from flyball.statistics.two_arm import Arm, block_is_due
 from flyball.statistics.two_arm_quantiles import SMALLEST
+from rollout_users import SHARE, VERDICT_S, Users
 
 ALPHA = 0.05
 DEPLOYMENT = Deployment(

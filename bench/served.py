@@ -31,7 +31,7 @@ from flyball.storage.deployments import pointer
 from flyball.wiring import Project, open_project
 from flyball.workflows.noting import Note, read_note
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the tests' tiny model is the benchmarks' too
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # the tests' tiny model is the benchmarks' too
 
 from tiny_gguf import tiny_release, write_tiny_gguf
 

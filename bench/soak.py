@@ -26,17 +26,17 @@ from typing import Any
 
 import psutil
 import uvloop
-from crashes import lost
-from mixed_load import Journal, Mix, MixedLoad
-from open_loop import Client, offer
-from served import NAME, Served, add_release, make_project, until
 from sqlalchemy import func, select
 
+from crashes import lost
 from flyball.errors import FlyballError
 from flyball.rollout.deploying import rollback
 from flyball.security.principals import create_key
 from flyball.storage import tables
 from flyball.wiring import Project
+from mixed_load import Journal, Mix, MixedLoad
+from open_loop import Client, offer
+from served import NAME, Served, add_release, make_project, until
 
 SAMPLE_S = 1.0
 WARM_UP = 0.3

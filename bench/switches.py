@@ -24,17 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from candidates import CANDIDATES, Candidate
-from killing import client_ports
-from open_loop import Ask, Client, Outcome, offer
-from served import NAME, Served, add_release, make_project
-from standin import RIGHT, StandIn
 
+from candidates import CANDIDATES, Candidate
 from flyball.rollout.deploying import rollback
 from flyball.security.principals import create_key
 from flyball.storage import traffic
 from flyball.storage.deployments import history
 from flyball.wiring import Project
+from killing import client_ports
+from open_loop import Ask, Client, Outcome, offer
+from served import NAME, Served, add_release, make_project
+from standin import RIGHT, StandIn
 
 WORKERS = 2
 RIGHT_SHARE, DELAY_S = 0.9, 0.02

@@ -15,11 +15,11 @@ from pathlib import Path
 import openai
 import psutil
 import pytest
-from refusing import check_refusal, contents, refused
 
 from chat_server import ERROR, chat_server
 from proxies import HttpProxy
 from raw_upstream import RawUpstream, either
+from refusals import check_refusal, contents, refused
 from small_shop import FLYBALL, eventually, flyball, ok, ok_lines
 
 GATE = "alpha: 0.05\nrules:\n  - {suite: cases, measure: exact_match, at_least: 0.8}\n"

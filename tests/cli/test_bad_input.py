@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from refusing import TINY, contents, refused
 
+from refusals import TINY, contents, refused
 from small_shop import flyball, ok
 
 SETTINGS = {

@@ -14,8 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from refusing import check_refusal, contents, refused
 
+from refusals import check_refusal, contents, refused
 from small_shop import FLYBALL, Result, eventually, flyball, ok, ok_lines, serving
 
 ROOT = os.geteuid() == 0

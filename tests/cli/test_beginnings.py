@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import yaml
-from refusing import contents, refused
 
+from refusals import contents, refused
 from small_shop import flyball, ok, ok_lines
 
 QUIET = {**os.environ, "DVC_NO_ANALYTICS": "1", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

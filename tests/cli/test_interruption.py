@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from refusing import check_refusal, refused
 
+from refusals import check_refusal, refused
 from small_shop import FLYBALL, Result, eventually, ok
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from refusing import refused
 
+from refusals import refused
 from small_shop import flyball, ok, ok_lines
 
 STATE = ("--state", "state")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from examples import request_record
 from flyball.cli.story import lineage_text
 from flyball.data.rows import read_rows
 from flyball.storage.traffic import add_payload, add_request
 from flyball.wiring import open_project
+from record_samples import request_record
 from small_shop import flyball, ok, ok_lines
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import console_shop
 import pytest
-from console_site import Site, leave_build_files, served
 
+import console_shop
+from console_site import Site, leave_build_files, served
 from flyball.storage.ledger import open_ledger
 
 CHROMIUM = Path("/usr/bin/chromium")

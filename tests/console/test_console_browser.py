@@ -10,10 +10,10 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
-import console_shop
 import pytest
-from console_site import Site
 
+import console_shop
+from console_site import Site
 from flyball.records import fingerprint
 from flyball.storage import traffic
 from flyball.storage.ledger import now_ms

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_site import Site
 
+from console_site import Site
 from flyball.console import charts
 from flyball.console.chart_specs import Look, latency_spec, quality_spec, traffic_spec
 from flyball.console.traffic import MINUTES, Minute, Traffic

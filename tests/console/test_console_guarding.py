@@ -6,8 +6,8 @@ import http.client
 from urllib.parse import urlsplit
 
 import pytest
-from console_site import Site
 
+from console_site import Site
 from flyball.console.guarding import is_loopback
 
 PATHS = ("/", "/requests", "/healthz", "/nowhere", "/static/console.css", "/charts/traffic-wide-light.svg")

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import console_shop
 import pytest
-from console_site import Site, served
 
+import console_shop
+from console_site import Site, served
 from flyball.console import charts
 from flyball.console.kept import Kept
 from flyball.console.reading import read_overview

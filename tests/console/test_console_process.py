@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import console_shop
 import httpx
 import pytest
-from console_site import settings
 
+import console_shop
+from console_site import settings
 from flyball.console.context import ConsoleContext
 from flyball.console.kept import Figure, Kept
 from flyball.console.server import listen, run_console

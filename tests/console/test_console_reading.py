@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import console_shop
 from hypothesis import given
 from hypothesis import strategies as st
 
+import console_shop
 from flyball.console.kept import Kept
 from flyball.console.listing import Filters, read_answers
 from flyball.console.reading import choose_route, read_findings, read_overview

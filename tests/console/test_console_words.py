@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-import console_shop
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import console_shop
 from flyball.console import picture, wording
 from flyball.console.conversation import Turn, answer_line, prompt_line, turns
 from flyball.console.evidence import bound_sentence, comparison, deciding, loss

@@ -9,13 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from control_shop import ROLLOUT, Shop, passes
-from examples import feedback_record, request_record
 from flyball.control.context import ControlContext
 from flyball.records import Deployment, Transition
 from flyball.rollout.judging import Desk
 from flyball.storage.deployments import history
 from flyball.storage.ledger import now_ms
 from flyball.storage.traffic import add_feedback, add_request
+from record_samples import feedback_record, request_record
 
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 

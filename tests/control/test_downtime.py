@@ -18,7 +18,7 @@ from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history
 from tiny_gguf import tiny_release
 
-STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "stand_in_vllm.py"), "serve")
+STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "support" / "stand_in_vllm.py"), "serve")
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 

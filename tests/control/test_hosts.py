@@ -30,6 +30,7 @@ from flyball.storage.deployments import history
 from flyball.storage.hosts import known_hosts
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -205,7 +206,7 @@ def test_when_the_leader_is_killed_another_host_leads_within_seconds(
 
 
 def start(host: Shop, ledger_url: str) -> subprocess.Popen[bytes]:
-    arguments = [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1]), ledger_url, str(host.root)]
+    arguments = [sys.executable, "-c", PROGRAM, str(SUPPORT), ledger_url, str(host.root)]
     with (host.root / "control.log").open("ab") as output:
         return subprocess.Popen(arguments, stdout=output, stderr=output)
 

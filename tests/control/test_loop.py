@@ -22,6 +22,7 @@ from flyball.storage import tables
 
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 """Processes are the same on both; rollouts on PostgreSQL are tested pass by pass."""
+SUPPORT = Path(__file__).parents[1] / "support"
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ class Controlled:
     """A control process that is started and killed."""
 
     def __init__(self, shop: Shop, ledger_url: str) -> None:
-        self.arguments = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent.parent), ledger_url, str(shop.root)]
+        self.arguments = [sys.executable, "-c", PROGRAM, str(SUPPORT), ledger_url, str(shop.root)]
         self.log = shop.root / "control.log"
         self.epoch = 0
         self.start()

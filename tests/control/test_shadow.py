@@ -14,7 +14,6 @@ import pytest
 from msgspec.structs import replace
 
 from control_shop import ROLLOUT, Shop, passes
-from examples import feedback_record
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.ingest import ingest_once
@@ -26,8 +25,9 @@ from flyball.security.keys import ProjectKey
 from flyball.storage.deployments import history
 from flyball.storage.ledger import now_ms
 from flyball.storage.traffic import add_feedback, search_requests
+from record_samples import feedback_record
 
-GATEWAY = Path(__file__).parents[1] / "gateway" / "process.py"
+GATEWAY = Path(__file__).parents[1] / "support" / "gateway_process.py"
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 
 

@@ -19,7 +19,7 @@ from control_shop import Shop, passes
 from flyball.rollout.deploying import rollback
 from flyball.serving.engines import running_engines
 
-GATEWAY = Path(__file__).parents[1] / "gateway" / "process.py"
+GATEWAY = Path(__file__).parents[1] / "support" / "gateway_process.py"
 
 
 class Load:

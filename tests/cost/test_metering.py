@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from examples import feedback_record, request_record
 from flyball.cost.config import CostConfig
 from flyball.cost.metering import charge, summary
 from flyball.cost.prices import machine_usd, request_usd
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request
+from record_samples import feedback_record, request_record
 
 
 def test_prices_are_per_million_tokens_and_per_hour() -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rows_on_disk import build, everything, rejects
 
 from flyball.data.cleaning import preparation_of
 from flyball.data.config import CleanConfig, Fields, SplitConfig
 from flyball.data.duplicates import exact_key
 from flyball.inference.prompt_path import PromptPath
+from rows_on_disk import build, everything, rejects
 from tiny_gguf import tiny_release
 
 FOLDER = Path(os.environ.get("FLYBALL_DATA", "/nonexistent")) / "banking77"

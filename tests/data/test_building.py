@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows_on_disk import KEY, all_rows, build, everything, rejects, rows, write_lines
 
 from flyball.data.config import CleanConfig, DedupeConfig, Fields, SplitConfig, ValidateConfig
 from flyball.data.duplicates import grams_of
@@ -19,6 +18,7 @@ from flyball.data.rows import rows_by_id, rows_of_subject, subject_hash
 from flyball.errors import ConfigError, EnvironmentMissing, InputError
 from flyball.records import fingerprint
 from flyball.records.identity import keyed_hash
+from rows_on_disk import KEY, all_rows, build, everything, rejects, rows, write_lines
 
 
 def names_in(folder: Path) -> list[str]:
@@ -321,7 +321,7 @@ def test_a_killed_run_leaves_the_last_version_and_the_next_run_gives_the_same_as
     path = write_lines(tmp_path / "a.jsonl", rows(60))
     first = build(path, tmp_path / "out")
     before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1] / "support")
     done = subprocess.run([sys.executable, "-c", KILLED, here, str(path), str(tmp_path / "out")], check=False)
     assert done.returncode == -9
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
@@ -341,7 +341,7 @@ def test_memory_does_not_grow_with_the_length_of_a_hostile_line(tmp_path: Path) 
     )
     path = write_lines(tmp_path / "a.jsonl", lines)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(path), str(tmp_path / "out")],
+        [sys.executable, "-c", code, str(Path(__file__).parents[1] / "support"), str(path), str(tmp_path / "out")],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     rows_in, long, malformed, grown = done.stdout.split()

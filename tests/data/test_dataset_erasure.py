@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rows_on_disk import FIELDS, KEY, all_rows, build, rejects, rows, write_lines
 
 from flyball.data.config import SourceConfig
 from flyball.data.erasure import rewrite_without
@@ -21,6 +20,7 @@ from flyball.data.rows import subject_hash
 from flyball.data.source_erasure import rewrite_source
 from flyball.errors import EnvironmentMissing
 from flyball.records import fingerprint
+from rows_on_disk import FIELDS, KEY, all_rows, build, rejects, rows, write_lines
 
 WHO = subject_hash(KEY, "p3")
 CONFIG = SourceConfig(path="a", fields=FIELDS)

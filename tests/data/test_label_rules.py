@@ -6,11 +6,11 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from rows_on_disk import all_rows, build, rows, write_lines
 
 from flyball.data.label_rules import doubts
 from flyball.data.warnings import read_warnings
 from flyball.errors import InputError
+from rows_on_disk import all_rows, build, rows, write_lines
 
 
 def labelled(*labels: object) -> list[dict[str, object]]:

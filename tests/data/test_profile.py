@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rows_on_disk import KEY, build, rows, write_lines
 
 from flyball.data.config import DedupeConfig, SplitConfig
 from flyball.data.profile import FILE, read_profile
 from flyball.errors import CorruptionError, NotFoundError
+from rows_on_disk import KEY, build, rows, write_lines
 
 ALL_TRAIN = {"split": SplitConfig(validation=0, test=0), "dedupe": DedupeConfig(near=None)}
 

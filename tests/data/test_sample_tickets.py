@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from rows_on_disk import KEY, all_rows, build, everything
 
 from flyball.data.config import Fields
 from flyball.data.profile import FILE, read_profile
@@ -16,6 +15,7 @@ from flyball.data.sample import card_number, customer, intents, tickets, write_p
 from flyball.privacy.recognisers import is_card
 from flyball.privacy.redaction import redact
 from flyball.records import DatasetVersion
+from rows_on_disk import KEY, all_rows, build, everything
 
 FIELDS = Fields(text="text", label="intent", subject="customer_id", id="id")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_on_disk import write_lines
 
 from flyball.data.sample import write_tickets
 from flyball.data.schema_inference import Guess, guess
 from flyball.errors import InputError
+from rows_on_disk import write_lines
 
 
 def columns(found: Guess) -> dict[str, str]:

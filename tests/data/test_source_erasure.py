@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rows_on_disk import FIELDS, KEY
 
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.readers.source_rows import read_source
@@ -19,6 +18,7 @@ from flyball.data.source_erasure import rewrite_source
 from flyball.data.subject_rows import rows_of_person, sought
 from flyball.errors import InputError
 from flyball.records.identifiers import canonical_text
+from rows_on_disk import FIELDS, KEY
 
 CONFIG = SourceConfig(path="a", fields=FIELDS)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rows_on_disk import KEY, build, everything, write_lines
 
 from flyball.data.config import SplitConfig
 from flyball.data.duplicates import Candidate
 from flyball.data.splitting import place_of, side_of
 from flyball.data.stratification import STEP, moves
+from rows_on_disk import KEY, build, everything, write_lines
 
 SPLIT = SplitConfig(validation=0.1, test=0.2)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rows_on_disk import FIELDS, KEY
 
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import subject_hash
 from flyball.data.subject_objects import Sources
+from rows_on_disk import FIELDS, KEY
 
 TEXTS = SourceConfig(path="notes", fields=Fields(text="text", label=None, subject="folder"))
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rows_on_disk import all_rows, build, everything, rejects, rows, write_lines
 
 from flyball.data.config import DedupeConfig, Fields, SplitConfig
 from flyball.data.turns import NotTurns, Turn, conversation_of, decode_turns
 from flyball.evaluation.suites.held_out import test_items as held_out_items
+from rows_on_disk import all_rows, build, everything, rejects, rows, write_lines
 
 HELLO = [Turn("user", "hello"), Turn("assistant", "hi"), Turn("user", "how are you?")]
 OPENAI = [

@@ -131,7 +131,9 @@ run(sys.argv[1], Path(sys.argv[2]), 60, concurrency=3)
 
 def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice_that_it_had_an_answer_to(tmp_path: Path) -> None:
     with chat_server(lambda text, _: time.sleep(0.03) or text) as server:
-        child = subprocess.Popen([sys.executable, "-c", CHILD, server.url, str(tmp_path), str(HERE), str(HERE.parent)])
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, server.url, str(tmp_path), str(HERE), str(HERE.parent / "support")]
+        )
         deadline = time.monotonic() + 60
         while len(server.asked) < 20 and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from edge_process import Bystander, EdgeProcess, edge_process
 from mock_engine import MockEngine
-from running import arm, chat, table
+from running_gateway import arm, chat, table
 
 BODY = json.dumps(chat()).encode()
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"

@@ -7,11 +7,10 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from hosts import Clients, eventually, recorded
+from flyball.security.principals import create_key
 from outages import database
 from served import Served, add_release, make_project
-
-from flyball.security.principals import create_key
+from whole_hosts import Clients, eventually, recorded
 
 
 def test_while_the_ledger_is_away_requests_are_answered_and_workers_and_engines_come_back(tmp_path: Path) -> None:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from edge_process import edge_process
-from mock_engine import WORDS, MockEngine
-from running import RunningGateway, arm, chat, table
 
+from edge_process import edge_process
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import RoutingTable
+from mock_engine import WORDS, MockEngine
+from running_gateway import RunningGateway, arm, chat, table
 
 TEXT = "".join(WORDS)
 QUICK = GatewayConfig(

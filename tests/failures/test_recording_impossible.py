@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mock_engine import MockEngine
-from outages import database, serving
-from running import RunningGateway, arm, chat, table
 from sqlalchemy import select
 
 from flyball.gateway.config import GatewayConfig, RecordingConfig
@@ -25,6 +22,9 @@ from flyball.security.principals import create_key
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, open_ledger
 from flyball.storage.routing import publish
+from mock_engine import MockEngine
+from outages import database, serving
+from running_gateway import RunningGateway, arm, chat, table
 
 LONG = os.urandom(15_000).hex()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-import hosts  # first: it makes the benchmarks' modules known
-from hosts import Clients, eventually, kill_all, recorded, twin
-from outages import database
-from served import Served, add_release, make_project
-
+import whole_hosts
 from flyball.rollout.deploying import rollback
 from flyball.security.principals import create_key
+from outages import database
+from served import Served, add_release, make_project
+from whole_hosts import Clients, eventually, kill_all, recorded, twin
 
 
 def test_hosts_follow_one_pointer_and_the_loss_of_one_is_neither_noticed_nor_forgotten(tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_hosts_follow_one_pointer_and_the_loss_of_one_is_neither_noticed_nor_for
         mine_again = Clients(again, secret)
         eventually(lambda: mine_again.answered_by(second), timeout_s=30)
 
-        rollback(here.ledger, hosts.NAME, requested_by="local", reason="a test")
+        rollback(here.ledger, whole_hosts.NAME, requested_by="local", reason="a test")
         took = eventually(lambda: theirs.answered_by(first, times=1), timeout_s=10)
         took = max(took, eventually(lambda: mine_again.answered_by(first, times=1), timeout_s=10))
         assert took < 3.0

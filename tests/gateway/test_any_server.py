@@ -13,7 +13,6 @@ from typing import Any
 
 import openai
 import pytest
-from running import QUICK, RunningGateway, chat
 
 from flyball import __version__
 from flyball.errors import InputError
@@ -21,6 +20,7 @@ from flyball.settings import secret
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_routes import front_routes
 from raw_upstream import END, STREAM, Asked, RawUpstream, answer, chunk, either, head, plain
+from running_gateway import QUICK, RunningGateway, chat
 
 
 def front(tmp_path: Path, *upstreams: Upstream, **environment: str) -> RunningGateway:

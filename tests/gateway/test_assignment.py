@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mock_engine import MockEngine
-from running import CANARY, LIVE, RunningGateway, arm, chat, release, table
 
 from flyball.gateway.routing import RouteView, position, view_of
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Route
+from mock_engine import MockEngine
+from running_gateway import CANARY, LIVE, RunningGateway, arm, chat, release, table
 
 shares = st.floats(0.0, 1.0)
 units = st.text(min_size=1, max_size=20)

@@ -6,11 +6,11 @@ import asyncio
 import time
 
 import pytest
-from running import LIVE
 
 from flyball.gateway.balancing import Balancer
 from flyball.gateway.routing import view_of
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable
+from running_gateway import LIVE
 
 OLD, NEW = (Endpoint(id=name, url=f"http://127.0.0.1:9/{name}", slots=1) for name in ("old", "new"))
 

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from running import RunningGateway, chat, receive
-from upstream_behaviours import BEHAVIOURS, ENDED, TEXT, WORDS, Behaviour, OddEngine, event, stream
 
 from flyball.gateway.token_counts import Reckoner
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_routes import front_routes
+from running_gateway import RunningGateway, chat, receive
+from upstream_behaviours import BEHAVIOURS, ENDED, TEXT, WORDS, Behaviour, OddEngine, event, stream
 
 BUDGET_USD = 0.05
 PROMPT, COMPLETION = 20.0, 150.0

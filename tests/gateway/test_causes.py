@@ -15,15 +15,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from certificates import self_signed
-from mock_engine import MockEngine
-from running import QUICK, RunningGateway, arm, chat, table
 
+from certificates import self_signed
 from flyball.gateway.causes import SAY_AGAIN_S, Complaints, connect_words, words_of
 from flyball.gateway.troubles import Troubles
 from flyball.records import Finding
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint
+from mock_engine import MockEngine
+from running_gateway import QUICK, RunningGateway, arm, chat, table
 
 ONCE = msgspec.structs.replace(QUICK, retries=0, queue_timeout_s=0.3)
 

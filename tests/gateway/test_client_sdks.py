@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import RunningGateway, in_front_of
+
+from running_gateway import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, Behaviour, OddEngine
 
 PEERS = Path(__file__).parents[2] / ".peers"
 NODE, PYTHON = PEERS / "sdks-node", PEERS / "sdks-python"
-HERE = Path(__file__).parent / "sdks"
+HERE = Path(__file__).parents[1] / "support" / "sdks"
 SDKS = {"openai": "node", "ai": "node", "langchain": "python", "litellm": "python"}
 CASES = [case for case in BEHAVIOURS if case.api == "chat" and case.same and case.request is None]
 IDS = re.compile(r'"(call_|chatcmpl-|lc_run--|run--|gen-|aitxt-|chatcmpl-tool-)[\w-]+"')

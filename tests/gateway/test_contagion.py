@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from mock_engine import MockEngine
-from running import CANARY, LIVE, RunningGateway, arm, chat, in_front_of, release, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import RoutingTable
 from flyball.workflows.front_config import FrontConfig
 from flyball.workflows.front_routes import front_routes, given
+from mock_engine import MockEngine
+from running_gateway import CANARY, LIVE, RunningGateway, arm, chat, in_front_of, release, table
 
 BAD, GOOD, EACH = 5, 3, 5
 ENGINE_S = 0.02

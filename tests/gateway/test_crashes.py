@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mock_engine import MockEngine
-from running import KEY, arm, chat, split, table
 from sqlalchemy import func, select
 
 from flyball.gateway.config import RecordingConfig
@@ -26,8 +24,10 @@ from flyball.records import Finding
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import publish
+from mock_engine import MockEngine
+from running_gateway import KEY, arm, chat, split, table
 
-SCRIPT = Path(__file__).with_name("process.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "gateway_process.py"
 
 
 class Processes:

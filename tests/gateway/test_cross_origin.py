@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mock_engine import MockEngine
-from running import QUICK, RunningGateway, arm, chat, head_of, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.origins import EXPOSED
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
+from mock_engine import MockEngine
+from running_gateway import QUICK, RunningGateway, arm, chat, head_of, table
 
 PAGE, OTHER = "https://app.example", "https://other.example"
 ASKS = {

@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mock_engine import MockEngine
-from running import KEY, RunningGateway, arm, chat, table
 from sqlalchemy import func, select
 
-from examples import request_record
 from flyball.cost.leasing import Ask, lease
 from flyball.cost.pools import SEATS, USD, period_of
 from flyball.cost.settling import settle_dead
@@ -27,6 +24,9 @@ from flyball.records.identity import uuid7
 from flyball.security.principals import create_key
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms
+from mock_engine import MockEngine
+from record_samples import request_record
+from running_gateway import KEY, RunningGateway, arm, chat, table
 
 PERIOD = period_of(now_ms() / 1000)
 ACCOUNT = "key:1"

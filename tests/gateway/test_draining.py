@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, receive, split, table
+from running_gateway import RunningGateway, arm, chat, receive, split, table
 
 BODY = json.dumps(chat()).encode()
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)

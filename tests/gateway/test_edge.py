@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, receive, split, table
 
 from flyball.gateway import edge
 from flyball.gateway.config import GatewayConfig
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, receive, split, table
 
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
 BODY = json.dumps(chat()).encode()

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import openai
 import pytest
-from mock_engine import WORDS, MockEngine
-from running import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, release, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import publish
+from mock_engine import WORDS, MockEngine
+from running_gateway import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, release, table
 
 TEXT = "".join(WORDS)
 

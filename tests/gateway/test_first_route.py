@@ -8,12 +8,12 @@ from pathlib import Path
 
 import openai
 import pytest
-from mock_engine import MockEngine
 from msgspec.structs import replace
-from running import RunningGateway, arm, chat, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import RoutingTable, publish
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, table
 
 NOTHING = RoutingTable(version=1, project="shop", routes=())
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import openai
 import pytest
-from running import QUICK, RunningGateway, chat
 
 from flyball.errors import EnvironmentMissing, InputError
 from flyball.storage.routing import RoutingTable
@@ -21,6 +20,7 @@ from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_models import Listings
 from flyball.workflows.front_routes import RoutesFile, front_routes
 from raw_upstream import Asked, RawUpstream, either, plain
+from running_gateway import QUICK, RunningGateway, chat
 
 NONE: dict[str, str] = {}
 

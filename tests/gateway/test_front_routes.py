@@ -13,9 +13,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from mock_engine import MockEngine
 from msgspec.structs import replace as changed
-from running import CANARY, RunningGateway, arm, chat, table
 
 from flyball.cost.config import CostConfig
 from flyball.errors import EnvironmentMissing, InputError
@@ -26,6 +24,8 @@ from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Endpoint, RoutingTable, load
 from flyball.workflows.front_config import FrontConfig, Upstream, read_config
 from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
+from mock_engine import MockEngine
+from running_gateway import CANARY, RunningGateway, arm, chat, table
 
 URLS = [f"http://127.0.0.1:{port}" for port in (1, 2, 3)]
 SECRETS = {"env:FIRST": "one", "env:KEY": "key"}

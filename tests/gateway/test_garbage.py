@@ -13,8 +13,6 @@ from typing import Any
 
 import openai
 import pytest
-from mock_engine import MockEngine
-from running import LIVE, RunningGateway, arm, chat, table
 
 from flyball.gateway.calls import Call
 from flyball.gateway.config import GatewayConfig
@@ -23,6 +21,8 @@ from flyball.gateway.exchange import Exchange
 from flyball.gateway.relaying import Relay
 from flyball.gateway.streams import Tally
 from flyball.storage.routing import Arm, Endpoint
+from mock_engine import MockEngine
+from running_gateway import LIVE, RunningGateway, arm, chat, table
 
 IMPATIENT = GatewayConfig(retries=0, queue_timeout_s=0.2)
 OURS = (Call, Connection, Exchange, Relay, Tally)

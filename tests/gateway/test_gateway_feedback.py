@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mock_engine import MockEngine
-from running import KEY, RunningGateway, arm, chat, table
 
 from flyball.gateway.ingest import ingest_once
 from flyball.gateway.segments import FeedbackEntry
@@ -17,6 +15,8 @@ from flyball.records.identity import request_id, uuid7
 from flyball.security.principals import create_key
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger
+from mock_engine import MockEngine
+from running_gateway import KEY, RunningGateway, arm, chat, table
 
 TEAMS = (("web", "shop"), ("mobile", "shop"), ("other", "bank"), ("alone", None))
 

@@ -13,11 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mock_engine import MockEngine
-from running import KEY, RunningGateway, arm, chat, release, table
 from sqlalchemy import func, select, text
 
-from examples import request_record
 from flyball.gateway import filing, ingest
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
@@ -29,6 +26,9 @@ from flyball.records.identity import uuid7
 from flyball.security.sealing import SubjectKeys, unseal
 from flyball.storage import tables, traffic
 from flyball.storage.ledger import Ledger
+from mock_engine import MockEngine
+from record_samples import request_record
+from running_gateway import KEY, RunningGateway, arm, chat, release, table
 
 PERSONAL = "I am jane@example.com, call +49 170 1234567"
 

@@ -13,8 +13,6 @@ from typing import Any
 import msgspec
 import openai
 import pytest
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
 from sqlalchemy import text
 
 from flyball.errors import RefusedError
@@ -23,6 +21,8 @@ from flyball.gateway.server import Gateway
 from flyball.security.principals import create_key, revoke_key
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.storage.routing import RoutingTable
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, table
 
 
 @pytest.fixture(scope="module")

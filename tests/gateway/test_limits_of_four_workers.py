@@ -11,9 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fleet import WORKERS, Clients, Fleet
-from mock_engine import MockEngine
-from running import KEY, arm, table
 from sqlalchemy import func, select
 
 from flyball.cost.config import CostConfig
@@ -28,6 +25,9 @@ from flyball.security.teams import set_team
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import publish
+from gateway_fleet import WORKERS, Clients, Fleet
+from mock_engine import MockEngine
+from running_gateway import KEY, arm, table
 
 MAX_TOKENS = 40
 

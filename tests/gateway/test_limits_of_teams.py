@@ -10,9 +10,6 @@ from typing import Any
 
 import openai
 import pytest
-from fleet import Fleet
-from mock_engine import MockEngine
-from running import KEY, RunningGateway, arm, chat, table
 
 from flyball.errors import FlyballError
 from flyball.gateway.config import GatewayConfig
@@ -22,6 +19,9 @@ from flyball.security.principals import create_key, revoke_key
 from flyball.security.teams import set_team
 from flyball.storage.ledger import Ledger, reach_ledger
 from flyball.storage.routing import publish
+from gateway_fleet import Fleet
+from mock_engine import MockEngine
+from running_gateway import KEY, RunningGateway, arm, chat, table
 
 AWAY = "postgresql://flyball@127.0.0.1:1/nothing?connect_timeout=1"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mock_engine import MockEngine
-from running import QUICK, RunningGateway, arm, chat, release, table
 
 from flyball.gateway import long_texts
 from flyball.gateway.engine_prompt import LONG_BYTES, prompted
@@ -22,6 +20,8 @@ from flyball.gateway.long_texts import HelperAway, LongTexts
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Constraint, Release
 from flyball.storage.routing import RoutingTable
+from mock_engine import MockEngine
+from running_gateway import QUICK, RunningGateway, arm, chat, release, table
 
 FREE = release(constraint=Constraint(kind="none"))
 DENSE = "mail jane@example.com, call +49 170 1234567, card 4111 1111 1111 1111; "

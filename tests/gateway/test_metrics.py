@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mock_engine import MockEngine
-from running import QUICK, RunningGateway, arm, chat, table
 
 from flyball.gateway.metrics import Gauge, Metrics
+from mock_engine import MockEngine
+from running_gateway import QUICK, RunningGateway, arm, chat, table
 
 UNITS = ("milliseconds", "minutes", "hours", "days", "kilobytes", "megabytes", "kibibytes", "bits", "percent", "ms")
 OF_HISTOGRAMS = ("_bucket", "_count", "_sum")

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
 
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.metrics_pages import STALE_S, MetricsPages, merged
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, table
 
 TWO = GatewayConfig(workers=2, drain_s=2.0)
 

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from mock_engine import WORDS, MockEngine
-from running import CANARY, LIVE, RunningGateway, arm, chat, release, table
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.mirroring import MOST_AT_ONCE
@@ -21,6 +19,8 @@ from flyball.gateway.segments import RequestEntry
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable
+from mock_engine import WORDS, MockEngine
+from running_gateway import CANARY, LIVE, RunningGateway, arm, chat, release, table
 
 
 def routes(live: MockEngine, shadow: MockEngine, *, share: float = 1.0, **changes: Any) -> RoutingTable:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import openai
 import pytest
-from mock_engine import WORDS, MockEngine
-from running import LIVE, RunningGateway, arm, table
 
 from flyball import __version__
+from mock_engine import WORDS, MockEngine
+from running_gateway import LIVE, RunningGateway, arm, table
 
 TEXT = "".join(WORDS)
 ASK = {"model": "shop", "messages": [{"role": "user", "content": "hello"}]}

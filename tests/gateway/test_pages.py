@@ -14,14 +14,14 @@ import httpx
 import msgspec
 import openai
 import pytest
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, split, table
 
 from flyball.gateway.access import names_this_machine
 from flyball.gateway.config import GatewayConfig
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger, open_ledger
 from flyball.storage.routing import RoutingTable, publish
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, split, table
 
 NAMES = ("shop", "org/name", "org/name/deep", "llama3:8b", "a%2Fb", "größe", "with space", "../up", "q?x=1")
 NOTHING = RoutingTable(version=1, project="shop", routes=())

@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 import openai
 import pytest
-from mock_engine import MockEngine
-from running import CANARY, KEY, QUICK, RunningGateway, arm, chat, release, table
 
 from flyball.compliance.erasure import erase, is_valid
 from flyball.compliance.export import export_subject
@@ -18,6 +16,8 @@ from flyball.gateway.config import GatewayConfig
 from flyball.gateway.ingest import ingest_once
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger
+from mock_engine import MockEngine
+from running_gateway import CANARY, KEY, QUICK, RunningGateway, arm, chat, release, table
 
 WIDE = msgspec.structs.replace(
     QUICK, subject_from=("header:X-End-User", "safety_identifier", "user", "metadata.user_id", "prompt_cache_key")

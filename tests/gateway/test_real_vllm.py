@@ -18,7 +18,6 @@ from typing import Any
 
 import openai
 import pytest
-from running import LIVE, RunningGateway
 
 from flyball.errors import UpstreamError
 from flyball.gateway.segments import RequestEntry
@@ -30,6 +29,7 @@ from flyball.serving.liveness import look_at
 from flyball.serving.load import Load, load_of
 from flyball.serving.processes import marked_processes
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable
+from running_gateway import LIVE, RunningGateway
 from tiny_gguf import tiny_release
 
 PROGRAM = os.environ.get("FLYBALL_VLLM", "")

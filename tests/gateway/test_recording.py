@@ -15,16 +15,16 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
-from mock_engine import MockEngine
-from running import KEY, RunningGateway, arm, chat, table
 
-from examples import request_record
 from flyball.errors import CorruptionError
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.recording import RecordingFailed, SegmentWriter
 from flyball.gateway.segments import RequestEntry, SealedWriter, SegmentHeader, SegmentReader, decode
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import seal
+from mock_engine import MockEngine
+from record_samples import request_record
+from running_gateway import KEY, RunningGateway, arm, chat, table
 
 
 def entry(text: str = "my name is Jane Doe", **changes: object) -> RequestEntry:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
 
-from examples import request_record
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.edge import Connection
 from flyball.gateway.exchange import Exchange
 from flyball.gateway.segments import RequestEntry
+from mock_engine import MockEngine
+from record_samples import request_record
+from running_gateway import RunningGateway, arm, chat, table
 
 AT_ONCE = 6
 Answer = tuple[int, dict[str, str], Any]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mock_engine import MockEngine
-from running import CANARY, RunningGateway, arm, chat, in_front_of, release, table
 
 from flyball.inference.request_fields import fields_of_release
 from flyball.records import Constraint, EngineSettings
 from flyball.storage.routing import Arm
+from mock_engine import MockEngine
+from running_gateway import CANARY, RunningGateway, arm, chat, in_front_of, release, table
 
 FREE = release(
     constraint=Constraint(kind="none"),

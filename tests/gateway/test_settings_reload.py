@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from mock_engine import MockEngine
-from running import RunningGateway, arm, chat, table
 
 from flyball.cost.config import CostConfig
 from flyball.errors import ConfigError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.reloading import SettingsFile, Source, merged, waiting
+from mock_engine import MockEngine
+from running_gateway import RunningGateway, arm, chat, table
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -8,12 +8,12 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from mock_engine import MockEngine
 from msgspec.structs import replace
-from running import QUICK, RunningGateway, arm, chat, table
 
 from flyball.storage.routing import Arm, Endpoint
+from mock_engine import MockEngine
 from raw_upstream import END, LAST, Asked, RawUpstream, answer, chunk, head, word
+from running_gateway import QUICK, RunningGateway, arm, chat, table
 
 PATIENT = replace(QUICK, first_token_timeout_s=0.4, stall_timeout_s=0.4, total_timeout_s=3.0, retries=0)
 

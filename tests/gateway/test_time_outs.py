@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from mock_engine import WORDS, MockEngine
-from running import CANARY, QUICK, RunningGateway, arm, chat, table
 
 from flyball.gateway.config import GatewayConfig
+from mock_engine import WORDS, MockEngine
+from running_gateway import CANARY, QUICK, RunningGateway, arm, chat, table
 
 TEXT = "".join(WORDS)
 

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from running import release
-from upstream_behaviours import ENDED, TEXT, WORDS, answer, event
 
 from flyball.gateway.streams import Tally
 from flyball.gateway.token_counts import Reckoner
 from flyball.records import Message
+from running_gateway import release
+from upstream_behaviours import ENDED, TEXT, WORDS, answer, event
 
 BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Where is my parcel?"}]}
 TEXT_TOKENS = 13

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from running import RunningGateway, in_front_of
-from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 
 from flyball.gateway.segments import RequestEntry
 from flyball.gateway.token_counts import Reckoner
+from running_gateway import RunningGateway, in_front_of
+from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 
 QUESTION = "Where is my parcel?"
 

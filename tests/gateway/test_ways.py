@@ -13,7 +13,6 @@ from typing import Any
 
 import openai
 import pytest
-from running import QUICK, RunningGateway, chat
 
 from authority import Authority
 from flyball.addresses import environment_proxy, target_of
@@ -25,6 +24,7 @@ from flyball.workflows.front_models import Listings
 from flyball.workflows.front_routes import front_routes
 from proxies import HttpProxy
 from raw_upstream import RawUpstream, either
+from running_gateway import QUICK, RunningGateway, chat
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import KEY, RunningGateway, chat, in_front_of
-from upstream_behaviours import ENDED, OddEngine, answer, calls, event, plain, stream, tool
 
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject
@@ -16,6 +14,8 @@ from flyball.console.conversation import turns
 from flyball.gateway.ingest import ingest_once
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import payload_of
+from running_gateway import KEY, RunningGateway, chat, in_front_of
+from upstream_behaviours import ENDED, OddEngine, answer, calls, event, plain, stream, tool
 
 MAIL = "ada@example.com"
 BERN, MAILED = '{"city": "Bern"}', json.dumps({"to": MAIL})

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples import deployment_record, feedback_record, request_record
 from flyball.errors import CorruptionError, InputError
 from flyball.records import (
     KINDS,
@@ -32,6 +31,7 @@ from flyball.records import (
     name_of,
     parse,
 )
+from record_samples import deployment_record, feedback_record, request_record
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 floats = st.floats(allow_nan=False, allow_infinity=False)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from examples import request_record
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, EvalReport, GateDecision, TrainingRun, fingerprint
 from flyball.records.identity import uuid7
@@ -16,6 +15,7 @@ from flyball.registry.lineage import ancestry, descendants
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_request
+from record_samples import request_record
 from small_models import rows, write_dataset
 
 from test_composing import MODEL  # isort: skip

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from examples import deployment_record, request_record
 from flyball.records import RequestRecord, Transition
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
 from flyball.rollout.machine import advance
 from flyball.rollout.mirrored import MirroredEvidence
 from flyball.rollout.observation import Observation
+from record_samples import deployment_record, request_record
 
 T0 = 1_790_000_000_000
 CONFIG = RolloutConfig(judge_after_s=1.0, deadline_s=1e9, max_failures=5)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from examples import deployment_record, feedback_record, request_record
 from flyball.records import Feedback, RequestRecord, Transition
 from flyball.rollout.analysis import Analysis, observe
 from flyball.rollout.config import RolloutConfig
@@ -17,6 +16,7 @@ from flyball.rollout.sampling import in_sample
 from flyball.rollout.units import ended_ms
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request
+from record_samples import deployment_record, feedback_record, request_record
 
 CONFIG = RolloutConfig(judge_after_s=10.0)
 T0 = 1_790_000_000_000

@@ -7,11 +7,11 @@ import random
 import msgspec
 import pytest
 
-from examples import feedback_record, request_record
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
 from flyball.rollout.units import is_failure, is_negative
+from record_samples import feedback_record, request_record
 
 CONFIG = RolloutConfig(
     judge_after_s=10.0, margin=0.1, margin_failures=0.1, margin_blocked=0.1, margin_cost=0.5, alpha=0.05

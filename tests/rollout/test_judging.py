@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from examples import feedback_record, request_record
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.judging import Desk
@@ -12,6 +11,7 @@ from flyball.rollout.sampling import in_sample
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request
 from judged_traffic import Canary, now_ms
+from record_samples import feedback_record, request_record
 
 EVERYBODY = RolloutConfig(judge_share=1.0)
 

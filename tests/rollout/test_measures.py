@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from examples import feedback_record, request_record
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
@@ -15,6 +14,7 @@ from flyball.rollout.measures import BURN_IN, CAP, Measures, Shares
 from flyball.rollout.outages import OutageWatch
 from flyball.rollout.units import Unit, UnitScores, is_blocked, quality_of, says_nothing, scores_of
 from flyball.statistics.sample_ratio import SampleRatio
+from record_samples import feedback_record, request_record
 
 T0 = 1_790_000_000_000
 UNTIL = T0 + 10_000

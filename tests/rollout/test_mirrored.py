@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
-from examples import request_record
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.mirrored import MirroredEvidence
 from flyball.rollout.pairing import Pairs
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_request
+from record_samples import request_record
 
 CONFIG = RolloutConfig(margin_failures=0.1)
 

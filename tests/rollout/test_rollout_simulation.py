@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from examples import feedback_record, request_record
 from flyball.records import Feedback, RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
 from flyball.rollout.machine import advance
 from flyball.rollout.observation import Observation
+from record_samples import feedback_record, request_record
 
 BENCH = Path(__file__).parents[2] / "bench"
 T0 = 1_790_000_000_000

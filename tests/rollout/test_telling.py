@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from test_machine import CANARY, SHADOW, at
 
-from examples import request_record
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
 from flyball.rollout.machine import figures_of
 from flyball.rollout.observation import ArmCounts, Mirrored, Observation
 from flyball.rollout.telling import WITHIN, chance, lines_of
+from record_samples import request_record
 
 
 def told(evidence: dict[str, object]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def test_an_engine_outlives_the_process_that_started_it_and_is_found_again(model
         "run_dir=Path(sys.argv[2]), log_dir=Path(sys.argv[3]), config=ServingConfig())\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    arguments = [str(model), str(tmp_path), str(tmp_path), str(Path(__file__).parent.parent)]
+    arguments = [str(model), str(tmp_path), str(tmp_path), str(Path(__file__).parents[1] / "support")]
     died = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
     (found,) = engines.running_engines(tmp_path)
@@ -207,7 +207,7 @@ def test_an_evaluation_engine_ends_when_its_owner_is_killed(model: Path) -> None
         "with engines.engine_process(tiny_release(), Path(sys.argv[1])) as url:\n"
         "    print(url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    arguments = [sys.executable, "-c", code, str(model), str(Path(__file__).parent.parent)]
+    arguments = [sys.executable, "-c", code, str(model), str(Path(__file__).parents[1] / "support")]
     url = subprocess.run(arguments, check=False, capture_output=True, text=True).stdout.strip()
     assert url.startswith("http://127.0.0.1:")  # else nothing was started, and nothing is no proof
     deadline = time.monotonic() + 5

@@ -30,7 +30,7 @@ from flyball.serving.processes import marked_processes
 from flyball.serving.vllm import vllm_command
 from tiny_gguf import tiny_release
 
-STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "stand_in_vllm.py"), "serve")
+STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "support" / "stand_in_vllm.py"), "serve")
 RELEASE = tiny_release(kind="vllm", slots=8, context=512)
 LABELS = Constraint(kind="labels", labels=("card lost", "refund"))
 Start = Callable[..., EngineHandle]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from examples import deployment_record
 from flyball.records import Transition
 from flyball.storage import deployments
 from flyball.storage.ledger import Ledger
+from record_samples import deployment_record
 
 
 def step(ledger: Ledger, deployment: str, state: str, number: int = 0) -> Transition:

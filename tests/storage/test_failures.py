@@ -17,11 +17,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from examples import deployment_record
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, LockedError
 from flyball.records import Deployment
 from flyball.storage.connecting import connect
 from flyball.storage.ledger import Ledger, open_ledger
+from record_samples import deployment_record
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def test_a_disk_that_takes_no_more_bytes_stops_with_a_cause_and_keeps_every_whol
     shutil.copyfile(sqlite_template, path)
     code = f"""
 import resource, sys
-from examples import deployment_record
+from record_samples import deployment_record
 from flyball.errors import EnvironmentMissing
 from flyball.storage.ledger import open_ledger
 ledger = open_ledger("sqlite:///{path}", project="shop")
@@ -130,7 +130,7 @@ try:
 except EnvironmentMissing as error:
     print(added)
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     kept = open_ledger(f"sqlite:///{path}", project="shop").find(Deployment, limit=10_000)
     assert len(kept) == int(done.stdout) > 0

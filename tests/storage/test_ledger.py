@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, insert, select, text, update
 
-from examples import deployment_record
 from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.records import DatasetVersion, Deployment, fingerprint
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, open_ledger
+from record_samples import deployment_record
 
 DATASET = DatasetVersion(
     project="shop",
@@ -184,7 +184,7 @@ def test_a_fork_gets_connections_of_its_own_and_harms_none_of_its_parents(ledger
 
 KILLED = """
 import os, signal, sys
-from examples import deployment_record
+from record_samples import deployment_record
 from flyball.storage.ledger import open_ledger
 ledger = open_ledger(sys.argv[1], project="shop")
 whole = deployment_record(reason="whole")
@@ -197,7 +197,7 @@ with ledger.begin() as connection:
 
 
 def test_kill_9_between_two_statements_leaves_nothing_half_written(ledger: Ledger, ledger_url: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "support")}
     killed = subprocess.run([sys.executable, "-c", KILLED, ledger_url], env=environment)
     assert killed.returncode == -signal.SIGKILL
     assert [stored.record.reason for stored in ledger.find(Deployment)] == ["whole"]  # type: ignore[union-attr]

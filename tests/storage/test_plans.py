@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from examples import request_record
 from flyball.console import listing
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger, open_ledger
+from record_samples import request_record
 
 pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 LARGE = ("requests", "feedback", "payloads")

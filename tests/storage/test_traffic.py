@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from examples import feedback_record, request_record
 from flyball.errors import NotFoundError
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger
+from record_samples import feedback_record, request_record
 
 
 def add(ledger: Ledger, *records: RequestRecord) -> list[bool]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from examples import feedback_record
 from flyball.cost.metering import summary
 from flyball.errors import InputError, NotFoundError
 from flyball.records import Finding, ModelVersion, Release, name_of
@@ -26,6 +25,7 @@ from flyball.wiring import Project
 from flyball.workflows.recorded import Recorded, recorded_requests
 from flyball.workflows.replaying import Named, Replayed, asking, replay
 from judged_traffic import Canary, project_on
+from record_samples import feedback_record
 from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
 
 UNITS = 50

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from running import RunningGateway
 from sqlalchemy import insert, select
 
 from chat_server import ChatServer, chat_server
@@ -33,6 +32,7 @@ from flyball.workflows.controlling import control_context
 from flyball.workflows.evaluating import evaluate_release
 from flyball.workflows.gating import gate
 from flyball.workflows.intake import keep_report, take_record
+from running_gateway import RunningGateway
 
 LABELS = ["billing", "refund"]
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

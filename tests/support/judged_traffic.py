@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from examples import deployment_record, request_record
 from flyball.privacy.redaction import redact
 from flyball.records import Deployment, RequestRecord, Transition
 from flyball.security.keys import ProjectKey
@@ -20,6 +19,7 @@ from flyball.storage.deployments import add_transition
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_payload, add_request
 from flyball.wiring import Project
+from record_samples import deployment_record, request_record
 
 KEY = b"k" * 32
 SECRET = "flyball-project-key-1:" + base64.urlsafe_b64encode(KEY).decode()

@@ -17,7 +17,7 @@ from types import ModuleType
 
 import psycopg
 
-PROCESS = Path(__file__).parents[1] / "gateway" / "process.py"
+PROCESS = Path(__file__).with_name("gateway_process.py")
 
 
 def _shared() -> ModuleType:

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 import openai
 import uvloop
-from mock_engine import MockEngine
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
@@ -26,6 +25,7 @@ from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
 from flyball.workflows.front_config import FrontConfig
 from flyball.workflows.front_routes import front_routes, given
+from mock_engine import MockEngine
 
 KEY = ProjectKey(bytes(range(32)))
 LIVE, CANARY = "1" * 64, "2" * 64

@@ -14,9 +14,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from running import chat, receive, split
+from running_gateway import chat, receive, split
 
-SCRIPT = Path(__file__).with_name("process.py")
+SCRIPT = Path(__file__).with_name("gateway_process.py")
 WORKERS = ("0", "1", "2", "3")
 
 

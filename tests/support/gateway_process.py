@@ -1,4 +1,4 @@
-"""A gateway worker or an ingester as a process of its own, to be killed: python process.py ROLE FOLDER URL PORT."""
+"""A gateway worker or an ingester as a process of its own, to be killed: gateway_process.py ROLE FOLDER URL PORT."""
 
 from __future__ import annotations
 

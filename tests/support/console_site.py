@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import console_shop
 import httpx
-from console_generations import Generation
 
+import console_shop
+from console_generations import Generation
 from flyball.console.context import ConsoleContext
 from flyball.console.server import listen, make_server
 from flyball.records import fingerprint

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from console_generations import LABELS, PROJECT, TEXTS, Generation, digest, generation
 
+from console_generations import LABELS, PROJECT, TEXTS, Generation, digest, generation
 from flyball.cost.metering import charge
 from flyball.records import (
     Deployment,

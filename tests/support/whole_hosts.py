@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,12 +16,9 @@ from typing import Any
 
 import psutil
 
-sys.path.append(str(Path(__file__).parents[2] / "bench"))
-
-from served import NAME, Served  # the benchmarks' project of a tiny model
-
 from flyball.storage import traffic
 from flyball.wiring import Project, open_project
+from served import NAME, Served  # the benchmarks' project of a tiny model
 
 
 def twin(project: Project, root: Path) -> Project:
