@@ -20,3 +20,9 @@ def test_both_counts_are_told_with_the_rule() -> None:
 def test_nothing_is_said_where_all_texts_fit_or_nothing_was_trained() -> None:
     assert lengths_text(document(0, 0, {})) is None
     assert lengths_text({"training_run": None, "evaluation": {"asked": 3, "prepared": {"cut": 1}}}) is None
+
+
+def test_rows_that_the_template_refuses_are_told() -> None:
+    run = {"content": {"metrics": {"max_characters": 900.0, "rows_refused": 4.0}}}
+    told = lengths_text({"training_run": run, "evaluation": {"asked": 3, "prepared": {}}})
+    assert told == "the model's chat template refuses the turns of 4 training rows, which were left out"

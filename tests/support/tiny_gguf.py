@@ -26,6 +26,7 @@ def write_tiny_gguf(
     quantized: bool = False,
     printable: bool = False,
     unused: int = 0,
+    template: str = TEMPLATE,
 ) -> Path:
     """Write the model; another seed is another model.
 
@@ -51,7 +52,7 @@ def write_tiny_gguf(
         (writer.add_token_merges, ["h i"]),
         (writer.add_bos_token_id, 257),
         (writer.add_eos_token_id, 259),
-        (writer.add_chat_template, TEMPLATE),
+        (writer.add_chat_template, template),
     ):
         add(value)
     writer.add_layer_norm_rms_eps(1e-5)

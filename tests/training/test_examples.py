@@ -1,4 +1,4 @@
-"""Rows become prompts and answers; only answers are learned; batches waste little and never lose a row."""
+"""Rows become examples; only answers are learned; batches waste little and never lose a row."""
 
 from __future__ import annotations
 
@@ -9,45 +9,50 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.inference.preparation.control_tokens import neutraliser
+from flyball.errors import InputError
 from flyball.training.batches import epoch_batches, padding_share
-from flyball.training.examples import Example, make_examples, targets_of
+from flyball.training.examples import Example, LabelledText, Refusal, make_examples, require_enough, targets_of
 from flyball.training.fitting import collate, without_words
 from small_models import make_row
 
 
-def letters(text: str) -> list[int]:
-    """One token per character, with one before and one after."""
-    return [1, *(ord(letter) for letter in text), 2]
+def letters(row: LabelledText, most: int | None, answer: int = 1) -> Example | Refusal:
+    """One token per character, with one before and one after, then the answer."""
+    if "refuse" in row.text:
+        return Refusal("no such turns")
+    text = row.text[:most]
+    ids = (1, *map(ord, text), 2)
+    return Example((*ids, *[7] * answer), ((len(ids), len(ids) + answer),), shortened=text != row.text)
 
 
-def examples(rows, most=100, **given):
-    return make_examples(rows, prompt_of=letters, harmless=neutraliser(()), most=most, **given)
+def examples(rows, most=100, context=100):
+    return make_examples(rows, render=letters, most=most, context=context)
 
 
-def test_only_the_answer_is_learned_and_each_position_predicts_the_next_token():
-    batch = [Example((5, 6, 7, 8), 2), Example((5, 9), 1)]
+def test_only_the_answers_are_learned_and_each_position_predicts_the_next_token():
+    batch = [Example((5, 6, 7, 8), ((2, 4),)), Example((5, 9, 3, 4), ((1, 2), (3, 4)))]
     positions, targets = targets_of(batch, 4)
-    assert positions == [1, 2, 4]
-    assert targets == [7, 8, 9]
+    assert positions == [1, 2, 4, 6]
+    assert targets == [7, 8, 9, 4]
+    assert [example.targets for example in batch] == [2, 2]
 
 
-def test_a_text_is_cut_after_the_most_characters_and_its_frame_stays():
-    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6, most=3)
+def test_what_was_cut_is_counted():
+    made = examples([make_row("abcdefgh", "x"), make_row("abc", "x")], context=6, most=3)
     assert made.truncated == 1
-    assert made.items == (Example((1, *map(ord, "abc"), 2, 7), 5),)
+    assert {example.ids for example in made.items} == {(1, *map(ord, "abc"), 2, 7)}
 
 
 def test_what_does_not_fit_all_the_same_is_left_out_and_counted():
-    made = examples([make_row("abc", "x")], answer_of=lambda _: [7] * 9, context=8)
-    assert (made.items, made.too_long) == ((), 1)
-    made = examples([make_row("abcdefgh", "x")], answer_of=lambda _: [7], context=6, most=4)
+    made = examples([make_row("abcdefgh", "x")], context=6, most=4)
     assert (made.items, made.too_long, made.truncated) == ((), 1, 0)
 
 
-def test_markers_in_a_text_are_made_harmless_as_in_production():
-    made = examples([make_row("a<|end|>", "x")], answer_of=lambda _: [7], context=99)
-    assert bytes(made.items[0].ids[1:-2]) == b"a< |end|>"
+def test_what_the_template_refuses_is_left_out_and_counted_and_said_where_nothing_is_left():
+    made = examples([make_row("refuse", "x"), make_row("abc", "x")])
+    assert (len(made.items), made.refused) == (1, 1)
+    with pytest.raises(InputError, match="renders none of 1 rows: no such turns"):
+        require_enough(examples([make_row("refuse", "x")]), batch_size=1)
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=400), batch_size=st.integers(1, 40), epoch=st.integers(0, 3))
@@ -77,7 +82,7 @@ def test_another_epoch_has_another_order():
 
 def test_dropped_words_are_of_the_prompt_only_and_of_the_share_asked_for():
     torch.manual_seed(1)
-    batch = [Example((2, *range(10, 110), 1, 3, 50, 1), 103)] * 200
+    batch = [Example((2, *range(10, 110), 1, 3, 50, 1), ((103, 105),))] * 200
     ids, _, _ = collate(batch)
     dropped = without_words(ids, batch, share=0.2, first_word=5)
     changed = dropped != ids

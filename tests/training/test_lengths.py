@@ -6,20 +6,23 @@ from dataclasses import replace
 
 import pytest
 
+from flyball.inference.preparation import cut
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Preparation
-from flyball.training.examples import make_examples
+from flyball.training.examples import Example, LabelledText, make_examples
 from flyball.training.lengths import context_for, most_characters
 from small_models import make_row
 from tiny_gguf import tiny_release
 
 
-def letters(text: str) -> list[int]:
-    return [1, *(ord(letter) for letter in text), 2]
+def letters(row: LabelledText, most: int | None) -> Example:
+    text = cut(row.text, most)
+    ids = (1, *(ord(letter) for letter in text), 2)
+    return Example((*ids, 7), ((len(ids), len(ids) + 1),), shortened=text != row.text)
 
 
 def most(rows, context=50):
-    return most_characters(rows, prompt_of=letters, answer_of=lambda _: [7], context=context, harmless=str)
+    return most_characters(rows, render=letters, context=context)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +46,14 @@ def test_where_all_fit_longer_texts_of_the_same_kind_would():
 
 
 def test_one_dense_row_in_a_hundred_does_not_shorten_the_others():
-    def dense(text: str) -> list[int]:
-        return [1] * len(text) * (10 if "z" in text else 1)
+    def dense(row: LabelledText, most: int | None) -> Example:
+        text = cut(row.text, most)
+        ids = (1,) * len(text) * (10 if "z" in text else 1)
+        return Example((*ids, 7), ((len(ids), len(ids) + 1),), shortened=text != row.text)
 
     rows = [make_row("z" * 80, "a"), *(make_row("y" * 80, "a") for _ in range(99))]
-    limit = most_characters(rows, prompt_of=dense, answer_of=lambda _: [7], context=50, harmless=str)
-    made = make_examples(rows, prompt_of=dense, answer_of=lambda _: [7], context=50, most=limit, harmless=str)
+    limit = most_characters(rows, render=dense, context=50)
+    made = make_examples(rows, render=dense, context=50, most=limit)
     assert (limit, made.truncated, made.too_long) == (49, 99, 1)
 
 
@@ -59,7 +64,7 @@ def test_a_request_is_cut_where_training_cut_its_row(text):
     whole = PromptPath(replace(path.release, preparation=replace(prepared, max_characters=None)))
     body = {"messages": [{"role": "user", "content": text}]}
     row = make_row(whole.engine_request(body).body["messages"][-1]["content"], "a")
-    made = make_examples([row], prompt_of=letters, answer_of=lambda _: [7], context=99, most=47, harmless=str)
+    made = make_examples([row], render=letters, context=99, most=47)
     sent = path.engine_request(body).body["messages"][-1]["content"]
     assert made.items[0].ids[1:-2] == tuple(map(ord, sent))
     assert len(sent) <= 47

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,15 @@ import pytest
 import torch
 
 from flyball.errors import CorruptionError, InputError, RefusedError
-from flyball.records import DatasetVersion, TrainingRun, canonical_bytes, parse
+from flyball.inference.prompt_path import PromptPath
+from flyball.inference.templates import CHAT_TEMPLATE, render
+from flyball.records import DatasetVersion, Message, Preparation, TrainingRun, canonical_bytes, parse
 from flyball.telemetry import Progress, quiet
 from flyball.training.config import TrainConfig
-from flyball.training.running import train
+from flyball.training.conversations import Head
+from flyball.training.running import head_name, train
 from small_models import LABELS, RECIPE, make_row, rows, write_dataset
+from tiny_gguf import tiny_release
 
 STORE: list[str] = []
 
@@ -34,6 +39,7 @@ def run_training(
     base: Path | None = None,
     task: str = "classification",
     progress: Progress = quiet,
+    head: Head | None = None,
 ) -> TrainingRun:
     return train(
         config,
@@ -45,6 +51,7 @@ def run_training(
         out=tmp_path / out,
         tracking_uri=STORE[0],
         progress=progress,
+        head=head,
     )
 
 
@@ -205,3 +212,47 @@ def test_a_chat_model_learns_replies_of_many_tokens(tmp_path):
     dataset = write_dataset(tmp_path / "dataset", made, made[:10])
     run = run_training(RECIPE, tmp_path, dataset, task="chat")
     assert run.metrics["validation_exact_match"] == 1.0
+
+
+def test_the_cut_leaves_room_for_what_the_release_puts_first(tmp_path):
+    from tokenizers import Tokenizer
+
+    long = [make_row(f"my {'money back ' * 40} {line}", "refund", line) for line in range(1, 21)]
+    dataset = write_dataset(tmp_path / "dataset", [*long, *rows(20, seed=1)])
+    prompt = "You sort what customers of a shop write."
+    head = Head(
+        system=prompt, examples=(Message(role="user", content="hi"), Message(role="assistant", content="refund"))
+    )
+    recipe = msgspec.structs.replace(RECIPE, steps=2)
+    plain = run_training(recipe, tmp_path, dataset, out="plain")
+    asked = run_training(recipe, tmp_path, dataset, head=head)
+    most = int(asked.metrics["max_characters"])
+    assert most < plain.metrics["max_characters"]
+    assert asked.metrics["rows_truncated"] == 20 and asked.metrics["rows_too_long"] <= 1
+    assert (asked.recipe["head"], "head" in plain.recipe) == (head_name(head), False)
+    prepared = Preparation(version=1, steps=(), max_characters=most)
+    release = replace(tiny_release(system_prompt=prompt), examples=head.examples, preparation=prepared)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "training" / "tokenizer.json"))
+    fits = 0
+    for row in long:
+        body = PromptPath(release).engine_request({"messages": [{"role": "user", "content": row.text}]}).body
+        sent = render(CHAT_TEMPLATE, body["messages"], add_generation_prompt=True)
+        assert prompt in sent
+        fits += len(tokenizer.encode(sent).ids) + 2 <= 64
+    assert fits >= 19
+
+
+def test_a_model_from_scratch_learns_the_answers_of_all_turns(tmp_path):
+    turns = (
+        '[{"role":"system","content":"be brief"},{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]'
+    )
+    made = [
+        replace(
+            make_row(f"hi\n\nbye {line}", "goodbye", line),
+            turns=f'{turns[:-1]},{{"role":"user","content":"bye {line}"}}]',
+        )
+        for line in range(1, 41)
+    ]
+    dataset = write_dataset(tmp_path / "dataset", made, made[:10])
+    run = run_training(RECIPE, tmp_path, dataset, task="chat")
+    assert run.metrics["validation_exact_match"] == 1.0 and run.metrics["rows_refused"] == 0

@@ -49,17 +49,21 @@ def asked(project: Project) -> dict[str, Any]:
 
 
 def lengths_text(document: Mapping[str, Any]) -> str | None:
-    """What training and evaluation did with texts that are too long; None where there were none."""
+    """What training and evaluation did with rows that are too long or of no use; None where there were none."""
     run = (document["training_run"] or {"content": {"metrics": {}}})["content"]["metrics"]
     most, evaluation = run.get("max_characters"), document["evaluation"]
     cut, left_out = int(run.get("rows_truncated", 0)), int(run.get("rows_too_long", 0))
     tested = evaluation.get("prepared", {}).get("cut", 0)
-    if most is None or not cut + left_out + tested:
-        return None
-    return (
-        f"texts are cut after {int(most):,} characters: {cut} training rows and {tested} of {evaluation['asked']} "
-        f"test requests; {left_out} training rows did not fit all the same and were left out"
-    )
+    refused = int(run.get("rows_refused", 0))
+    said = []
+    if most is not None and cut + left_out + tested:
+        said.append(
+            f"texts are cut after {int(most):,} characters: {cut} training rows and {tested} of {evaluation['asked']} "
+            f"test requests; {left_out} training rows did not fit all the same and were left out"
+        )
+    if refused:
+        said.append(f"the model's chat template refuses the turns of {refused} training rows, which were left out")
+    return "; ".join(said) or None
 
 
 def metrics(report: EvalReport) -> dict[str, Any]:

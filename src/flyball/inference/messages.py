@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flyball.errors import InputError
@@ -43,6 +43,14 @@ def messages_of(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
             role = message.get("role") if isinstance(message, Mapping) else message
             raise InputError(f"message {index} has the role {role!r}", cure=f"use one of {', '.join(sorted(ROLES))}")
     return messages
+
+
+def with_head(
+    system: str, examples: Sequence[Mapping[str, Any]], turns: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """What an engine is asked: one system message where anything is said in it, a release's examples, the turns."""
+    head = [{"role": "system", "content": system}] if system else []
+    return [*head, *examples, *turns]
 
 
 def last_user_text(messages: list[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from flyball.errors import InputError
 from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
-from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise
+from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise, with_head
 from flyball.inference.preparation import TextPreparer, cut
 from flyball.inference.preparation.control_tokens import neutraliser
 from flyball.inference.request_fields import FieldRules
@@ -117,8 +117,7 @@ class PromptPath:
             size = sum(len(str(turn.get("content") or "").encode()) for turn in turns)
             for check in self._guardrails:
                 check(size)
-        head = [{"role": "system", "content": system}] if system else []
-        request["messages"] = [*head, *self._examples, *turns]
+        request["messages"] = with_head(system, self._examples, turns)
         request.update(self._fixed)
         return EngineRequest(request, tuple(ignored))
 

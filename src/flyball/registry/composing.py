@@ -60,7 +60,7 @@ def compose(
         artifact=name,
         chat_template=model.chat_template,
         system_prompt=config.system_prompt,
-        examples=_examples(config),
+        examples=examples_of(config),
         sampling=_sampling(config),
         constraint=constraint,
         input_redaction=redaction,
@@ -132,7 +132,8 @@ def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Cons
     return Constraint(kind="labels", labels=tuple(sorted(labels)))
 
 
-def _examples(config: ReleaseConfig) -> tuple[Message, ...]:
+def examples_of(config: ReleaseConfig) -> tuple[Message, ...]:
+    """The examples that a release shows before the user's own messages."""
     turns = [
         ((Message(role="user", content=e.user)), Message(role="assistant", content=e.assistant))
         for e in config.examples

@@ -1,4 +1,4 @@
-"""Rows as token sequences: a prompt in the model's chat template, then the answer that is to be learned. Pure."""
+"""Rows as token sequences, of which answers are learned: what fits the context, and what is left out. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flyball.errors import InputError
-from flyball.inference.preparation import cut
 
 Encode = Callable[[str], list[int]]
+Span = tuple[int, int]
 
 
 class LabelledText(Protocol):
@@ -18,60 +18,94 @@ class LabelledText(Protocol):
     @property
     def text(self) -> str: ...
     @property
+    def turns(self) -> str | None: ...
+    @property
     def label(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of prompt and answer; the answer begins at `answer`, and only it is learned."""
+    """Token ids of a request and its answer, of which the spans (begin, end) are learned, the answer's is the last.
+
+    `shortened`: a text of its row was cut.
+    """
 
     ids: tuple[int, ...]
-    answer: int
+    learned: tuple[Span, ...]
+    shortened: bool = False
+
+    @property
+    def targets(self) -> int:
+        """How many tokens are learned."""
+        return sum(end - begin for begin, end in self.learned)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a chat template does not render a row."""
+
+    reason: str
+
+
+Render = Callable[[LabelledText, int | None], Example | Refusal]
+"""A labelled row whose texts are cut after so many characters (None: not at all) → its example."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """The examples of one split, and how many rows were shortened or left out to get them."""
+    """The examples of one split, and how many rows were shortened or left out to get them.
+
+    `refusal` says why the template does not render the first of the `refused` rows.
+    """
 
     items: tuple[Example, ...]
     truncated: int
     unlabelled: int
     too_long: int
+    refused: int = 0
+    refusal: str = ""
 
 
-def make_examples(
-    rows: Iterable[LabelledText],
-    *,
-    prompt_of: Encode,
-    answer_of: Encode,
-    context: int,
-    most: int,
-    harmless: Callable[[str], str],
-) -> Examples:
-    """An Example for each row: prompt_of(text, made `harmless`: without control tokens) + answer_of(label).
+def make_examples(rows: Iterable[LabelledText], *, render: Render, context: int, most: int) -> Examples:
+    """An Example for each row.
 
-    A text is cut after `most` characters, as requests are (counted as truncated). A row that does not fit the context
-    all the same is left out (too_long), as its request would be refused; so is one without a label.
+    Its texts are cut after `most` characters, as those of requests are (counted as truncated). A row that does not fit
+    the context all the same is left out (too_long), and so is one that the chat template refuses: as their requests
+    would be refused. So is one without a label.
     """
     items: list[Example] = []
+    refusals: list[str] = []
     truncated = unlabelled = too_long = 0
     for row in rows:
         if row.label is None:
             unlabelled += 1
             continue
-        text = cut(row.text, most)
-        answer, prompt = answer_of(row.label), prompt_of(harmless(text))
-        if len(prompt) + len(answer) > context:
+        example = render(row, most)
+        if isinstance(example, Refusal):
+            refusals.append(example.reason)
+        elif len(example.ids) > context:
             too_long += 1
-            continue
-        truncated += text != row.text
-        items.append(Example((*prompt, *answer), len(prompt)))
-    return Examples(items=tuple(items), truncated=truncated, unlabelled=unlabelled, too_long=too_long)
+        else:
+            truncated += example.shortened
+            items.append(example)
+    return Examples(
+        items=tuple(items),
+        truncated=truncated,
+        unlabelled=unlabelled,
+        too_long=too_long,
+        refused=len(refusals),
+        refusal=refusals[0] if refusals else "",
+    )
 
 
 def require_enough(examples: Examples, *, batch_size: int) -> None:
     """InputError when the training rows do not fill one batch."""
     rows = len(examples.items)
+    if rows == 0 and examples.refused:
+        raise InputError(
+            f"the model's chat template renders none of {examples.refused} rows: {examples.refusal}",
+            cure="train another base, or rows without system turns and with turns that alternate",
+        )
     if rows == 0:
         raise InputError("no training row has a label", cure="check data.sources fields in flyball.yaml")
     if rows < batch_size:
@@ -86,7 +120,7 @@ def targets_of(batch: Sequence[Example], width: int) -> tuple[list[int], list[in
     positions: list[int] = []
     targets: list[int] = []
     for row, example in enumerate(batch):
-        for column in range(example.answer, len(example.ids)):
-            positions.append(row * width + column - 1)
-            targets.append(example.ids[column])
+        for begin, end in example.learned:
+            positions.extend(range(row * width + begin - 1, row * width + end - 1))
+            targets.extend(example.ids[begin:end])
     return positions, targets

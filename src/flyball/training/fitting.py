@@ -47,8 +47,10 @@ def without_words(ids: Tensor, batch: Sequence[Example], *, share: float, first_
 
     A model that never sees quite the same text twice learns to do without any one word (word dropout, Iyyer 2015).
     """
-    columns = torch.arange(ids.shape[1])
-    in_prompt = columns < torch.tensor([example.answer for example in batch]).unsqueeze(1)
+    in_prompt = torch.ones(ids.shape, dtype=torch.bool)
+    for row, example in enumerate(batch):
+        for begin, end in example.learned:
+            in_prompt[row, begin:end] = False
     dropped = (torch.rand(ids.shape) < share) & in_prompt & (ids >= first_word)
     return ids.masked_fill(dropped, 0)
 
@@ -132,6 +134,6 @@ def measure(model: nn.Module, examples: Sequence[Example], *, batch_size: int = 
             logits = model(ids, positions)
             total += F.cross_entropy(logits, targets, reduction="sum").item()
         tokens += len(targets)
-        right = (logits.argmax(-1) == targets).split([len(example.ids) - example.answer for example in batch])
+        right = (logits.argmax(-1) == targets).split([example.targets for example in batch])
         exact += sum(bool(part.all()) for part in right)
     return (total / tokens, exact / len(examples)) if examples else (0.0, 0.0)

@@ -5,10 +5,11 @@ The cut is one number of characters for rows, suites and requests: what serves r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from flyball.training.config import SMALLEST_CONTEXT
-from flyball.training.examples import Encode, LabelledText
+from flyball.training.examples import Example, LabelledText, Render
 
 FITTING = 0.995
 LARGEST, STEP = 2048, 64
@@ -23,48 +24,55 @@ def context_for(lengths: Sequence[int]) -> int:
     return min(LARGEST, max(SMALLEST_CONTEXT, -(-wanted // STEP) * STEP))
 
 
-def lengths_of(rows: Sequence[LabelledText], *, prompt_of: Encode, answer_of: Encode) -> list[int]:
+def lengths_of(rows: Sequence[LabelledText], render: Render) -> list[int]:
     """Tokens of each row with its answer."""
-    return [len(prompt_of(row.text)) + len(answer_of(row.label)) for row in rows if row.label is not None]
+    made = (render(row, None) for row in rows if row.label is not None)
+    return [len(example.ids) for example in made if isinstance(example, Example)]
 
 
-def most_characters(
-    rows: Sequence[LabelledText],
-    *,
-    prompt_of: Encode,
-    answer_of: Encode,
-    context: int,
-    harmless: Callable[[str], str],
-) -> int:
+def most_characters(rows: Sequence[LabelledText], *, render: Render, context: int) -> int:
     """After how many characters a text is cut: so many that 95 % of the rows which do not fit do fit once they are cut.
 
-    Where all rows fit, it is what fits of them joined, less a tenth: of longer texts of the same kind nearly all fit.
+    Each text of a conversation is cut so, as in a request. Where all rows fit, it is what fits of their texts joined,
+    less a tenth: of longer texts of the same kind nearly all fit.
     """
-    encoded = [(harmless(row.text), len(answer_of(row.label))) for row in rows if row.label is not None]
-    fits = sorted(_fitting(encoded, prompt_of, context))
+    labelled = [row for row in rows if row.label is not None]
+    fits = sorted(_fitting(labelled, render, context))
     if fits:
         return max(1, fits[len(fits) // 20])
-    if not encoded:
+    if not labelled:
         return context
-    pool = " ".join(text for text, _ in encoded[:POOL]) or "a"
+    pool = " ".join(row.text for row in labelled[:POOL]) or "a"
     pool *= -(-context * 16 // len(pool))
-    return max(1, int(0.9 * fitting_characters(pool, context - max(answer for _, answer in encoded), prompt_of)))
+    longest = max((row.label or "" for row in labelled), key=len)
+    return max(1, int(0.9 * fitting_characters(_Joined(text=pool, label=longest), context, render)))
 
 
-def _fitting(encoded: Sequence[tuple[str, int]], prompt_of: Encode, context: int) -> Iterator[int]:
-    for text, answer in encoded:
-        if len(prompt_of(text)) + answer > context:
-            fitting = fitting_characters(text, context - answer, prompt_of)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    """Texts of many rows as one."""
+
+    text: str
+    label: str | None
+    turns: str | None = None
+
+
+def _fitting(labelled: Sequence[LabelledText], render: Render, context: int) -> Iterator[int]:
+    for row in labelled:
+        example = render(row, None)
+        if isinstance(example, Example) and len(example.ids) > context:
+            fitting = fitting_characters(row, context, render)
             if fitting > 0:
                 yield fitting
 
 
-def fitting_characters(text: str, room: int, prompt_of: Encode) -> int:
-    """The length of the longest beginning of `text` (to a few characters) whose prompt has at most `room` tokens."""
-    low, high, best = 0, len(text), 0
+def fitting_characters(row: LabelledText, context: int, render: Render) -> int:
+    """After how many characters (to a few) the texts of a row must be cut for it to fit; 0 where nothing helps."""
+    low, high, best = 0, len(row.turns or row.text), 0
     while low <= high:
         middle = (low + high) // 2
-        if len(prompt_of(text[:middle])) <= room:
+        example = render(row, middle)
+        if isinstance(example, Example) and len(example.ids) <= context:
             low, best = middle + 1, middle
         else:
             high = middle - 1

@@ -1,4 +1,4 @@
-"""What is trained and on what: a tokenizer, a model, and how rows become prompts and answers in its chat template."""
+"""What is trained and on what: a tokenizer, a model, and how rows become requests and answers in its chat template."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from torch import Tensor, nn
 from flyball.errors import CorruptionError, FlyballError, InputError
 from flyball.inference.model_folders import read_json, read_model_folder, token_text
 from flyball.inference.preparation.control_tokens import neutraliser, of_tokenizer
-from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS, render
+from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS
 from flyball.training import llama, saving
 from flyball.training.config import TrainConfig
-from flyball.training.examples import Encode, LabelledText
+from flyball.training.conversations import Head, Renderer, chat_format
+from flyball.training.examples import Encode, LabelledText, Render
 from flyball.training.lengths import context_for, lengths_of
 from flyball.training.tokenizing import token_of, tokenizer_config, train_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_MARK = "\ue000text\ue000"  # stands for the text while a template is taken apart
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
-    """A model about to be trained: `save` writes it as a Hugging Face folder; `harmless` breaks its control tokens.
+    """A model about to be trained: `save` writes it as a Hugging Face folder; `render` makes examples of rows.
 
     Ids from `first_word` on stand for text, those before it are markers; None where they are not apart.
     """
@@ -36,14 +35,12 @@ class Learner:
     model: nn.Module
     context: int
     first_word: int | None
-    prompt_of: Encode
-    answer_of: Encode
-    harmless: Callable[[str], str]
+    render: Render
     save: Callable[[Path], None]
 
 
-def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequence[str]) -> Learner:
-    """A fresh tokenizer and a fresh Llama; with `labels`, each is one token."""
+def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequence[str], head: Head) -> Learner:
+    """A fresh tokenizer and a fresh Llama, asked behind `head`; with `labels`, each is one token."""
     size = config.size
     if size.hidden % size.heads or size.heads % size.kv_heads or (size.hidden // size.heads) % 2:
         raise InputError(
@@ -54,17 +51,15 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
     tokenizer = train_tokenizer([row.text for row in rows] + learned, vocabulary=size.vocabulary, labels=labels)
     vocabulary, ids = tokenizer.get_vocab_size(), tokenizer.get_vocab()
     end = ids[END]
-    harmless = neutraliser(SPECIAL_TOKENS)
     answers = {label: [ids[token_of(label)], end] for label in labels}
-    encode = encoder(tokenizer)
-
-    def prompt_of(text: str) -> list[int]:
-        return encode(_prompt(CHAT_TEMPLATE, text))
-
-    def answer_of(answer: str) -> list[int]:
-        return answers.get(answer) or [*encode(harmless(answer)), end]
-
-    context = size.context or context_for(lengths_of(rows, prompt_of=prompt_of, answer_of=answer_of))
+    renderer = Renderer(
+        chat_format(CHAT_TEMPLATE, {"eos_token": END}, SPECIAL_TOKENS),
+        encode=encoder(tokenizer),
+        harmless=neutraliser(SPECIAL_TOKENS),
+        head=head,
+        answers=answers.get,
+    )
+    context = size.context or context_for(lengths_of(rows, renderer))
     size = msgspec.structs.replace(size, context=context)
     model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
     shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
@@ -80,15 +75,13 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
         model=model,
         context=context,
         first_word=len(SPECIAL_TOKENS),
-        prompt_of=prompt_of,
-        answer_of=answer_of,
-        harmless=harmless,
+        render=renderer,
         save=save,
     )
 
 
-def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText]) -> Learner:
-    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template.
+def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], head: Head) -> Learner:
+    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template, asked behind `head`.
 
     An answer that is one entry of its vocabulary (each label of a model trained from scratch is) is learned as that.
     """
@@ -108,25 +101,27 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText]) -> 
             cure="use the tokenizer that belongs to the model",
         )
     tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
-    encode, ids = encoder(tokenizer), tokenizer.get_vocab()
-    ending = _ending(folder.chat_template, tokens)
-    harmless = neutraliser(of_tokenizer(read_json(base / "tokenizer.json"), folder.tokenizer, folder.chat_template))
+    document, ids = read_json(base / "tokenizer.json"), tokenizer.get_vocab()
+    special = [str(entry.get("content")) for entry in document.get("added_tokens") or () if entry.get("special")]
+    form, encode = chat_format(folder.chat_template, tokens, special), encoder(tokenizer)
 
-    def prompt_of(text: str) -> list[int]:
-        return encode(_prompt(folder.chat_template, text, **tokens))
-
-    def answer_of(answer: str) -> list[int]:
+    def answers(answer: str) -> list[int] | None:
         token = token_of(answer)
-        return [ids[token], *encode(ending)] if token in ids else encode(harmless(answer) + ending)
+        return [ids[token], *encode(form.ending)] if token in ids else None
 
-    context = config.size.context or context_for(lengths_of(rows, prompt_of=prompt_of, answer_of=answer_of))
+    renderer = Renderer(
+        form,
+        encode=encode,
+        harmless=neutraliser(of_tokenizer(document, folder.tokenizer, folder.chat_template)),
+        head=head,
+        answers=answers,
+    )
+    context = config.size.context or context_for(lengths_of(rows, renderer))
     return Learner(
         model=HeadWhereLearned(loaded),
         context=min(context, loaded.config.max_position_embeddings),
         first_word=None,
-        prompt_of=prompt_of,
-        answer_of=answer_of,
-        harmless=harmless,
+        render=renderer,
         save=lambda out: saving.save_finetuned(out, loaded, base),
     )
 
@@ -177,18 +172,3 @@ class HeadWhereLearned(nn.Module):  # type: ignore[misc]  # torch is not followe
 def encoder(tokenizer: Tokenizer) -> Encode:
     """Text → ids; markers in the text count as markers, nothing is added."""
     return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def _prompt(template: str, text: str, **tokens: str) -> str:
-    return render(template, [{"role": "user", "content": text}], add_generation_prompt=True, **tokens)
-
-
-def _ending(template: str, tokens: dict[str, str]) -> str:
-    """What a template puts after an answer, up to and with the token that ends it."""
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _MARK}]
-    rendered = render(template, turns, add_generation_prompt=False, **tokens)
-    _, found, rest = rendered.rpartition(_MARK)
-    end = tokens["eos_token"]
-    if not found or not end:
-        raise InputError("the chat template or the tokenizer has no end of an answer", cure="set eos_token")
-    return rest[: rest.index(end) + len(end)] if end in rest else rest.rstrip() + end

@@ -22,6 +22,7 @@ from flyball.training import fitting
 from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.commands import train_by_command
 from flyball.training.config import TrainConfig
+from flyball.training.conversations import Head
 from flyball.training.curve import CurvePoint, write_curve
 from flyball.training.examples import Examples, make_examples, require_enough
 from flyball.training.lengths import most_characters
@@ -41,9 +42,14 @@ def train(
     out: Path,
     tracking_uri: str,
     progress: Progress,
+    head: Head | None = None,
 ) -> TrainingRun:
-    """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number."""
-    recipe = recipe_of(config)
+    """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number.
+
+    `head` is what the release puts before the turns of a request.
+    """
+    head = head or Head()
+    recipe = recipe_of(config, head)
     name = fingerprint(dataset)
     tracker = Tracker(config.tracking or tracking_uri, project=project, run_name=run_name(config, recipe, name))
     tracker.params(flattened(recipe))
@@ -55,7 +61,7 @@ def train(
                 train_by_command(config.command, dataset_dir=dataset_dir, out=folder)
                 metrics: dict[str, float] = {}
             else:
-                metrics = _fit_and_save(config, task, dataset, dataset_dir, base_dir, folder, tracker, progress)
+                metrics = _fit_and_save(config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress)
             run = TrainingRun(
                 project=project,
                 dataset=name,
@@ -83,11 +89,21 @@ def run_name(config: TrainConfig, recipe: Mapping[str, Any], dataset: str) -> st
     return f"{config.method}{steps}, data {dataset[:8]}, recipe {fingerprint_of(recipe)[:8]}"
 
 
-def recipe_of(config: TrainConfig) -> dict[str, Any]:
-    """The settings that decide the weights; where a run is tracked does not."""
+def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
+    """The settings that decide the weights, with a name for what the release puts first; where it is tracked is none.
+
+    A command of the user's renders rows as it likes.
+    """
     recipe: dict[str, Any] = msgspec.to_builtins(config)
     recipe.pop("tracking")
+    if config.method != "command" and (head.system or head.examples):
+        recipe["head"] = head_name(head)
     return recipe
+
+
+def head_name(head: Head) -> str:
+    """The name of what a release puts first, by its texts."""
+    return fingerprint_of([head.system, [[one.role, one.content] for one in head.examples]])
 
 
 def base_hash(config: TrainConfig, base_dir: Path | None) -> str | None:
@@ -101,6 +117,7 @@ def _fit_and_save(
     dataset: DatasetVersion,
     dataset_dir: Path,
     base_dir: Path | None,
+    head: Head,
     folder: Path,
     tracker: Tracker,
     progress: Progress,
@@ -109,14 +126,8 @@ def _fit_and_save(
     torch.manual_seed(config.seed)
     progress("reading rows", 0, 0)
     rows = list(read_rows(dataset_dir, "train"))
-    learner = _learner(config, task, dataset, base_dir, rows)
-    most = most_characters(
-        rows,
-        prompt_of=learner.prompt_of,
-        answer_of=learner.answer_of,
-        context=learner.context,
-        harmless=learner.harmless,
-    )
+    learner = _learner(config, task, dataset, base_dir, rows, head)
+    most = most_characters(rows, render=learner.render, context=learner.context)
     training = _examples(learner, rows, most)
     require_enough(training, batch_size=config.batch_size)
     held_out = _examples(learner, list(read_rows(dataset_dir, "validation")), most)
@@ -137,25 +148,18 @@ def _fit_and_save(
 
 
 def _learner(
-    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Any]
+    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Any], head: Head
 ) -> Learner:
     if config.method == "scratch":
         labels = dataset.labels if task == "classification" else ()
-        return from_scratch(config, rows, labels)
+        return from_scratch(config, rows, labels, head)
     if base_dir is None:
         raise InputError("train.method is finetune, train.base is missing", cure="add train.base: a model folder")
-    return from_base(base_dir, config, rows)
+    return from_base(base_dir, config, rows, head)
 
 
 def _examples(learner: Learner, rows: Sequence[Any], most: int) -> Examples:
-    return make_examples(
-        rows,
-        prompt_of=learner.prompt_of,
-        answer_of=learner.answer_of,
-        context=learner.context,
-        most=most,
-        harmless=learner.harmless,
-    )
+    return make_examples(rows, render=learner.render, context=learner.context, most=most)
 
 
 def _metrics(
@@ -171,6 +175,7 @@ def _metrics(
         "rows": len(training.items),
         "rows_truncated": training.truncated,
         "rows_too_long": training.too_long,
+        "rows_refused": training.refused,
         "rows_unlabelled": training.unlabelled,
         "padding_share": padding_share(lengths, batches),
     }

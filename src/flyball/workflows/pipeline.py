@@ -35,7 +35,7 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
     """Our stages; `present` are the top-level keys of flyball.yaml, since DVC refuses parameters that are not there."""
 
     def params(*wanted: str) -> list[Any]:
-        return [{FILE: [key for key in wanted if key in present]}]
+        return [{FILE: [key for key in wanted if key.partition(".")[0] in present]}]
 
     command = "flyball stage"
     trained = "training" in stage_names(project)
@@ -52,7 +52,7 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
         "training": {
             "cmd": f"{command} training",
             "deps": ["loop/dataset", *base_model(project)],
-            "params": params("project", "task", "train"),
+            "params": params("project", "task", "train", *asked_first(project)),
             "outs": ["loop/training"],
         },
         "model": {
@@ -81,6 +81,19 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
 def stage_names(project: Project) -> tuple[str, ...]:
     """The stages of this project: one that takes a model as it is trains nothing."""
     return tuple(name for name in STAGES if name != "training" or project.settings.train.method != "none")
+
+
+def asked_first(project: Project) -> list[str]:
+    """What of the release decides how training renders its rows, where the settings say something of it."""
+    release = project.settings.release
+    if project.settings.train.method not in ("scratch", "finetune"):
+        return []
+    told = {
+        "system_prompt": release.system_prompt,
+        "examples": release.examples,
+        "constraint": release.constraint == "none",
+    }
+    return [f"release.{name}" for name, said in told.items() if said]
 
 
 def base_model(project: Project) -> list[str]:

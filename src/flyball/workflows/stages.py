@@ -84,12 +84,14 @@ def dataset(project: Project, progress: Progress, *, out: Path | None = None) ->
 
 
 def training(project: Project, progress: Progress) -> TrainingRun:
-    """Rows and recipe in, weights out."""
+    """Rows and recipe in, weights out; rows are rendered as the release of these settings will be asked."""
     # Read by OpenMP when torch loads: threads that spin at barriers cost fourfold where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from flyball.registry.composing import examples_of
+    from flyball.training.conversations import Head
     from flyball.training.running import train  # torch loads with it
 
-    config = project.settings.train
+    config, asked = project.settings.train, project.settings.release
     version, _ = read_document(project.places.dataset / "record.json")
     return train(
         config,
@@ -101,6 +103,11 @@ def training(project: Project, progress: Progress) -> TrainingRun:
         out=fresh(project.places.training),
         tracking_uri=project.tracking_uri,
         progress=progress,
+        head=Head(
+            system=asked.system_prompt or "",
+            examples=examples_of(asked),
+            labels=project.settings.task == "classification" and asked.constraint != "none",
+        ),
     )
 
 
