@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-PAGES: dict[str, Callable[[], str]] = {}
+from generation.commands import commands_page
+from generation.metrics import metrics_page
+from generation.records import records_page
+from generation.settings import gate_file_page, gateway_file_page, settings_page
+
+PAGES: dict[str, Callable[[], str]] = {
+    "settings.md": settings_page,
+    "gateway-file.md": gateway_file_page,
+    "gate-file.md": gate_file_page,
+    "commands.md": commands_page,
+    "records.md": records_page,
+    "metrics.md": metrics_page,
+}
 
 
 def write(folder: Path) -> None:

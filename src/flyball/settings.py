@@ -39,19 +39,23 @@ Kind = TypeVar("Kind", bound=msgspec.Struct)
 class ConsoleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The web pages."""
 
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8400
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of the console on 127.0.0.1; 0: any free one.")] = 8400
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole loop of one project."""
 
-    version: Annotated[Literal[1], Meta(description="Of this file's format.")]
+    version: Annotated[Literal[1], Meta(description="Version of this file's format.")]
     project: Annotated[
         str,
-        Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="Also the default route: the `model` clients name."),
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$",
+            description="Name of the project, and of its default route: the `model` that clients ask for.",
+        ),
     ]
     task: Annotated[
-        Literal["classification", "chat"], Meta(description="classification: the answer is one of a set of labels.")
+        Literal["classification", "chat"],
+        Meta(description="classification: the answer is one of a set of labels; chat: any text."),
     ] = "classification"
     data: DataConfig
     train: TrainConfig = msgspec.field(default_factory=TrainConfig)

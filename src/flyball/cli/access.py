@@ -40,9 +40,9 @@ def key_command() -> None:
 @click.option("--admin", is_flag=True, help="May force variants and give feedback on any request.")
 @click.option("--team", help="Whose limits hold for it too: see `flyball team`.")
 @click.option("--route", "routes", multiple=True, help="Only these routes; default: all.")
-@click.option("--requests-per-minute", type=int)
-@click.option("--tokens-per-minute", type=int)
-@click.option("--concurrency", type=int)
+@click.option("--requests-per-minute", type=int, help="Requests over it get 429; default: no limit.")
+@click.option("--tokens-per-minute", type=int, help="Prompt and answer together; default: no limit.")
+@click.option("--concurrency", type=int, help="Requests at once; default: no limit.")
 @click.option("--budget-usd", type=float, help="Hard: requests over it get 429.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days.")
 @json_option
@@ -116,8 +116,8 @@ def team_command() -> None:
     "  flyball team set support --requests-per-minute none",
 )
 @click.argument("name")
-@click.option("--requests-per-minute", type=count_or_none, metavar="N|none")
-@click.option("--tokens-per-minute", type=count_or_none, metavar="N|none")
+@click.option("--requests-per-minute", type=count_or_none, metavar="N|none", help="Requests over it get 429.")
+@click.option("--tokens-per-minute", type=count_or_none, metavar="N|none", help="Prompt and answer together.")
 @click.option("--concurrency", type=count_or_none, metavar="N|none", help="Requests at once.")
 @click.option(
     "--budget-usd",
@@ -223,7 +223,7 @@ def subject_export(place: Project | Path, subject: str, as_json: bool) -> None:
 
 
 @click.command("audit")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Entries shown, newest first.")
 @click.option("--verify", is_flag=True, help="Check the chain of hashes from its beginning.")
 @json_option
 @with_ledger

@@ -20,7 +20,10 @@ wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for anot
 @json_option
 @with_project
 def run_command(project: Project, no_deploy: bool, strategy: str | None, no_wait: bool, as_json: bool) -> int:
-    """Bring the whole build up to date, decide, and deploy what passed; a second run redoes nothing."""
+    """Bring the whole build up to date, decide, and deploy what passed; a second run redoes nothing.
+
+    Exit code 3: the gate failed, 6: it cannot tell.
+    """
     from flyball.workflows.building import run
 
     result = run(project, deploy=not no_deploy, strategy=strategy, wait=not no_wait, progress=ProgressLine(), say=say)
@@ -84,7 +87,7 @@ compose_command = one_stage("compose", "release", "Compose the release: all that
 def gate_command(project: Project, release: str | None, as_json: bool) -> int:
     """Decide whether the release that was built (or RELEASE) may ship, against the live one.
 
-    Exit code 3: no, 6: cannot tell.
+    Exit code 3: the gate failed, 6: it cannot tell.
     """
     from flyball.cli.wording import decision_text, record_document
     from flyball.workflows.gating import gate

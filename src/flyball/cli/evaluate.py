@@ -66,7 +66,7 @@ def evaluate_command(what: str | None, folder: str | None, no_wait: bool, as_jso
     """Measure the release that was built, in its own engine; or any RELEASE by its name (its first digits do).
 
     With a URL: any OpenAI-compatible server, without a project. It is asked greedily unless told otherwise; what it
-    was asked with is in the report.
+    was asked with is in the report. With --gate, exit code 3: it failed, 6: it cannot tell.
     """
     if what is None:
         arguments = [

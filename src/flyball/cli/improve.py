@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("watch")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Findings shown, newest first.")
 @json_option
 @with_ledger
 def watch_command(ledger: Ledger, limit: int, as_json: bool) -> None:
@@ -55,7 +55,7 @@ def improve_command(project: Project, accept: str | None, as_json: bool) -> int:
 @click.option("--score", type=click.FloatRange(0, 1), help="0 (bad) to 1 (good).")
 @click.option("--label", help="good, bad or a word of yours.")
 @click.option("--correction", help="What the answer should have been.")
-@click.option("--comment")
+@click.option("--comment", help="Anything else; kept sealed.")
 @click.option("--key", default=None, help="A reference to your API key, such as env:FLYBALL_KEY.")
 @json_option
 @with_project

@@ -20,7 +20,7 @@ def judge_command() -> None:
     "open",
     epilog='\b\nExample:\n  flyball judge open --json > answers.jsonl    then add "score": 0 to 1 to each line',
 )
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Answers shown.")
 @json_option
 @with_project
 def judge_open(project: Project, limit: int, as_json: bool) -> None:

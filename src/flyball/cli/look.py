@@ -77,7 +77,9 @@ _SCORES = ("exact_match", "chrf", "exact_fields", "answered")
 
 
 @click.command("models")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Model versions shown, newest first."
+)
 @json_option
 @with_project
 def models_command(project: Project, limit: int, as_json: bool) -> None:
@@ -95,9 +97,11 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
     epilog="\b\nExamples:\n  flyball requests --outcome error\n  flyball requests ID\n  flyball requests ID --json",
 )
 @click.argument("request", required=False, metavar="[ID]")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Requests shown, newest first.")
 @click.option("--release", help="Answered by this release: its name, or the first digits that tables show.")
-@click.option("--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]))
+@click.option(
+    "--outcome", type=click.Choice(["ok", "error", "aborted", "cut", "refused"]), help="Only requests that ended so."
+)
 @json_option
 @with_ledger
 def requests_command(

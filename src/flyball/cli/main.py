@@ -1,7 +1,6 @@
 """The entry point: finds the command, runs it, and turns every error into one message and an exit code.
 
-Exit codes: 0 done, 1 our bug, 2 bad usage or input, 3 gate failed, 4 not found, 5 environment missing (the message
-names the cure), 6 gate inconclusive, 130 interrupted.
+Every command ends with one of EXIT_CODES.
 """
 
 from __future__ import annotations
@@ -54,6 +53,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("start", "Shell completion: bash, zsh or fish."),
 }
 HIDDEN = {"stage": "build", "process": "serve"}  # run by DVC and by the supervisor
+
+
+EXIT_CODES = {
+    0: "done",
+    1: "a bug in Flyball; the message names the file with its details",
+    2: "wrong usage or input, or a key that may not do this",
+    3: "no: the gate failed, a release is worse, or nothing permits it",
+    4: "not found",
+    5: "the machine lacks something, or another process or server does not answer; the message names the cure",
+    6: "the gate cannot tell: too few cases",
+    130: "interrupted",
+}
 
 
 class Commands(click.Group):

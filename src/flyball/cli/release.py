@@ -113,7 +113,7 @@ def release_command(
 @deploy_command.command("history")
 @click.argument("deployment", required=False)
 @click.option("--route", help="Default: all of them.")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Deployments shown, newest first.")
 @json_option
 @with_project
 def history_command(project: Project, deployment: str | None, route: str | None, limit: int, as_json: bool) -> None:

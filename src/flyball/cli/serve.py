@@ -68,7 +68,13 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
     type=click.Path(path_type=Path),
     help="YAML with `upstreams:` (url, key, models, slots), `gateway:` and `cost:`; see docs/how-to/gateway.md.",
 )
-@click.option("--state", type=click.Path(path_type=Path), default=Path(".flyball-gateway"), show_default=True)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=Path(".flyball-gateway"),
+    show_default=True,
+    help="Folder of its ledger, keys and segments.",
+)
 @click.option("--host", default=None, help="Default: 127.0.0.1.")
 @click.option("--port", type=PORT, default=None, help="Default: 8080; 0: any free one.")
 @json_option
@@ -102,9 +108,9 @@ def gateway_command(
 
 @click.command("process", hidden=True)
 @click.argument("name", type=click.Choice(["gateway", "ingester", "control", "console"]))
-@click.option("--worker", type=int, default=0)
-@click.option("--host", default=None)
-@click.option("--port", type=int, default=None)
+@click.option("--worker", type=int, default=0, help="Number of a gateway worker.")
+@click.option("--host", default=None, help="Address to listen on.")
+@click.option("--port", type=int, default=None, help="Port to listen on.")
 @with_project
 def process_command(project: Project, name: str, worker: int, host: str | None, port: int | None) -> None:
     """One process of `flyball up`; ends when its supervisor does."""

@@ -69,13 +69,17 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ]
         | None
     ) = None
-    encoding: Annotated[str, Meta(description="Such as cp1252 or utf-16; null: seen in the file.")] | None = None
+    encoding: Annotated[str, Meta(description="Such as cp1252 or utf-16; null: detected in the file.")] | None = None
     delimiter: (
-        Annotated[str, Meta(min_length=1, max_length=4, description="Of CSV; null: seen in its first lines.")] | None
+        Annotated[
+            str, Meta(min_length=1, max_length=4, description="Delimiter of CSV; null: detected in its first lines.")
+        ]
+        | None
     ) = None
-    quote: Annotated[str, Meta(max_length=1, description='Of CSV; "" where quotes mean nothing; null: ".')] | None = (
-        None
-    )
+    quote: (
+        Annotated[str, Meta(max_length=1, description='Quote character of CSV; "": quotes mean nothing; null: ".')]
+        | None
+    ) = None
     columns: (
         Annotated[tuple[str, ...], Meta(min_length=1, description="Names of CSV's columns where no line has them.")]
         | None
@@ -96,8 +100,8 @@ class CleanConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Literal["auto", "collapse", "keep"],
         Meta(description="collapse: one blank, one line break; auto: collapse for classification, keep for chat."),
     ] = "auto"
-    min_characters: Annotated[int, Meta(ge=0)] = 1
-    max_characters: Annotated[int, Meta(ge=1)] = 20_000
+    min_characters: Annotated[int, Meta(ge=0, description="Rows with a shorter text are dropped.")] = 1
+    max_characters: Annotated[int, Meta(ge=1, description="Rows with a longer text are dropped.")] = 20_000
 
 
 class RedactConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +127,17 @@ class RedactConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class DedupeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Exact duplicates always go; near ones from this Jaccard similarity of word 3-grams on."""
 
-    near: Annotated[float, Meta(ge=0.5, le=1.0, description="null: exact duplicates only.")] | None = 0.8
+    near: (
+        Annotated[
+            float,
+            Meta(
+                ge=0.5,
+                le=1.0,
+                description="Similarity from which texts are near duplicates; null: only exact duplicates go.",
+            ),
+        ]
+        | None
+    ) = 0.8
     conflicts: Annotated[
         Literal["drop", "keep"], Meta(description="Same text with different labels: drop all but the majority label.")
     ] = "drop"
@@ -132,8 +146,8 @@ class DedupeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class ValidateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules that stop the pipeline, naming the rows that broke them."""
 
-    min_rows: Annotated[int, Meta(ge=1)] = 20
-    min_rows_per_label: Annotated[int, Meta(ge=1)] = 2
+    min_rows: Annotated[int, Meta(ge=1, description="Fewest rows that a dataset version may have.")] = 20
+    min_rows_per_label: Annotated[int, Meta(ge=1, description="Fewest rows of each label; classification only.")] = 2
     max_dropped: Annotated[Share, Meta(description="Largest share of rows that may be dropped.")] = 0.5
     labels: Annotated[tuple[str, ...], Meta(description="The only labels allowed; null: those seen.")] | None = None
 
@@ -141,8 +155,8 @@ class ValidateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class SplitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shares by keyed hash of the group; a row's side never changes as data grows."""
 
-    validation: Share = 0.05
-    test: Share = 0.15
+    validation: Annotated[Share, Meta(description="Share of the groups held out to watch training.")] = 0.05
+    test: Annotated[Share, Meta(description="Share of the groups held out for evaluation.")] = 0.15
 
 
 class ProductionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -151,13 +165,16 @@ class ProductionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     corrections: Annotated[bool, Meta(description="Corrected answers become training rows on `flyball improve`.")] = (
         True
     )
-    max_rows: Annotated[int, Meta(ge=0)] = 10_000
+    max_rows: Annotated[int, Meta(ge=0, description="Most corrected answers taken into one dataset version.")] = 10_000
 
 
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The dataset stage."""
 
-    sources: Annotated[tuple[SourceConfig, ...], Meta(min_length=1)]
+    sources: Annotated[
+        tuple[SourceConfig, ...],
+        Meta(min_length=1, description="Where the rows come from: one entry for each file or folder."),
+    ]
     allow_outside: Annotated[
         bool, Meta(description="Whether sources may be outside the project's folder, where no clone has them.")
     ] = False

@@ -18,8 +18,10 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(description="`test`: the held-out rows; `invariance`: edits that must not change the answer; or a file."),
     ] = ("test", "invariance")
     max_items: Annotated[int, Meta(ge=1, description="A seeded sample of each suite; null: all.")] | None = None
-    level: Annotated[float, Meta(gt=0.5, lt=1, description="Of the two-sided intervals shown.")] = 0.95
-    concurrency: Annotated[int, Meta(ge=1, description="Requests at once.")] = 4
+    level: Annotated[
+        float, Meta(gt=0.5, lt=1, description="Confidence level of the two-sided intervals in the report.")
+    ] = 0.95
+    concurrency: Annotated[int, Meta(ge=1, description="Cases asked at once.")] = 4
 
 
 ALWAYS = ("errors",)

@@ -30,24 +30,36 @@ class RecordingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         tuple[Literal["judging", "replay"], ...],
         Meta(description="What sealed originals may be opened for; anything else works on redacted texts."),
     ] = ()
-    max_disk_mb: Annotated[int, Meta(ge=1, description="Segments not yet in the ledger.")] = 512
+    max_disk_mb: Annotated[
+        int, Meta(ge=1, description="Largest size of the segments that are not yet in the ledger.")
+    ] = 512
 
 
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The HTTP edge."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
-    workers: Annotated[int, Meta(ge=1)] = 1
-    connect_timeout_s: Annotated[float, Meta(gt=0)] = 2.0
-    first_token_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
+    host: Annotated[
+        str, Meta(description="Address it listens on; one that is not loopback needs an API key first.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port it listens on; 0: any free one.")] = 8080
+    workers: Annotated[int, Meta(ge=1, description="Worker processes on that port.")] = 1
+    connect_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a connection to an engine.")] = 2.0
+    first_token_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a stream's first event.")] = 30.0
     total_timeout_s: Annotated[
-        float, Meta(gt=0, description="Of one release's answer; one that answers for it has as long again.")
+        float,
+        Meta(
+            gt=0,
+            description="Longest time for one release's answer; a release that answers in its stead has as long again.",
+        ),
     ] = 300.0
     stall_timeout_s: Annotated[float, Meta(gt=0, description="Longest gap inside a stream.")] = 15.0
-    retries: Annotated[int, Meta(ge=0, description="Only while no byte has been sent.")] = 2
+    retries: Annotated[
+        int, Meta(ge=0, description="Further attempts, made only while no byte has been sent to the client.")
+    ] = 2
     queue_timeout_s: Annotated[float, Meta(gt=0, description="Longest wait for a free slot.")] = 10.0
-    max_body_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body; a larger one gets 413.")] = (
+        4_194_304
+    )
     subject_from: Annotated[
         tuple[Person, ...],
         Meta(
@@ -62,5 +74,5 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "that are named may call without a key where none exists."
         ),
     ] = ()
-    drain_s: Annotated[float, Meta(ge=0)] = 10.0
+    drain_s: Annotated[float, Meta(ge=0, description="How long a worker that ends finishes what is in flight.")] = 10.0
     recording: RecordingConfig = msgspec.field(default_factory=RecordingConfig)

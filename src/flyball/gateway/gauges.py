@@ -18,18 +18,18 @@ def add_gauges(state: WorkerState, edge: Edge, *, compiled: bool) -> None:
     state.metrics.gauges += [
         Gauge(
             "flyball_gateway_build_info",
-            "Always 1: what answers.",
+            "Always 1; the labels say which build answers.",
             lambda: {(__version__, "yes" if compiled else "no"): 1.0},
             ("version", "compiled"),
         ),
         Gauge(
             "flyball_gateway_keys_age_seconds",
-            "Since the ledger last said who may call.",
+            "Time since the ledger last said who may call.",
             lambda: {(): access.age_s},
         ),
         Gauge(
             "flyball_gateway_keys_from_file",
-            "Whether keys are those that were kept before the ledger went away.",
+            "1 while the ledger is away and keys come from the sealed file.",
             lambda: {(): float(access.from_file)},
         ),
         Gauge(
@@ -50,13 +50,13 @@ def add_gauges(state: WorkerState, edge: Edge, *, compiled: bool) -> None:
         Gauge("flyball_gateway_waiting", "Requests waiting for a slot.", queues, ("arm",)),
         Gauge(
             "flyball_gateway_bad_http_total",
-            "Connections refused.",
+            "Connections refused for malformed HTTP or too many at once.",
             lambda: {(): float(edge.refused)},
             kind="counter",
         ),
         Gauge(
             "flyball_gateway_recording_failing",
-            "Whether the last record could not be written.",
+            "1 when the last record could not be written.",
             lambda: {(): float(state.writer.failed_at > 0)},
         ),
     ]

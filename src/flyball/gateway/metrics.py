@@ -142,21 +142,33 @@ class Metrics:
         self.requests = self._counter(
             "flyball_gateway_requests_total", "Answered requests.", (*arm, "outcome", "status")
         )
-        self.seconds = self._histogram("flyball_gateway_request_seconds", "From request to last byte.", arm)
-        self.first_token = self._histogram("flyball_gateway_first_token_seconds", "From request to first event.", arm)
+        self.seconds = self._histogram("flyball_gateway_request_seconds", "Time from request to last byte.", arm)
+        self.first_token = self._histogram(
+            "flyball_gateway_first_token_seconds", "Time from request to first event.", arm
+        )
         self.queue = self._histogram("flyball_gateway_queue_seconds", "Wait for a free slot of an engine.", arm)
-        self.tokens = self._counter("flyball_gateway_tokens_total", "Tokens.", (*arm, "kind"))
+        self.tokens = self._counter("flyball_gateway_tokens_total", "Tokens of prompts and answers.", (*arm, "kind"))
         self.cost = self._counter("flyball_gateway_cost_usd_total", "Cost of answers in US dollars.", arm)
         self.refused = self._counter("flyball_gateway_refused_total", "Requests refused before any engine.", ("code",))
-        self.retries = self._counter("flyball_gateway_retries_total", "Further attempts.", ("route", "reason"))
-        self.fallbacks = self._counter("flyball_gateway_fallbacks_total", "Answered by the live arm instead.", arm)
-        self.ejections = self._counter("flyball_gateway_ejections_total", "Endpoints put aside.", ("endpoint",))
-        shadow = ("route", "release")
-        self.mirrored = self._counter("flyball_gateway_mirrored_total", "Asked of a shadow too.", (*shadow, "outcome"))
-        self.unmirrored = self._counter(
-            "flyball_gateway_unmirrored_total", "Not asked of a shadow.", (*shadow, "reason")
+        self.retries = self._counter(
+            "flyball_gateway_retries_total", "Further attempts at an engine.", ("route", "reason")
         )
-        self.mirrored_seconds = self._histogram("flyball_gateway_mirrored_seconds", "Answers of shadows.", shadow)
+        self.fallbacks = self._counter(
+            "flyball_gateway_fallbacks_total", "Requests that the live arm answered instead.", arm
+        )
+        self.ejections = self._counter(
+            "flyball_gateway_ejections_total", "Times an endpoint was put aside.", ("endpoint",)
+        )
+        shadow = ("route", "release")
+        self.mirrored = self._counter(
+            "flyball_gateway_mirrored_total", "Copies of requests that a shadow answered.", (*shadow, "outcome")
+        )
+        self.unmirrored = self._counter(
+            "flyball_gateway_unmirrored_total", "Copies that were not sent to a shadow.", (*shadow, "reason")
+        )
+        self.mirrored_seconds = self._histogram(
+            "flyball_gateway_mirrored_seconds", "Time of a shadow's whole answer.", shadow
+        )
         self.mirrored_usd = self._counter(
             "flyball_gateway_mirrored_usd_total", "Cost of shadows in US dollars.", shadow
         )
@@ -164,8 +176,10 @@ class Metrics:
         self.lost = self._counter(
             "flyball_gateway_recording_failures_total", "Records that could not be written.", ("kind",)
         )
-        self.errors = self._counter("flyball_gateway_internal_errors_total", "Our own bugs.")
-        self.reloads = self._counter("flyball_gateway_reloads_total", "Re-read files and keys.", ("what", "result"))
+        self.errors = self._counter("flyball_gateway_internal_errors_total", "Requests that ended in a bug of Flyball.")
+        self.reloads = self._counter(
+            "flyball_gateway_reloads_total", "Reloads of routes, settings and keys.", ("what", "result")
+        )
         self.gauges: list[Gauge] = []
         self._arms: dict[Labels, ArmNumbers] = {}
 

@@ -16,5 +16,5 @@ class ImproveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         "drift",
     )
     min_corrections: Annotated[int, Meta(ge=1, description="Corrected answers needed to retrain.")] = 50
-    cooldown_s: Annotated[float, Meta(ge=0, description="Between two proposals for one route.")] = 3600.0
+    cooldown_s: Annotated[float, Meta(ge=0, description="Seconds between two proposals for one route.")] = 3600.0
     automatic: Annotated[bool, Meta(description="true: retrain and deploy without a person's yes.")] = False

@@ -21,8 +21,11 @@ class SourceRef:
     """One source of rows: its name in flyball.yaml, the hash of its bytes, and how many rows it gave."""
 
     name: str
+    """Its name in flyball.yaml."""
     content_hash: str
+    """SHA-256 of its bytes."""
     rows: int
+    """Rows that it gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +33,11 @@ class SplitRef:
     """One side of the data: its rows and the hash over their sorted content hashes."""
 
     name: str
+    """train, validation or test."""
     rows: int
+    """Rows on this side."""
     content_hash: str
+    """SHA-256 over the sorted hashes of its rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +46,27 @@ class DatasetVersion:
 
     VERSION: ClassVar[int] = 1
     project: str
+    """The project's name."""
     task: str
+    """classification or chat."""
     settings: str
+    """Fingerprint of the settings under `data`."""
     parents: tuple[str, ...]
+    """The version that an erasure rewrote into this one."""
     sources: tuple[SourceRef, ...]
+    """Where the rows came from."""
     splits: tuple[SplitRef, ...]
+    """The sides, and what is on them."""
     labels: tuple[str, ...]
+    """Labels that occur, sorted; none for chat."""
     rows_in: int
+    """Rows read from all sources."""
     dropped: Mapping[str, int]
+    """Rows dropped, by reason."""
     changed: Mapping[str, int]
+    """Rows changed, by step."""
     redaction: str
+    """Name of the redaction profile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +75,23 @@ class TrainingRun:
 
     VERSION: ClassVar[int] = 1
     project: str
+    """The project's name."""
     dataset: str
+    """Fingerprint of the dataset version."""
     base_model: str | None
+    """Hash of the model that training started from; null: from scratch."""
     method: str
+    """scratch, finetune or command."""
     recipe: Mapping[str, JSON]
+    """Settings under `train` that decide the weights."""
     steps: int
+    """Optimiser steps that were made."""
     metrics: Mapping[str, float]
+    """Final numbers, such as loss."""
     weights_hash: str
+    """SHA-256 of the weights."""
     tokenizer_hash: str
+    """SHA-256 of the tokenizer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +99,11 @@ class FileRef:
     """One file of an artefact: its path inside it, its size and the SHA-256 of its bytes."""
 
     path: str
+    """Its path inside the artefact."""
     size_bytes: int
+    """Its size."""
     sha256: str
+    """SHA-256 of its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +112,23 @@ class ModelVersion:
 
     VERSION: ClassVar[int] = 1
     project: str
+    """The project's name."""
     training_run: str | None
+    """Fingerprint of its training; null: imported."""
     dataset: str | None
+    """Fingerprint of its dataset version; null: imported."""
     architecture: str
+    """Such as llama."""
     parameters: int
+    """Number of weights."""
     context_length: int
+    """Tokens that it can read at once."""
     formats: tuple[str, ...]
+    """Formats it is packaged in, such as gguf."""
     files: tuple[FileRef, ...]
+    """Every file that serving may load."""
     chat_template: str
+    """Jinja template that turns messages into a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +136,9 @@ class Message:
     """One message of a conversation."""
 
     role: Literal["system", "user", "assistant"]
+    """Who says it."""
     content: str
+    """What is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +146,11 @@ class Constraint:
     """What an answer may be: anything, one of a set of labels, or JSON of a schema."""
 
     kind: Literal["none", "labels", "json_schema"]
+    """none, labels or json_schema."""
     labels: tuple[str, ...] = ()
+    """The allowed answers, for labels."""
     schema: Mapping[str, JSON] | None = None
+    """The JSON Schema of an answer, for json_schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +158,15 @@ class EngineSettings:
     """How the engine is started: its kind, context per slot in tokens, slots, threads, and further flags."""
 
     kind: Literal["llama.cpp", "vllm", "openai"]
+    """Which engine."""
     context: int
+    """Tokens per slot."""
     slots: int
+    """Requests answered at once."""
     threads: int
+    """CPU threads."""
     flags: Mapping[str, JSON]
+    """Further settings of this kind of engine."""
 
     @property
     def usd_per_million(self) -> UsdPerMillion | None:
@@ -135,9 +183,13 @@ class Preparation:
     """
 
     version: int
+    """Version of the steps' code."""
     steps: tuple[str, ...]
+    """Names of the steps, in order."""
     control_tokens: tuple[str, ...] = ()
+    """The model's own markers, which no text may form."""
     max_characters: int | None = None
+    """A text is cut after so many characters; null: never."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,20 +203,35 @@ class Release:
     VERSION: ClassVar[int] = 1
     ADDED: ClassVar[tuple[str, ...]] = ("request_fields", "preparation")
     project: str
+    """The project's name."""
     task: str
+    """classification or chat."""
     model: str
+    """Fingerprint of the model version."""
     adapter: str | None
+    """Name of a LoRA adapter; null: none."""
     artifact: str
+    """Name of the artefact that the engine loads."""
     chat_template: str
+    """Jinja template that turns messages into a prompt."""
     system_prompt: str | None
+    """System message before each conversation; null: none."""
     examples: tuple[Message, ...]
+    """Example turns before the user's message."""
     sampling: Mapping[str, JSON]
+    """Sampling where a request says nothing."""
     constraint: Constraint
+    """What an answer may be."""
     input_redaction: str
+    """Name of the redaction profile for requests."""
     guardrails: tuple[str, ...]
+    """Names of guardrails on requests."""
     engine: EngineSettings
+    """How the engine is started."""
     request_fields: tuple[str, ...] | None = None
+    """Fields of a request that may change the answer; null: all (releases from before this field)."""
     preparation: Preparation | None = None
+    """What is done to each text; null: nothing (releases from before this field)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +239,11 @@ class SuiteRef:
     """One evaluation suite: its name, the fingerprint of its items and how many there are."""
 
     name: str
+    """Name of the suite."""
     fingerprint: str
+    """SHA-256 over its cases."""
     items: int
+    """Number of cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +251,23 @@ class Measure:
     """One measured quantity with its two-sided interval; `successes` where it is a proportion."""
 
     suite: str
+    """Suite that it was measured on."""
     name: str
+    """Such as exact_match."""
     value: float
+    """The estimate."""
     lower: float
+    """Lower end of the interval."""
     upper: float
+    """Upper end of the interval."""
     level: float
+    """Confidence level of the interval."""
     n: int
+    """Cases that it rests on."""
     successes: int | None = None
+    """Cases that succeeded, where it is a proportion."""
     slice: str | None = None
+    """Label or group that it is about; null: all cases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,14 +276,23 @@ class EvalReport:
 
     VERSION: ClassVar[int] = 1
     project: str
+    """The project's name."""
     release: str
+    """Fingerprint of the release."""
     dataset: str | None
+    """Fingerprint of the dataset version whose test rows were asked."""
     suites: tuple[SuiteRef, ...]
+    """The suites that were asked."""
     measures: tuple[Measure, ...]
+    """What was measured."""
     items_hash: str
+    """SHA-256 of the scores of each case."""
     failures: int
+    """Cases without an answer."""
     engine: str
+    """Engine that answered."""
     prompt_path: int
+    """Version of the prompt path's code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,15 +300,25 @@ class Check:
     """One rule of a gate on one measure: the bound that was compared, with what, and the verdict."""
 
     measure: str
+    """The measure of the rule."""
     suite: str
+    """The suite of the rule."""
     rule: Literal["at_least", "at_most", "not_worse_than_live", "better_than_live"]
+    """The comparison."""
     threshold: float
+    """What the bound was compared with."""
     value: float | None
+    """The estimate; null: not measured."""
     bound: float | None
+    """The bound that decided; null: not measured."""
     n: int
+    """Cases that it rests on."""
     verdict: Verdict
+    """pass, fail or inconclusive."""
     reason: str
+    """The verdict in words."""
     needed_n: int | None = None
+    """Cases that would probably decide it, where it is inconclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +327,20 @@ class GateDecision:
 
     VERSION: ClassVar[int] = 1
     project: str
+    """The project's name."""
     release: str
+    """Fingerprint of the candidate."""
     report: str
+    """Fingerprint of the candidate's report."""
     baseline_release: str | None
+    """Fingerprint of the release that was live; null: none."""
     baseline_report: str | None
+    """Fingerprint of its report."""
     policy: Mapping[str, JSON]
+    """Settings under `gate`."""
     alpha: float
+    """Error rate of each bound."""
     checks: tuple[Check, ...]
+    """Every rule with its bound and verdict."""
     verdict: Verdict
+    """pass only if every check passed."""

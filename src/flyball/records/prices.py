@@ -13,8 +13,8 @@ Price = Annotated[float, Meta(ge=0)]
 class Prices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Prices of a million tokens in US dollars."""
 
-    prompt: Price
-    completion: Price
+    prompt: Annotated[Price, Meta(description="Of prompt tokens.")]
+    completion: Annotated[Price, Meta(description="Of completion tokens.")]
     cached: (
         Annotated[Price, Meta(description="Of prompt tokens that the server had in a cache; null: as prompt.")] | None
     ) = None

@@ -14,14 +14,16 @@ from flyball.records.prices import UsdPerMillion
 class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the engine will load."""
 
-    quantization: Annotated[Literal["q8_0", "f16", "f32"], Meta(description="Weights in the GGUF file.")] = "q8_0"
+    quantization: Annotated[
+        Literal["q8_0", "f16", "f32"], Meta(description="Type of the weights in the GGUF file.")
+    ] = "q8_0"
 
 
 class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One example shown to the model before the user's own message."""
 
-    user: str
-    assistant: str
+    user: Annotated[str, Meta(description="What the user says in it.")]
+    assistant: Annotated[str, Meta(description="What the model should answer.")]
 
 
 class EngineConfig(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +40,7 @@ class EngineConfig(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields
     model: Annotated[str | None, Meta(description="For kind openai: the name by which it knows the model.")] = None
     context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
     slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
-    threads: Annotated[int, Meta(ge=1)] = 1
+    threads: Annotated[int, Meta(ge=1, description="CPU threads of the engine.")] = 1
     batch: (
         Annotated[int, Meta(ge=32, description="For llama.cpp: tokens of one step over all slots; null: 512.")] | None
     ) = None
@@ -64,9 +66,14 @@ class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     null: the engine is told nothing of it, which some servers elsewhere insist on.
     """
 
-    temperature: Annotated[float, Meta(ge=0)] | None = 0.0
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = 1.0
-    max_tokens: Annotated[int, Meta(ge=1)] | None = 128
+    temperature: Annotated[float, Meta(ge=0, description="0: greedy; higher: more varied.")] | None = 0.0
+    top_p: (
+        Annotated[
+            float, Meta(gt=0, le=1, description="Only the most likely tokens that together reach this probability.")
+        ]
+        | None
+    ) = 1.0
+    max_tokens: Annotated[int, Meta(ge=1, description="Longest answer, in tokens.")] | None = 128
 
 
 class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,8 +82,12 @@ class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     adapter: Annotated[str | None, Meta(description="A LoRA adapter on the model: its name from `flyball import`.")] = (
         None
     )
-    system_prompt: str | None = None
-    examples: tuple[ExampleConfig, ...] = ()
+    system_prompt: Annotated[
+        str | None, Meta(description="The system message before each conversation; null: none.")
+    ] = None
+    examples: Annotated[
+        tuple[ExampleConfig, ...], Meta(description="Example turns shown to the model before the user's own message.")
+    ] = ()
     constraint: Annotated[
         Literal["auto", "none", "labels"], Meta(description="auto: labels for classification, else none.")
     ] = "auto"

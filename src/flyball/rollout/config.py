@@ -14,10 +14,10 @@ from flyball.errors import nearest
 class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule on one measure; exactly one of the four comparisons."""
 
-    measure: str
-    suite: str = "test"
-    at_least: float | None = None
-    at_most: float | None = None
+    measure: Annotated[str, Meta(description="The measure that is compared, such as exact_match, accuracy or errors.")]
+    suite: Annotated[str, Meta(description="The suite it is measured on.")] = "test"
+    at_least: Annotated[float | None, Meta(description="The lower bound must reach this value.")] = None
+    at_most: Annotated[float | None, Meta(description="The upper bound must not exceed this value.")] = None
     not_worse_than_live: Annotated[float, Meta(ge=0, description="Margin, paired with the live release.")] | None = None
     better_than_live: Annotated[float, Meta(ge=0, description="By at least this much, paired.")] | None = None
 
@@ -25,8 +25,10 @@ class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a release must prove before it may be deployed: one-sided bounds at alpha, every rule."""
 
-    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
-    rules: tuple[GateRule, ...] = (
+    alpha: Annotated[
+        float, Meta(gt=0, lt=0.5, description="Error rate of each one-sided bound: 0.05 gives 95 % confidence.")
+    ] = 0.05
+    rules: Annotated[tuple[GateRule, ...], Meta(description="All must pass.")] = (
         GateRule(measure="exact_match", at_least=0.6),
         GateRule(measure="exact_match", not_worse_than_live=0.03),
     )
@@ -57,7 +59,7 @@ class JudgeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A program of yours that judges the sampled answers (docs/how-to/judge.md says what it reads and writes)."""
 
     command: Annotated[tuple[str, ...], Meta(min_length=1, description="Run in the project's folder, without a shell.")]
-    every_s: Annotated[float, Meta(gt=0, description="Between two looks for answers that wait.")] = 5.0
+    every_s: Annotated[float, Meta(gt=0, description="Seconds between two looks for answers that wait.")] = 5.0
     timeout_s: Annotated[float, Meta(gt=0, description="Longest run; then it is killed and a finding says so.")] = 60.0
     batch: Annotated[int, Meta(ge=1, le=1000, description="Answers given to one run.")] = 32
 
@@ -106,7 +108,7 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "give them hours, and a longer deadline_s.",
         ),
     ] = 300.0
-    judge: Annotated[JudgeConfig | None, Meta(description="Judges by itself; without it people do.")] = None
+    judge: Annotated[JudgeConfig | None, Meta(description="A program that judges; null: people do.")] = None
     margin: Annotated[float, Meta(gt=0, lt=1, description="How much worse than live judged quality may be.")] = 0.1
     margin_failures: Annotated[
         float, Meta(gt=0, lt=1, description="How many more of the units than live's may see a request fail.")
@@ -121,10 +123,14 @@ class RolloutConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         float, Meta(gt=0, le=10, description="How much slower that may be, as a share of live's: 0.25 is 1.25 times.")
     ] = 0.25
     margin_cost: Annotated[
-        float, Meta(gt=0, le=10, description="How much dearer a request may be, as a share of live's.")
+        float, Meta(gt=0, le=10, description="How much more expensive a request may be, as a share of live's.")
     ] = 0.25
-    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    alpha: Annotated[float, Meta(gt=0, lt=0.5, description="Error rate of the tests that promote or roll back.")] = 0.05
     max_failures: Annotated[int, Meta(ge=1, description="Failures among the first ten requests: rollback at once.")] = 5
-    deadline_s: Annotated[float, Meta(gt=0, description="Undecided by then: paused for a person.")] = 3600.0
+    deadline_s: Annotated[
+        float, Meta(gt=0, description="A deployment that is undecided by then is paused for a person.")
+    ] = 3600.0
     scale_down_delay_s: Annotated[float, Meta(ge=0, description="The old release stays hot this long.")] = 300.0
-    ready_timeout_s: Annotated[float, Meta(gt=0)] = 60.0
+    ready_timeout_s: Annotated[
+        float, Meta(gt=0, description="A new engine that has not answered a real request by then has failed.")
+    ] = 60.0

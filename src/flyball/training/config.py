@@ -14,12 +14,16 @@ SMALLEST_CONTEXT = 256
 class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shape of a Llama-architecture model trained from scratch."""
 
-    layers: Annotated[int, Meta(ge=1)] = 2
-    hidden: Annotated[int, Meta(ge=32)] = 128
-    heads: Annotated[int, Meta(ge=1)] = 4
-    kv_heads: Annotated[int, Meta(ge=1)] = 4
-    feed_forward: Annotated[int, Meta(ge=32)] = 352
-    vocabulary: Annotated[int, Meta(ge=300)] = 4096
+    layers: Annotated[int, Meta(ge=1, description="Transformer layers.")] = 2
+    hidden: Annotated[int, Meta(ge=32, description="Width of the hidden states; a multiple of `heads`.")] = 128
+    heads: Annotated[int, Meta(ge=1, description="Attention heads; a multiple of `kv_heads`.")] = 4
+    kv_heads: Annotated[
+        int, Meta(ge=1, description="Heads of keys and values; fewer than `heads` is grouped-query attention.")
+    ] = 4
+    feed_forward: Annotated[int, Meta(ge=32, description="Width of the feed-forward layers.")] = 352
+    vocabulary: Annotated[
+        int, Meta(ge=300, description="Largest number of tokens of the tokenizer that is trained.")
+    ] = 4096
     context: (
         Annotated[
             int, Meta(ge=32, description="Longest prompt and answer, in tokens; null: 256 to 2,048, by what rows need.")
@@ -52,18 +56,23 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         | None
     ) = None
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
-    steps: Annotated[int, Meta(ge=1)] = 1500
-    batch_size: Annotated[int, Meta(ge=1)] = 32
+    steps: Annotated[int, Meta(ge=1, description="Optimiser steps.")] = 1500
+    batch_size: Annotated[int, Meta(ge=1, description="Rows in each step.")] = 32
     learning_rate: Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune.")] | None = (
         None
     )
-    warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps.")] = 0.05
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.05
-    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps in which the learning rate rises.")] = (
+        0.05
+    )
+    weight_decay: Annotated[float, Meta(ge=0, description="Weight decay of AdamW.")] = 0.05
+    dropout: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of activations dropped in training; for finetune of attention weights."),
+    ] = 0.1
     word_dropout: Annotated[
         float, Meta(ge=0, lt=1, description="Share of a prompt's tokens hidden at each step; from scratch only.")
     ] = 0.2
-    seed: int = 1
+    seed: Annotated[int, Meta(description="Seed of initial weights, order of rows and dropout.")] = 1
     threads: Annotated[
         int, Meta(ge=1, description="More than one helps only on idle cores: threads that wait spin.")
     ] = 1

@@ -39,7 +39,7 @@ class Upstream(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`gateway` and `cost` are the same as in flyball.yaml."""
 
-    upstreams: tuple[Upstream, ...] = ()
+    upstreams: Annotated[tuple[Upstream, ...], Meta(description="OpenAI-compatible servers, asked in this order.")] = ()
     models: Annotated[tuple[str, ...], Meta(description="Those of every upstream that names none itself.")] = ()
     gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
