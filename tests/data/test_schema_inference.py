@@ -131,12 +131,12 @@ HEADERS = {
     "hh-rlhf": (
         "id:unique chosen:transcript rejected:transcript",
         "chat",
-        "messages=chosen id=id",
+        "messages=chosen rejected=rejected id=id",
     ),
     "ultrafeedback": (
         "prompt:free prompt_id:unique chosen:turns rejected:turns",
         "chat",
-        "text=prompt label=chosen id=prompt_id",
+        "text=prompt label=chosen rejected=rejected id=prompt_id",
     ),
     "ultrachat": (
         "prompt:free prompt_id:unique messages:turns",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flyball.data.config import DedupeConfig, Fields, SplitConfig
+from flyball.data.config import DataConfig, DedupeConfig, Fields, SourceConfig, SplitConfig
+from flyball.data.splitting import validation_from_train
 from flyball.data.turns import NotTurns, Turn, conversation_of, decode_turns
 from flyball.evaluation.suites.held_out import test_items as held_out_items
+from flyball.records import canonical_bytes
 from rows_on_disk import all_rows, build, everything, rejects, rows, write_lines
 
 HELLO = [Turn("user", "hello"), Turn("assistant", "hi"), Turn("user", "how are you?")]
@@ -132,9 +135,30 @@ def test_preference_pairs_answer_with_what_was_chosen(tmp_path: Path) -> None:
         {"prompt": f"question number {n}", "chosen": [{"role": "assistant", "content": f"good {n}"}], "rejected": "bad"}
         for n in range(30)
     ]
-    fields = Fields(text="prompt", label="chosen")
-    build(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "out", fields=fields, **FREE)
-    assert {row.label for row in all_rows(tmp_path / "out")} == {f"good {n}" for n in range(30)}
+    path = write_lines(tmp_path / "a.jsonl", lines)
+    plain = build(path, tmp_path / "plain", fields=Fields(text="prompt", label="chosen"), **FREE)
+    fields = Fields(text="prompt", label="chosen", rejected="rejected")
+    version = build(path, tmp_path / "out", fields=fields, **FREE)
+    found = all_rows(tmp_path / "out")
+    assert {row.label for row in found} == {f"good {n}" for n in range(30)}
+    assert {row.rejected for row in found} == {"bad"}
+    assert (version.pairs, plain.pairs) == (30, 0)
+    assert b"pairs" not in canonical_bytes(plain), "a dataset from before the field keeps its name"
+    assert {row.row_id for row in found} == {row.row_id for row in all_rows(tmp_path / "plain")}
+
+
+def test_what_was_rejected_is_read_and_redacted_as_what_was_chosen(tmp_path: Path) -> None:
+    lines = [
+        {
+            "chosen": f"\n\nHuman: number {n}\n\nAssistant: good",
+            "rejected": f"\n\nHuman: number {n}\n\nAssistant: " + ("write to a@b.org" if n % 3 else "good"),
+        }
+        for n in range(30)
+    ]
+    fields = Fields(messages="chosen", rejected="rejected")
+    version = build(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "out", fields=fields, **FREE)
+    rejected = Counter(row.rejected for row in all_rows(tmp_path / "out"))
+    assert rejected == {"write to <EMAIL>": 20, None: 10} and version.pairs == 20
 
 
 def test_a_data_sets_own_sides_stand_exactly(tmp_path: Path) -> None:
@@ -153,3 +177,31 @@ def test_a_data_sets_own_sides_stand_exactly(tmp_path: Path) -> None:
     assert {side: {(row.line - 1) % 5 for row in found} for side, found in sides.items()} == wanted
     assert sum(map(len, sides.values())) == 100
     assert [reject.reason for reject in rejects(tmp_path / "out")] == ["unknown split"]
+
+
+def test_a_declared_train_moves_no_row_where_the_data_declares_a_validation_side(tmp_path: Path) -> None:
+    found = rows(100)
+    files = [write_lines(tmp_path / f"{name}.jsonl", found[at : at + 50]) for at, name in ((0, "fit"), (50, "held"))]
+    near = {"dedupe": DedupeConfig(near=None), "split": SplitConfig(validation=0.5, test=0.0)}
+    build(files, tmp_path / "out", splits=("train", "validation"), fields=Fields(), **near)
+    sides = everything(tmp_path / "out")
+    assert {side: {row.source for row in found} for side, found in sides.items()} == {
+        "train": {"fit.jsonl"},
+        "validation": {"held.jsonl"},
+        "test": set(),
+    }
+    build(files, tmp_path / "none", splits=("train", "test"), fields=Fields(), **near)
+    sides = everything(tmp_path / "none")
+    assert 10 < len(sides["validation"]) < 40 and {row.source for row in sides["validation"]} == {"fit.jsonl"}
+    assert {row.source for row in sides["test"]} == {"held.jsonl"}
+
+
+def test_where_the_validation_side_comes_from_is_known_from_the_settings() -> None:
+    def config(*sources: SourceConfig, validation: float = 0.1) -> DataConfig:
+        return DataConfig(sources=sources, split=SplitConfig(validation=validation))
+
+    train, own = SourceConfig(path="a", split="train"), SourceConfig(path="b", fields=Fields(split="split"))
+    held, plain = SourceConfig(path="c", split="validation"), SourceConfig(path="d")
+    assert validation_from_train(config(train, plain))
+    for declared in (config(train, held), config(train, own), config(plain), config(train, validation=0)):
+        assert not validation_from_train(declared)

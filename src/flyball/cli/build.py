@@ -8,6 +8,7 @@ import click
 
 from flyball.cli.output import ProgressLine, emit, json_option, pairs, say, warned, with_project
 from flyball.errors import GateFailed, GateInconclusive
+from flyball.records import DatasetVersion
 from flyball.wiring import Project
 
 wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for another build of this project.")
@@ -45,7 +46,7 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     @json_option
     @with_project
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
-        from flyball.cli.wording import record_document
+        from flyball.cli.wording import record_document, sides_text
         from flyball.data.warnings import read_warnings
         from flyball.records.documents import read_document
         from flyball.workflows.building import build
@@ -55,7 +56,8 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
         record, recorded = read_document(project.places.loop / stage / "record.json")
         take_record(project, record, recorded)
         document = {"ran": list(ran), **record_document(record)}
-        if stage == "dataset":
+        if isinstance(record, DatasetVersion):
+            document["sides"] = sides_text(project, record)
             document["warnings"] = read_warnings(project.places.dataset)
         emit(document, as_json=as_json, text=stage_text)
 

@@ -10,7 +10,7 @@ import click
 from flyball.cli.output import pairs, show, table, warned
 from flyball.data.warnings import read_warnings
 from flyball.evaluation.report_files import read_report
-from flyball.records import Deployment, EvalReport, Record, name_of
+from flyball.records import DatasetVersion, Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
 from flyball.wiring import Project
@@ -31,7 +31,11 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
     return {
         "changed": result.changed,
         "ran": list(result.ran),
-        "dataset": {**record_document(built.dataset), "warnings": read_warnings(project.places.dataset)},
+        "dataset": {
+            **record_document(built.dataset),
+            "sides": sides_text(project, built.dataset),
+            "warnings": read_warnings(project.places.dataset),
+        },
         "training_run": record_document(built.training_run) if built.training_run else None,
         "model": record_document(built.model),
         "release": record_document(built.release),
@@ -39,6 +43,15 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
         "gate": record_document(result.decision),
         "deployment": deployment_document(project, deployment) if deployment else None,
     }
+
+
+def sides_text(project: Project, dataset: DatasetVersion) -> str:
+    """How many rows are on which side, which declared rows gave the validation side, and what pairs there are."""
+    from flyball.data.splitting import validation_from_train
+
+    given = " (from the rows of `split: train`)" if validation_from_train(project.settings.data) else ""
+    sides = ", ".join(f"{s.name} {s.rows}{given if s.name == 'validation' else ''}" for s in dataset.splits)
+    return f"{sides}; {dataset.pairs} with a rejected answer" if dataset.pairs else sides
 
 
 def asked(project: Project) -> dict[str, Any]:
@@ -91,9 +104,9 @@ def run_text(document: Mapping[str, Any]) -> str:
     else:
         head = f"Ran: {', '.join(document['ran']) or 'no stage; gate and deployment only'}"
     dropped = sum(dataset["dropped"].values())
-    kept = ", ".join(f"{split['name']} {split['rows']}" for split in dataset["splits"])
+    named, sides = short(document["dataset"]["id"]), document["dataset"]["sides"]
     lines = {
-        "dataset": f"{short(document['dataset']['id'])}  {kept}; {dropped} of {dataset['rows_in']} rows dropped",
+        "dataset": f"{named}  {sides}; {dropped} of {dataset['rows_in']} rows dropped",
         "model": f"{short(document['model']['id'])}  {document['model']['content']['parameters']:,} parameters",
         "release": short(document["release"]["id"]),
     }

@@ -81,6 +81,7 @@ def _dataset(record: DatasetVersion) -> tuple[Fact, ...]:
         Fact(label="read", value=wording.count(record.rows_in)),
         Fact(label="dropped", value=wording.count(sum(record.dropped.values()))),
         Fact(label="labels", value=wording.count(len(record.labels))),
+        *([Fact(label="preference pairs", value=wording.count(record.pairs))] if record.pairs else []),
         Fact(label="sources", value=", ".join(source.name for source in record.sources)),
     )
 

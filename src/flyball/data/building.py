@@ -22,7 +22,7 @@ from flyball.data.preparing import Preparer
 from flyball.data.profile import make_profile
 from flyball.data.readers.source_rows import read_source
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
-from flyball.data.splitting import place_of, side_of
+from flyball.data.splitting import place_of, side_of, validation_from_train
 from flyball.data.staging import Staging
 from flyball.data.stratification import STEP, moves
 from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
@@ -61,6 +61,7 @@ class Books:
     labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     groups: Counter[int] = field(default_factory=Counter)
     row_ids: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    pairs: int = 0
 
     def drop(self, reject: Reject, writer: RowWriter) -> None:
         """A row that goes, with its reason."""
@@ -75,6 +76,7 @@ class Books:
         self.changed.update(row.steps)
         if row.label is not None:
             self.labels[side][row.label] += 1
+            self.pairs += row.rejected is not None
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -169,7 +171,7 @@ def _collect(
     roles = mapped(source.config.fields)
     tally = SourceTally(name=source.name, people={role: roles[role] for role in ("subject", "group") if role in roles})
     books.tallies.append(tally)
-    split = preparer.config.split
+    split, gives = preparer.config.split, validation_from_train(preparer.config)
     for raw in read_source(source.path, source.config):
         tally.see(raw)
         if raw.line % PROGRESS_EVERY == 0:
@@ -181,7 +183,7 @@ def _collect(
         staging.add(len(books.candidates), row)
         place = place_of(preparer.key, row.group)
         declared = preparer.declared(raw)
-        side = declared or side_of(place, source.config.split, split)
+        side = declared or side_of(place, source.config.split, split, gives=gives)
         books.candidates.append(
             candidate_of(row, side, place=place, declared=source.config.split, stays=declared is not None)
         )
@@ -263,4 +265,5 @@ def _version(config: DataConfig, project: str, task: str, sources: Sequence[Sour
         dropped=dict(sorted(books.dropped.items())),
         changed=dict(sorted(books.changed.items())),
         redaction=profile_fingerprint(config.redact.name),
+        pairs=books.pairs,
     )

@@ -39,6 +39,10 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ]
         | None
     ) = None
+    rejected: (
+        Annotated[str, Meta(description="The answer that was not preferred; kept with the row, and not learned.")]
+        | None
+    ) = None
     split: Annotated[str, Meta(description="Column with the data set's own sides; they stand exactly.")] | None = None
 
 
@@ -51,7 +55,10 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     split: (
         Annotated[
             Literal["train", "validation", "test"],
-            Meta(description="The side all its rows are on; null: by hash of the group."),
+            Meta(
+                description="The side all its rows are on; null: by hash of the group. Of train the share "
+                "data.split.validation is validation, unless a source is `split: validation` or has `fields.split`."
+            ),
         ]
         | None
     ) = None
@@ -153,7 +160,7 @@ class ValidateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class SplitConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Shares by keyed hash of the group; a row's side never changes as data grows."""
+    """Shares by keyed hash of the group, for rows without a declared side; a side never changes as data grows."""
 
     validation: Annotated[Share, Meta(description="Share of the groups held out to watch training.")] = 0.05
     test: Annotated[Share, Meta(description="Share of the groups held out for evaluation.")] = 0.15

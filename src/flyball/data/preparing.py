@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +71,7 @@ class Preparer:
         if label is not None and self.task == "chat":
             label = self._redacted(self.prepared(label)[0], types)
         kept = encode_turns(turns) if len(turns) > 1 else None
+        rejected = self._rejected(raw.fields, label, types)
         named = [text, label, subject] if kept is None else [text, label, subject, kept]
         return Row(
             row_id=keyed_hash(self.key, "row", canonical_json(named).decode()),
@@ -81,6 +83,7 @@ class Preparer:
             line=raw.line,
             steps=(*dict.fromkeys(steps), *sorted(f"redact:{kind}" for kind in types)),
             turns=kept,
+            rejected=rejected,
         )
 
     def declared(self, raw: RawRow) -> str | None:
@@ -111,6 +114,18 @@ class Preparer:
             )
         found = conversation_of(value_of(fields, names.messages), tools=fields.get("tools"))
         return found, (answer_of(answer) if answer is not None else found.answer)
+
+    def _rejected(self, fields: dict[str, Any], label: str | None, types: set[str]) -> str | None:
+        """The answer that was not preferred, prepared as the one that was; None where there is none, or no other."""
+        if not self.source.fields.rejected or self.task == "classification":
+            return None
+        value = text_of(fields, self.source.fields.rejected)
+        if self.source.fields.messages:
+            with suppress(NotTurns):
+                value = conversation_of(value).answer
+        answer = self._label(answer_of(value))
+        answer = None if answer is None else self._redacted(self.prepared(answer)[0], types)
+        return None if answer == label else answer
 
     def _people(self, fields: dict[str, Any]) -> tuple[str | None, str | None]:
         subject = canonical_identifier(value_of(fields, self.source.fields.subject or ""))

@@ -20,7 +20,8 @@ BATCH = 4000
 class Row:
     """One row that may be trained or tested on; `text` is redacted, people are keyed hashes, `line` is 1-based.
 
-    `turns` is what was asked as JSON where it is more than one message: `text` then is what both sides said.
+    `turns` is what was asked as JSON where it is more than one message: `text` then is what both sides said. `rejected`
+    is an answer that was not preferred to `label`.
     """
 
     row_id: str
@@ -32,6 +33,7 @@ class Row:
     line: int
     steps: tuple[str, ...]
     turns: str | None = None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,7 @@ def guess(path: Path) -> Guess:
     columns = profile_columns(rows)
     notes = [*_layout_line(layout, config), *_dirt_line(raws)]
     found = _conversation(columns) or _single(path, columns, rows)
+    found = replace(found, fields=(*found.fields, *_rejected(columns, found)))
     taken = {column for field in found.fields for column in (*re.findall(r"\{(.+?)\}", field.column), field.column)}
     people = [one for role in ("subject", "group") if (one := _person(columns, role, taken, notes))]
     taken |= {one.column for one in people}
@@ -306,6 +307,15 @@ def _person(columns: Sequence[Column], role: str, taken: set[str], notes: list[s
     return FieldGuess(role=role, column=column.name, explanation=why)
 
 
+def _rejected(columns: Sequence[Column], found: Guess) -> tuple[FieldGuess, ...]:
+    """The answer that was not preferred, beside one whose name says that it was."""
+    preferred = any("chosen" in name_words(field.column) for field in found.fields)
+    column = next((column for column in columns if "rejected" in column.parts), None)
+    if column is None or not preferred:
+        return ()
+    return (FieldGuess(role="rejected", column=column.name, explanation="kept for preference tuning, not learned"),)
+
+
 def _sides(columns: Sequence[Column], taken: set[str]) -> FieldGuess | None:
     """The data set's own split, where it has two sides at least."""
     for column in columns:
@@ -330,7 +340,10 @@ def _split_line(path: Path, people: Sequence[FieldGuess], sides: FieldGuess | No
     if sides:
         return f"splits: those of the data set's own column {sides.column}; no row moves"
     if sibling:
-        return f"splits: {sibling.name} lies beside it: add it with `split: test`; this one gets `split: train`"
+        return (
+            f"splits: {sibling.name} lies beside it: add it with `split: test`; this one gets `split: train`, of which"
+            " 5 % are validation"
+        )
     keys = [guessed.column for guessed in people if guessed.role == "group"] or [p.column for p in people]
     by = f"all rows of one {keys[0]} stay on one side" if keys else "by the text, as no column names a person or group"
     return f"splits: 15 % test and 5 % validation by keyed hash; {by}"

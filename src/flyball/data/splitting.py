@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from flyball.data.config import SplitConfig
+from flyball.data.config import DataConfig, SplitConfig
 from flyball.records.identity import keyed_hash
 
 WHOLE = 2**64
@@ -15,9 +15,16 @@ def place_of(key: bytes, group: str) -> int:
     return int(keyed_hash(key, "split", group)[:16], 16)
 
 
-def side_of(place: int, declared: str | None, config: SplitConfig) -> str:
-    """train, validation or test. A declared train still gives its share of validation; other declarations stand."""
-    if declared in ("validation", "test"):
+def validation_from_train(config: DataConfig) -> bool:
+    """Whether sources with `split: train` give the share of validation: only where no source has a side of its own."""
+    sources = config.sources
+    own = any(source.split == "validation" or source.fields.split for source in sources)
+    return config.split.validation > 0 and not own and any(source.split == "train" for source in sources)
+
+
+def side_of(place: int, declared: str | None, config: SplitConfig, *, gives: bool = True) -> str:
+    """train, validation or test; declarations stand, save that a declared train `gives` the share of validation."""
+    if declared in ("validation", "test") or (declared == "train" and not gives):
         return declared
     share = place / WHOLE
     if declared is None:

@@ -12,7 +12,7 @@ from flyball.data.config import DataConfig, SourceConfig
 from flyball.records import SourceRef, SplitRef, fingerprint_of
 
 LAYOUT = ("format", "encoding", "delimiter", "quote", "columns", "markup")
-FIELDS_OF_LATER = ("messages", "split")
+FIELDS_OF_LATER = ("messages", "split", "rejected")
 """Settings that came later: left out where they are not set, so that old datasets keep their names."""
 
 

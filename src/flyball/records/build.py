@@ -45,6 +45,7 @@ class DatasetVersion:
     """Rows that may be trained and tested on, and what was dropped or changed on the way, with reasons."""
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("pairs",)
     project: str
     """The project's name."""
     task: str
@@ -67,6 +68,8 @@ class DatasetVersion:
     """Rows changed, by step."""
     redaction: str
     """Name of the redaction profile."""
+    pairs: int = 0
+    """Rows with a rejected answer beside the preferred one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
