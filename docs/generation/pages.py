@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from generation.commands import commands_page
+from generation.http_api import http_api_page
 from generation.metrics import metrics_page
 from generation.records import records_page
 from generation.settings import gate_file_page, gateway_file_page, settings_page
@@ -17,6 +18,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "records.md": records_page,
     "metrics.md": metrics_page,
+    "http-api.md": http_api_page,
 }
 
 

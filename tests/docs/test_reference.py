@@ -142,3 +142,51 @@ def test_each_page_is_made_from_the_code_and_git_ignores_it() -> None:
     for name, page in module("pages").PAGES.items():
         assert page().startswith("# "), name
         assert f"/docs/reference/{name}" in ignored
+
+
+@pytest.mark.parametrize("name", ["openapi.yaml", "openapi-console.yaml"])
+def test_each_part_of_the_http_api_is_described(name: str) -> None:
+    assert not list(module("http_api").undescribed(module("http_api").load(name)))
+
+
+def documented(name: str) -> dict[str, str]:
+    api = module("http_api")
+    return {path: method for path, method, _ in api.operations(api.load(name))}
+
+
+def test_the_gateways_openapi_file_has_its_routes() -> None:
+    from flyball.gateway.server import ROUTES
+
+    assert documented("openapi.yaml") == ROUTES
+
+
+def test_the_consoles_openapi_file_has_its_routes(tmp_path: Path) -> None:
+    from starlette.routing import Route
+
+    from flyball.console.app import build_app
+    from flyball.console.context import ConsoleContext
+    from flyball.storage.ledger import open_ledger
+
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", project="shop")
+    settings = msgspec.convert(
+        {"version": 1, "project": "shop", "data": {"sources": [{"path": "rows.jsonl"}]}}, Settings
+    )
+    app = build_app(ConsoleContext(ledger=ledger, root=tmp_path, settings=settings))
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    ledger.close()
+    assert set(documented("openapi-console.yaml")) == {route.path for route in routes}
+    assert all(route.methods == {"GET", "HEAD"} for route in routes)
+
+
+def test_the_feedback_schema_is_that_of_the_code() -> None:
+    from flyball.gateway.feedback import FeedbackBody
+
+    (described,) = (module("http_api").load("openapi.yaml")["components"]["schemas"][one] for one in ["FeedbackBody"])
+    (real,) = msgspec.json.schema(FeedbackBody)["$defs"].values()
+    bounds = ("minLength", "maxLength", "minimum", "maximum")
+    assert described["properties"].keys() == real["properties"].keys()
+    for name, field in real["properties"].items():
+        asked = next(one for one in field["anyOf"] if one["type"] != "null")
+        said = described["properties"][name]
+        assert said["type"] == [asked["type"], "null"], name
+        assert {key: said.get(key) for key in bounds} == {key: asked.get(key) for key in bounds}, name

@@ -19,7 +19,7 @@ from flyball.security.principals import Principal
 MODELS: Final = b"/v1/models"
 HEALTH: Final = (b"/healthz", b"/health")
 """The second is what load generators and other gateways ask."""
-_PAGES = (b"/", *HEALTH, b"/readyz", b"/metrics", MODELS)
+PAGES: Final = (b"/", *HEALTH, b"/readyz", b"/metrics", MODELS)
 _GET = (b"GET", b"HEAD")
 _ABOUT = msgspec.json.encode(
     {
@@ -37,7 +37,7 @@ def is_model_path(path: bytes) -> bool:
 
 def show(state: WorkerState, pages: MetricsPages, exchange: Exchange, path: bytes) -> None:
     """Answer a path that needs no engine; HttpRefusal for one that there is not."""
-    if path not in _PAGES and not is_model_path(path):
+    if path not in PAGES and not is_model_path(path):
         raise HttpRefusal(404, "no such path; see /v1/models, /v1/chat/completions", code="not_found")
     if exchange.method not in _GET:
         raise HttpRefusal(405, "only GET is answered here", code="method_not_allowed", headers=(("allow", "GET"),))

@@ -38,7 +38,7 @@ from flyball.gateway.losses import Losses
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.metrics_pages import MetricsPages
 from flyball.gateway.origins import Origins, is_preflight
-from flyball.gateway.pages import is_model_path, models, show
+from flyball.gateway.pages import MODELS, PAGES, is_model_path, models, show
 from flyball.gateway.recording import SegmentWriter
 from flyball.gateway.reloading import SettingsFile
 from flyball.gateway.routing import Routes
@@ -65,6 +65,11 @@ _COMPLETIONS: dict[bytes, Kind] = {
     b"/v1/embeddings": "embedding",
 }
 FEEDBACK: Final = b"/v1/feedback"
+ROUTES: Final[dict[str, str]] = {
+    **{path.decode(): "POST" for path in (*_COMPLETIONS, FEEDBACK)},
+    **{path.decode(): "GET" for path in (*PAGES, MODELS + b"/{model}")},
+}
+"""Every path that is answered, and by which method; docs/reference/openapi.yaml describes them."""
 COMPILED = not __file__.endswith(".py")
 """Whether this is machine code (setup.py)."""
 
