@@ -12,10 +12,37 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *("access", "answering", "asking", "balancing", "breaker", "calls", "course", "describing"),
-    *("destinations", "edge", "envelope", "exchange", "limits", "metrics", "patterns", "payloads"),
-    *("people", "engine_prompt", "token_counts", "recording", "relaying", "model_name", "routing", "attempt"),
-    *("server", "state", "statuses", "streams", "upstream", "utterances"),
+    *(
+        "authentication",
+        "completions",
+        "request_parsing",
+        "upstream/load_balancer",
+        "upstream/circuit_breaker",
+        "upstream/call",
+        "http/coroutines",
+        "recording/request_record",
+    ),
+    *(
+        "upstream/destinations",
+        "http/server",
+        "http/openai_errors",
+        "http/exchange",
+        "request_limits",
+        "metrics",
+        "upstream/event_patterns",
+        "engine_payloads",
+    ),
+    *(
+        "subjects",
+        "engine_prompt",
+        "upstream/token_counts",
+        "recording/segment_writer",
+        "upstream/stream_relay",
+        "upstream/model_name",
+        "routing",
+        "upstream/attempt",
+    ),
+    *("worker", "worker_state", "upstream/status_codes", "upstream/sse", "upstream/client", "upstream/choice_content"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

@@ -29,10 +29,10 @@ from flyball.compliance.retention import expire
 from flyball.console.listing import read_answers
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
-from flyball.gateway.filing import Filing
-from flyball.gateway.ingest import ingest_pass
-from flyball.gateway.recording import SegmentWriter
-from flyball.gateway.segments import RequestEntry
+from flyball.gateway.recording.ingester import ingest_pass
+from flyball.gateway.recording.ledger_writer import Filing
+from flyball.gateway.recording.segment_writer import SegmentWriter
+from flyball.gateway.recording.segments import RequestEntry
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7
 from flyball.security.keys import ProjectKey

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from flyball.gateway.gauges import add_gauges
 from flyball.gateway.metrics import Counter, Gauge, Histogram, Metrics
+from flyball.gateway.worker_gauges import add_gauges
 from generation.markdown import cell, code, table
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from control_shop import ROLLOUT, Shop, passes
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import JudgeConfig
 from flyball.rollout.judging import Desk

@@ -155,7 +155,7 @@ def documented(name: str) -> dict[str, str]:
 
 
 def test_the_gateways_openapi_file_has_its_routes() -> None:
-    from flyball.gateway.server import ROUTES
+    from flyball.gateway.worker import ROUTES
 
     assert documented("openapi.yaml") == ROUTES
 

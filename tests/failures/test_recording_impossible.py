@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from flyball.gateway.config import GatewayConfig, RecordingConfig
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import Finding
 from flyball.security.principals import create_key
 from flyball.storage import tables

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flyball.gateway.server import COMPILED
+from flyball.gateway.worker import COMPILED
 
 BENCH = Path(__file__).parents[2] / "bench"
 

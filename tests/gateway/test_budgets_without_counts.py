@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from flyball.gateway.token_counts import Reckoner
+from flyball.gateway.upstream.token_counts import Reckoner
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.workflows.front_config import FrontConfig, Upstream

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flyball.gateway.course import Course
+from flyball.gateway.http.coroutines import Course
 
 
 class Bell:

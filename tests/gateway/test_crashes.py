@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import Finding
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger

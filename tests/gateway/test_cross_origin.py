@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.origins import EXPOSED
+from flyball.gateway.http.cors import EXPOSED
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from mock_engine import MockEngine

@@ -15,10 +15,10 @@ from flyball.cost.settling import settle_dead
 from flyball.cost.spending import spent
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
-from flyball.gateway.ingest import ingest_once
-from flyball.gateway.lifelines import Lifeline, dead_workers, worker_of
-from flyball.gateway.recording import SegmentWriter
-from flyball.gateway.segments import RequestEntry
+from flyball.gateway.recording.ingester import ingest_once
+from flyball.gateway.recording.segment_writer import SegmentWriter
+from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.worker_locks import Lifeline, dead_workers, worker_of
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7
 from flyball.security.principals import create_key

@@ -14,12 +14,12 @@ from typing import Any
 import openai
 import pytest
 
-from flyball.gateway.calls import Call
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.edge import Connection
-from flyball.gateway.exchange import Exchange
-from flyball.gateway.relaying import Relay
-from flyball.gateway.streams import Tally
+from flyball.gateway.http.exchange import Exchange
+from flyball.gateway.http.server import Connection
+from flyball.gateway.upstream.call import Call
+from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.stream_relay import Relay
 from flyball.storage.routing import Arm, Endpoint
 from mock_engine import MockEngine
 from running_gateway import LIVE, RunningGateway, arm, chat, table

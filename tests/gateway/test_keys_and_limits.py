@@ -17,7 +17,7 @@ from sqlalchemy import text
 
 from flyball.errors import RefusedError
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.server import Gateway
+from flyball.gateway.worker import Gateway
 from flyball.security.principals import create_key, revoke_key
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.storage.routing import RoutingTable

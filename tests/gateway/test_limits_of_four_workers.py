@@ -19,7 +19,7 @@ from flyball.cost.prices import request_usd
 from flyball.cost.spending import spent
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.security.principals import create_key
 from flyball.security.teams import set_team
 from flyball.storage import tables

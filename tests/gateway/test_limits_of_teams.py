@@ -13,7 +13,7 @@ import pytest
 
 from flyball.errors import FlyballError
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.server import Gateway
+from flyball.gateway.worker import Gateway
 from flyball.security.keyring_file import kept
 from flyball.security.principals import create_key, revoke_key
 from flyball.security.teams import set_team

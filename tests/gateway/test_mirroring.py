@@ -14,8 +14,8 @@ import pytest
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.mirroring import MOST_AT_ONCE
+from flyball.gateway.recording.segments import RequestEntry
 from flyball.gateway.routing import position
-from flyball.gateway.segments import RequestEntry
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import RoutingTable

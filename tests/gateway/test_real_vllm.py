@@ -20,7 +20,7 @@ import openai
 import pytest
 
 from flyball.errors import UpstreamError
-from flyball.gateway.segments import RequestEntry
+from flyball.gateway.recording.segments import RequestEntry
 from flyball.records import Constraint, Release
 from flyball.serving import engines
 from flyball.serving.config import ServingConfig

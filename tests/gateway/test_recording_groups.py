@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from flyball.gateway.config import GatewayConfig, RecordingConfig
-from flyball.gateway.edge import Connection
-from flyball.gateway.exchange import Exchange
-from flyball.gateway.segments import RequestEntry
+from flyball.gateway.http.exchange import Exchange
+from flyball.gateway.http.server import Connection
+from flyball.gateway.recording.segments import RequestEntry
 from mock_engine import MockEngine
 from record_samples import request_record
 from running_gateway import RunningGateway, arm, chat, table
@@ -49,7 +49,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(data))
         return real(fd, data)
 
-    monkeypatch.setattr("flyball.gateway.recording.os.write", watched)
+    monkeypatch.setattr("flyball.gateway.recording.segment_writer.os.write", watched)
     return sizes
 
 
@@ -92,7 +92,7 @@ def test_a_group_that_cannot_be_written_is_said_of_each_answer(
         RunningGateway(tmp_path, table(arm(engine)), config=config) as gateway,
     ):
         post(gateway)
-        monkeypatch.setattr("flyball.gateway.recording.os.write", partial(failure, os.write))
+        monkeypatch.setattr("flyball.gateway.recording.segment_writer.os.write", partial(failure, os.write))
         answers = in_one_turn(gateway, engine, lambda _: post(gateway))
         monkeypatch.undo()
         assert [answer[0] for answer in answers] == [status] * AT_ONCE

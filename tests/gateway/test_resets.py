@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.upstream import EndpointClient
+from flyball.gateway.upstream.call import Call, UpstreamFailure
+from flyball.gateway.upstream.client import EndpointClient
 from flyball.storage.routing import Endpoint
 
 TRIES = 400

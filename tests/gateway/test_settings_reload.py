@@ -15,7 +15,7 @@ import pytest
 from flyball.cost.config import CostConfig
 from flyball.errors import ConfigError
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.reloading import SettingsFile, Source, merged, waiting
+from flyball.gateway.settings_reload import SettingsFile, Source, merged, waiting
 from mock_engine import MockEngine
 from running_gateway import RunningGateway, arm, chat, table
 

@@ -10,8 +10,8 @@ import httpx
 import openai
 import pytest
 
-from flyball.gateway.segments import RequestEntry
-from flyball.gateway.token_counts import Reckoner
+from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.upstream.token_counts import Reckoner
 from running_gateway import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 

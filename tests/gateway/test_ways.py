@@ -17,7 +17,7 @@ import pytest
 from authority import Authority
 from flyball.addresses import environment_proxy, target_of
 from flyball.errors import InputError
-from flyball.gateway.connector import Connector, first_of, in_turn, resolve
+from flyball.gateway.upstream.connector import Connector, first_of, in_turn, resolve
 from flyball.settings import secret
 from flyball.workflows.front_config import FrontConfig, Upstream
 from flyball.workflows.front_models import Listings

@@ -11,7 +11,7 @@ import pytest
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject
 from flyball.console.conversation import turns
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import payload_of
 from running_gateway import KEY, RunningGateway, chat, in_front_of

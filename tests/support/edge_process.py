@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 
 from flyball.cost.config import CostConfig
-from flyball.gateway import edge
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext
-from flyball.gateway.server import run_gateway
+from flyball.gateway.http import server
+from flyball.gateway.worker import run_gateway
 from flyball.security.keys import ProjectKey
 from flyball.storage.routing import RoutingTable, publish
 
@@ -34,7 +34,7 @@ def main(folder: Path, config: GatewayConfig, constants: dict[str, Any], files: 
     if files:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     for name, value in constants.items():
-        setattr(edge, name, value)
+        setattr(server, name, value)
     context = GatewayContext(
         config=config,
         cost=CostConfig(),

@@ -8,8 +8,8 @@ from pathlib import Path
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.ingest import run_ingester
-from flyball.gateway.server import run_gateway
+from flyball.gateway.recording.ingester import run_ingester
+from flyball.gateway.worker import run_gateway
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import open_ledger
 

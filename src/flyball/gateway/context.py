@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
-from flyball.gateway.reloading import Source
+from flyball.gateway.settings_reload import Source
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import Ledger
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flyball.gateway.people import NAMING
+from flyball.gateway.subjects import NAMING
 from flyball.inference.prompt_path import PromptPath, redactor
 from flyball.inference.request_fields import header_value
 

@@ -13,10 +13,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from flyball.gateway.envelope import HttpRefusal
-from flyball.gateway.exchange import Exchange
-from flyball.gateway.segments import FeedbackEntry
-from flyball.gateway.state import WorkerState, unrecorded
+from flyball.gateway.http.exchange import Exchange
+from flyball.gateway.http.openai_errors import HttpRefusal
+from flyball.gateway.recording.segments import FeedbackEntry
+from flyball.gateway.worker_state import WorkerState, unrecorded
 from flyball.records import Feedback
 from flyball.records.identity import derived_id, is_genuine, keyed_hash, uuid7
 from flyball.security.permissions import may

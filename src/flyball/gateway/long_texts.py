@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.records import Release
 from flyball.telemetry import log
 

@@ -15,9 +15,9 @@ import msgspec
 
 from flyball.errors import FlyballError
 from flyball.gateway.engine_prompt import prompted
-from flyball.gateway.envelope import refusal_of
-from flyball.gateway.leniency import body_of
+from flyball.gateway.http.openai_errors import refusal_of
 from flyball.gateway.long_texts import FRAME, MOST_RELEASES, READY, Done, Job
+from flyball.gateway.upstream.lenient_json import body_of
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Release
 

@@ -15,19 +15,19 @@ import time
 import msgspec
 
 from flyball.errors import FlyballError
-from flyball.gateway.asking import PATHS, Ask, asked, engine_payload
-from flyball.gateway.calls import Call, UpstreamFailure
-from flyball.gateway.course import Course
-from flyball.gateway.describing import Story, request_record
+from flyball.gateway.engine_payloads import long_payload
 from flyball.gateway.engine_prompt import takes_long
-from flyball.gateway.envelope import HttpRefusal
-from flyball.gateway.payloads import long_payload
+from flyball.gateway.http.coroutines import Course
+from flyball.gateway.http.openai_errors import HttpRefusal
+from flyball.gateway.recording.request_record import Story, request_record
+from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.request_parsing import PATHS, Ask, asked, engine_payload
 from flyball.gateway.routing import ArmView, position
-from flyball.gateway.segments import RequestEntry
-from flyball.gateway.state import WorkerState
-from flyball.gateway.statuses import is_refusal
-from flyball.gateway.streams import Tally
-from flyball.gateway.upstream import EndpointClient
+from flyball.gateway.upstream.call import Call, UpstreamFailure
+from flyball.gateway.upstream.client import EndpointClient
+from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.status_codes import is_refusal
+from flyball.gateway.worker_state import WorkerState
 from flyball.records.identity import request_id
 from flyball.telemetry import log
 

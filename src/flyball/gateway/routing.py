@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from flyball.errors import FlyballError
-from flyball.gateway.envelope import HttpRefusal
+from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.inference.prompt_path import PromptPath
 from flyball.security.permissions import may
 from flyball.security.principals import Principal

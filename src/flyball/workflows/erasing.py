@@ -30,7 +30,7 @@ from flyball.data.rows import SPLITS, read_rejects, read_rows
 from flyball.data.source_erasure import rewrite_source
 from flyball.data.subject_rows import rows_of_person, sought, subjects_of
 from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.documents import read_document, write_document

@@ -12,7 +12,7 @@ from flyball.addresses import ReachConfig
 from flyball.cost.config import CostConfig
 from flyball.errors import InputError
 from flyball.gateway.config import GatewayConfig
-from flyball.gateway.reloading import Source
+from flyball.gateway.settings_reload import Source
 from flyball.records.prices import UsdPerMillion
 from flyball.settings import parse, read_yaml
 

@@ -21,8 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from flyball.compliance.retention import expire
 from flyball.errors import FlyballError
 from flyball.gateway.config import RecordingConfig
-from flyball.gateway.ingest import run_ingester
-from flyball.gateway.yielding import give_way
+from flyball.gateway.recording.ingester import run_ingester
+from flyball.gateway.recording.scheduling import give_way
 from flyball.storage.ledger import Ledger, now_ms
 from flyball.telemetry import log
 from flyball.workflows.front_state import ingest_context, open_state, state_key

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject
-from flyball.gateway.ingest import ingest_once
+from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON
 from flyball.records.canonical import to_plain
 from flyball.security.keys import ProjectKey

@@ -17,7 +17,7 @@ import msgspec
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext
-from flyball.gateway.server import run_gateway
+from flyball.gateway.worker import run_gateway
 from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import proxy_for, secret
 from flyball.storage.ledger import Ledger

@@ -18,8 +18,8 @@ from pathlib import Path
 import msgspec
 
 from flyball.errors import InputError, RefusedError
-from flyball.gateway.ingest import ingest_once
-from flyball.gateway.server import run_gateway
+from flyball.gateway.recording.ingester import ingest_once
+from flyball.gateway.worker import run_gateway
 from flyball.inference.servers import answers, beside
 from flyball.security.principals import load_keyring
 from flyball.settings import proxy_for

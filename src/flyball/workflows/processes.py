@@ -18,7 +18,7 @@ import msgspec
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.reloading import Source
+from flyball.gateway.settings_reload import Source
 from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import FILE, load_settings, proxy_for, secret
 from flyball.storage.ledger import reach_ledger
@@ -64,7 +64,7 @@ def told_to_stop() -> Callable[[], bool]:
 
 def gateway(project: Project, *, worker: int, host: str | None, port: int | None) -> None:
     """One worker of the gateway."""
-    from flyball.gateway.server import run_gateway
+    from flyball.gateway.worker import run_gateway
 
     config = project.settings.gateway
     config = msgspec.structs.replace(config, host=host or config.host, port=config.port if port is None else port)
@@ -92,8 +92,8 @@ def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
 
 def ingester(project: Project) -> None:
     """Segments to the ledger."""
-    from flyball.gateway.ingest import run_ingester
-    from flyball.gateway.yielding import give_way
+    from flyball.gateway.recording.ingester import run_ingester
+    from flyball.gateway.recording.scheduling import give_way
 
     give_way()
     run_ingester(ingest_context(project), stop=told_to_stop())

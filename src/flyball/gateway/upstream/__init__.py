@@ -1,0 +1,1 @@
+"""The gateway's way to endpoints: choosing one, asking it, reading what it answers."""
