@@ -46,10 +46,10 @@ GATEWAY = (
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (
-    "cost/keeping",
+    "cost/limiter",
     "cost/pools",
     "cost/prices",
-    "cost/usage",
+    "cost/token_usage",
     "inference/prompt_path",
     "inference/request_fields",
     "records/identity",

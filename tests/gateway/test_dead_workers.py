@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from flyball.cost.leasing import Ask, lease
+from flyball.cost.budgets import spent
+from flyball.cost.limit_leases import Ask, lease
 from flyball.cost.pools import SEATS, USD, period_of
-from flyball.cost.settling import settle_dead
-from flyball.cost.spending import spent
+from flyball.cost.settlement import settle_dead
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once

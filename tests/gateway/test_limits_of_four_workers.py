@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
+from flyball.cost.budgets import spent
 from flyball.cost.config import CostConfig
 from flyball.cost.pools import SHARE, period_of
 from flyball.cost.prices import request_usd
-from flyball.cost.spending import spent
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once

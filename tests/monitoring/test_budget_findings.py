@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from flyball.cost.leasing import Ask, lease
+from flyball.cost.limit_leases import Ask, lease
 from flyball.cost.pools import USD, period_of
-from flyball.monitoring.spending import watch_budgets
+from flyball.monitoring.budget_findings import watch_budgets
 from flyball.records import Finding
 from flyball.security.teams import set_team
 from flyball.storage.ledger import Ledger

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from flyball.monitoring import running
+from flyball.monitoring import monitor_runs
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.progress import load
-from flyball.monitoring.running import run_monitors
-from flyball.monitoring.watches import LiveView
+from flyball.monitoring.monitor_runs import run_monitors
+from flyball.monitoring.monitor_state import load
+from flyball.monitoring.monitors import LiveView
 from flyball.records import Finding
 from flyball.storage.ledger import Ledger, open_ledger
 from traffic_samples import RELEASE, ROUTE, Traffic
@@ -191,15 +191,15 @@ def test_two_processes_at_once_count_once(ledger: Ledger, ledger_url: str, monke
     """The second process does a whole pass between the first one's reading and its writing."""
     Traffic(ledger).ask_many(["esim"] * 80, users=customers(80))
     second = open_ledger(ledger_url, project=ledger.project)
-    real: Callable[..., object] = running.save
+    real: Callable[..., object] = monitor_runs.save
     found: list[Finding] = []
 
     def save_after_the_other(*args: object, **kwargs: object) -> object:
-        monkeypatch.setattr(running, "save", real)
+        monkeypatch.setattr(monitor_runs, "save", real)
         found.extend(watch(second))
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(running, "save", save_after_the_other)
+    monkeypatch.setattr(monitor_runs, "save", save_after_the_other)
     first = watch(ledger)
     second.close()
     assert len(first) + len(found) == len(ledger.find(Finding)) == 1
@@ -222,8 +222,8 @@ def test_a_crash_before_the_commit_loses_nothing_and_doubles_nothing(
 
 
 def test_a_long_backlog_is_worked_off_in_bounded_passes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "BATCH", 10)
-    monkeypatch.setattr(running, "BATCHES", 2)
+    monkeypatch.setattr(monitor_runs, "BATCH", 10)
+    monkeypatch.setattr(monitor_runs, "BATCHES", 2)
     names = Traffic(ledger).ask_many(["where is my order"] * 55, users=customers(55))
     seen = []
     for _ in range(4):

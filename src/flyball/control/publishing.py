@@ -11,7 +11,7 @@ from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
 from flyball.control.world import Standing, World
 from flyball.errors import CorruptionError
-from flyball.monitoring.missing import missing_on
+from flyball.monitoring.route_diagnosis import missing_on
 from flyball.records.identity import short
 from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of

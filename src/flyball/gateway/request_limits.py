@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from flyball.cost.asking import Limit, Shortage
-from flyball.cost.keeping import LimitKeeper
+from flyball.cost.lease_requests import Limit, Shortage
+from flyball.cost.limiter import LimitKeeper
 from flyball.cost.pools import KINDS, REQUESTS, SEATS, TOKENS, Kind, Need, Pool
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.security.principals import Allowance, Principal

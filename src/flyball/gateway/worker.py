@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import uvloop
 
-from flyball.cost.keeping import LimitKeeper
+from flyball.cost.limiter import LimitKeeper
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.authentication import Access, is_loopback
 from flyball.gateway.completions import answer, refuse

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, literal_column, select
 
-from flyball.monitoring.reading import latest_grades
+from flyball.monitoring.observations import latest_grades
 from flyball.records import EvalReport, Finding
 from flyball.statistics.intervals import clopper_pearson
 from flyball.storage import tables

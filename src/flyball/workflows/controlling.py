@@ -13,10 +13,10 @@ from flyball.control.context import ControlContext
 from flyball.data.profile import Profile, read_profile
 from flyball.errors import NotFoundError
 from flyball.improvement.triggers import propose
+from flyball.monitoring.budget_findings import watch_budgets
 from flyball.monitoring.health import evaluated_quality
-from flyball.monitoring.running import run_monitors
-from flyball.monitoring.spending import watch_budgets
-from flyball.monitoring.watches import LiveView
+from flyball.monitoring.monitor_runs import run_monitors
+from flyball.monitoring.monitors import LiveView
 from flyball.records import Finding, Proposal, Release
 from flyball.settings import proxy_for, secret
 from flyball.telemetry import log

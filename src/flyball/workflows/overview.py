@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flyball.monitoring.health import reports_on
-from flyball.monitoring.missing import nothing_serves
+from flyball.monitoring.route_diagnosis import nothing_serves
 from flyball.records import (
     DatasetVersion,
     Deployment,

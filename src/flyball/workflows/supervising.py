@@ -23,7 +23,7 @@ from flyball.wiring import Project
 from flyball.workflows.noting import Note, remove_note, write_note
 
 if TYPE_CHECKING:
-    from flyball.monitoring.missing import Missing
+    from flyball.monitoring.route_diagnosis import Missing
     from flyball.security.principals import Keyring
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
@@ -213,7 +213,7 @@ def kept_keyring(project: Project) -> Keyring | None:
 
 def nothing_to_serve(project: Project) -> Missing | None:
     """Why no release is live; None where one is, and where the ledger does not say."""
-    from flyball.monitoring.missing import nothing_serves
+    from flyball.monitoring.route_diagnosis import nothing_serves
     from flyball.storage.failures import LedgerAway
 
     try:

@@ -22,7 +22,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from flyball.cost.settling import book_recorded, recorded_spend, settle_dead
+from flyball.cost.settlement import book_recorded, recorded_spend, settle_dead
 from flyball.errors import CorruptionError, FlyballError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ledger_writer import Filing

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from flyball.cost.usage import bounded, reconciled
+from flyball.cost.token_usage import bounded, reconciled
 from flyball.gateway.upstream.choice_content import Utterance
 from flyball.gateway.upstream.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of, usage_beside
 from flyball.gateway.upstream.engine_errors import error_status, error_words, is_error

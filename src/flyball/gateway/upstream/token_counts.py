@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flyball.cost.prompt_estimate import MESSAGE, SPEECH_PER_S, audio_tokens, prompt_parts
 from flyball.cost.token_estimate import Calibration, estimate
-from flyball.cost.usage import MAX_TOKENS
+from flyball.cost.token_usage import MAX_TOKENS
 from flyball.gateway.upstream.sse import Tally
 from flyball.records import Release
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
+from flyball.cost.budgets import BudgetState, budget_states, declared_budgets
 from flyball.cost.pools import period_of
-from flyball.cost.spending import BudgetState, budget_states, declared_budgets
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.storage import tables

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
-from flyball.cost.leasing import LIMITS, reap
+from flyball.cost.limit_leases import LIMITS, reap
 from flyball.cost.pools import period_of
 from flyball.records import RequestRecord
 from flyball.storage import tables

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from flyball.cost.leasing import LIMITS, Answer, Ask, answer_all, lease, reap
+from flyball.cost.limit_leases import LIMITS, Answer, Ask, answer_all, lease, reap
 from flyball.cost.pools import REQUESTS, SEATS, TOKENS, USD
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, open_ledger

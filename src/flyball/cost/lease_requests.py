@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from flyball.cost.leasing import Answer, Ask
+from flyball.cost.limit_leases import Answer, Ask
 from flyball.cost.pools import LOOK_AGAIN_S, REQUESTS, SEATS, TOKENS, USD, Kind, Need, Pool, Wish
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flyball.inference.words import words_of
-from flyball.monitoring.reading import user_texts
-from flyball.monitoring.watches import Watch
+from flyball.monitoring.monitors import Watch
+from flyball.monitoring.observations import user_texts
 from flyball.records import RequestRecord, parse
 from flyball.records.runtime import ASKED_PATHS
 from flyball.storage import tables

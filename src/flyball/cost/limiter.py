@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from flyball.cost.asking import Limit, Shortage, Waiter, ask_of, take_answer
-from flyball.cost.clerk import Clerk
-from flyball.cost.leasing import Ask, Outcome
+from flyball.cost.lease_requests import Limit, Shortage, Waiter, ask_of, take_answer
+from flyball.cost.lease_thread import Clerk
+from flyball.cost.limit_leases import Ask, Outcome
 from flyball.cost.pools import (
     DUST,
     KINDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyball.cost.usage import MAX_TOKENS, bounded, reconciled
+from flyball.cost.token_usage import MAX_TOKENS, bounded, reconciled
 
 
 @pytest.mark.parametrize(

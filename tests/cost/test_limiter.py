@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from flyball.cost.asking import Limit, Shortage
-from flyball.cost.keeping import PATIENCE_S, LimitKeeper
-from flyball.cost.leasing import reap
+from flyball.cost.budgets import spent
+from flyball.cost.lease_requests import Limit, Shortage
+from flyball.cost.limit_leases import reap
+from flyball.cost.limiter import PATIENCE_S, LimitKeeper
 from flyball.cost.pools import Need, Pool
-from flyball.cost.spending import spent
 from flyball.storage.ledger import Ledger
 
 Pools = tuple[Pool, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, desc, select, union_all
 
-from flyball.monitoring.grading import grade, is_gradeable
+from flyball.monitoring.feedback_grades import grade, is_gradeable
 from flyball.records import Feedback, parse
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.monitoring.change import BLOCK, KEPT, ChangeTest, Direction
+from flyball.monitoring.change_detection import BLOCK, KEPT, ChangeTest, Direction
 from flyball.statistics.sequences import BernoulliAbove
 
 

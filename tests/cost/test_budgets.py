@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flyball.cost.leasing import Ask, lease
+from flyball.cost.budgets import Budget, budget_states, declared_budgets
+from flyball.cost.limit_leases import Ask, lease
 from flyball.cost.pools import USD, month_bounds
-from flyball.cost.spending import Budget, budget_states, declared_budgets
 from flyball.security.principals import create_key, revoke_key
 from flyball.security.teams import set_team
 from flyball.storage.ledger import Ledger

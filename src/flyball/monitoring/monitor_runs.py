@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from flyball.monitoring.change import ChangeTest
+from flyball.monitoring.change_detection import ChangeTest
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.explaining import explain, name_failures, name_words, new_words, what_failed
-from flyball.monitoring.progress import Place, Progress, load, save
-from flyball.monitoring.reading import answered_since, graded_since, user_texts
-from flyball.monitoring.watches import WATCHES, LiveView, Observation, Watch, observe, watches_for
+from flyball.monitoring.explanations import explain, name_failures, name_words, new_words, what_failed
+from flyball.monitoring.monitor_state import Place, Progress, load, save
+from flyball.monitoring.monitors import WATCHES, LiveView, Observation, Watch, observe, watches_for
+from flyball.monitoring.observations import answered_since, graded_since, user_texts
 from flyball.records import JSON, Finding
 from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flyball.monitoring.grading import grade, is_gradeable
+from flyball.monitoring.feedback_grades import grade, is_gradeable
 from flyball.records import Feedback
 
 

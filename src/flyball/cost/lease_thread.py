@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from flyball.cost.leasing import Ask, Outcome, lease
+from flyball.cost.limit_leases import Ask, Outcome, lease
 from flyball.storage.ledger import Ledger
 
 

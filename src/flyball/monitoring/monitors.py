@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from flyball.monitoring.change import Direction
+from flyball.monitoring.change_detection import Direction
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.reading import Answered
+from flyball.monitoring.observations import Answered
 
 WATCHES = 4
 """α is shared evenly among all of them, watched or not, so that switching one off changes nothing for the others."""

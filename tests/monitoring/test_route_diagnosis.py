@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from control_shop import decision_for
-from flyball.monitoring.missing import missing_on, nothing_serves
+from flyball.monitoring.route_diagnosis import missing_on, nothing_serves
 from flyball.records import Check, Deployment, Release, Transition, Verdict, name_of
 from flyball.records.build import DatasetVersion, SplitRef
 from flyball.records.identity import short, uuid7
