@@ -17,11 +17,11 @@ import numpy as np
 
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.doubts import Responses, doubts_of, trusted_harm
-from flyball.rollout.machine import RATIO_ALPHA, advance
 from flyball.rollout.measures import BURN_IN, Measures, Shares
 from flyball.rollout.observation import ArmCounts, Observation
 from flyball.rollout.outages import OutageWatch
+from flyball.rollout.state_machine import RATIO_ALPHA, advance
+from flyball.rollout.validity_checks import Responses, doubts_of, trusted_harm
 from flyball.statistics.missing import ResponseRates
 from flyball.statistics.sample_ratio import SampleRatio
 from flyball.statistics.two_arm import Arm, block_is_due

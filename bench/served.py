@@ -22,7 +22,7 @@ import msgspec
 import yaml
 
 from flyball.records import Deployment, GateDecision, ModelVersion, Release, name_of
-from flyball.rollout.deploying import request_deployment
+from flyball.rollout.deployments import request_deployment
 from flyball.security.keys import create_project_key
 from flyball.serving import engine_files
 from flyball.serving.processes import is_running

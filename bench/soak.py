@@ -30,7 +30,7 @@ from sqlalchemy import func, select
 
 from crashes import lost
 from flyball.errors import FlyballError
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.security.principals import create_key
 from flyball.storage import tables
 from flyball.wiring import Project

@@ -26,7 +26,7 @@ from typing import Any
 import uvloop
 
 from candidates import CANDIDATES, Candidate
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.security.principals import create_key
 from flyball.storage import traffic
 from flyball.storage.deployments import history

@@ -12,7 +12,7 @@ import pytest
 from control_shop import decision_for
 from flyball.cli.main import run
 from flyball.records import Release, Transition, name_of
-from flyball.rollout.storing import store
+from flyball.rollout.transitions import store
 from flyball.storage import leases
 from flyball.storage.deployments import history, keep_figures, pointer
 from flyball.wiring import Project, open_project

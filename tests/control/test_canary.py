@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from control_shop import ROLLOUT, Shop, passes
 from flyball.control.context import ControlContext
 from flyball.records import Deployment, Transition
-from flyball.rollout.judging import Desk
+from flyball.rollout.judged_answers import Desk
 from flyball.storage.deployments import history
 from flyball.storage.ledger import now_ms
 from flyball.storage.traffic import add_feedback, add_request

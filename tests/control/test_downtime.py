@@ -10,9 +10,9 @@ import pytest
 
 from control_shop import Shop, decision_for, passes
 from fake_gpus import fake_gpus
-from flyball.control.reconcile import step
+from flyball.control.reconciler import step
 from flyball.records import name_of
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.serving import placement
 from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history

@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import select
 
 from control_shop import Shop
-from flyball.control import reconcile
+from flyball.control import reconciler
 from flyball.control.context import ControlContext
-from flyball.control.reconcile import hand_over, step
+from flyball.control.reconciler import hand_over, step
 from flyball.errors import EnvironmentMissing
 from flyball.records import Release
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.serving.engines import running_engines, stop_all
 from flyball.serving.gpu_room import NoRoom
 from flyball.storage import tables
@@ -128,7 +128,7 @@ def test_a_release_for_which_one_host_is_too_small_is_live_on_none(
         if artifact.is_relative_to(there.root):
             raise NoRoom("the release's vLLM takes 0.9 of GPU 0", cure="choose: another GPU")
 
-    monkeypatch.setattr("flyball.control.room.require_memory", require)
+    monkeypatch.setattr("flyball.control.capacity.require_memory", require)
     failed = shop.deploy(two)
     passes_of(both, lambda: shop.states(failed)[-1] == "failed")
     reason = str(history(shop.ledger, failed.id)[-1][0].evidence["reason"])
@@ -168,7 +168,7 @@ def test_engines_are_kept_while_the_ledger_is_away(shop: Shop, there: Shop, monk
         raise EnvironmentMissing("the ledger does not answer", cure="start the server")
 
     with monkeypatch.context() as patched:
-        patched.setattr(reconcile, "read_world", away)
+        patched.setattr(reconciler, "read_world", away)
         os.kill(before.pid, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while not [engine for engine in running_engines(here.run_dir) if engine.ready and engine.id != before.id]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from control_shop import ROLLOUT, Shop, passes
-from flyball.control.reconcile import step
+from flyball.control.reconciler import step
 from flyball.rollout.config import JudgeConfig
 
 

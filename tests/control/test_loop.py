@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import select
 
 from control_shop import Shop
-from flyball.control.reconcile import step
-from flyball.rollout.deploying import rollback
+from flyball.control.reconciler import step
+from flyball.rollout.deployments import rollback
 from flyball.serving.engines import running_engines
 from flyball.storage import tables
 

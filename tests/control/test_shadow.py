@@ -19,7 +19,7 @@ from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import JudgeConfig
-from flyball.rollout.judging import Desk
+from flyball.rollout.judged_answers import Desk
 from flyball.rollout.plans import plan_of
 from flyball.security.keys import ProjectKey
 from flyball.storage.deployments import history

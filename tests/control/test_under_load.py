@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from control_shop import Shop, passes
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.serving.engines import running_engines
 
 GATEWAY = Path(__file__).parents[1] / "support" / "gateway_process.py"

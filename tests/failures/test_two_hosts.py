@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import whole_hosts
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.security.principals import create_key
 from outages import database
 from served import Served, add_release, make_project

@@ -10,9 +10,9 @@ import pytest
 from flyball.records import Feedback, RequestRecord, Transition
 from flyball.rollout.analysis import Analysis, observe
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import History, advance
 from flyball.rollout.observation import Observation
 from flyball.rollout.sampling import in_sample
+from flyball.rollout.state_machine import History, advance
 from flyball.rollout.units import ended_ms
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request

@@ -8,11 +8,11 @@ import pytest
 
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.doubts import Responses, doubts_of, ratio_figures
 from flyball.rollout.evidence import Evidence
 from flyball.rollout.measures import BURN_IN, CAP, Measures, Shares
 from flyball.rollout.outages import OutageWatch
 from flyball.rollout.units import Unit, UnitScores, is_blocked, quality_of, says_nothing, scores_of
+from flyball.rollout.validity_checks import Responses, doubts_of, ratio_figures
 from flyball.statistics.sample_ratio import SampleRatio
 from record_samples import feedback_record, request_record
 

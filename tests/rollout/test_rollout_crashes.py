@@ -30,20 +30,20 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection, select
 
 from control_shop import decision_for
+from flyball.control.capacity import wanted
+from flyball.control.cluster_state import read_world
 from flyball.control.context import ControlContext
-from flyball.control.room import wanted
-from flyball.control.world import read_world
 from flyball.errors import FlyballError, LockedError
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import Deployment, GateDecision, Strategy, Transition, name_of
 from flyball.records.identity import uuid7
 from flyball.rollout.admission import refusal
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.deploying import promote, request_deployment, resume, rollback
-from flyball.rollout.machine import LEGAL, History, advance
+from flyball.rollout.deployments import promote, request_deployment, resume, rollback
 from flyball.rollout.observation import ArmCounts, Mirrored, Observation
 from flyball.rollout.plans import plan_of
-from flyball.rollout.storing import live_deployments, store
+from flyball.rollout.state_machine import LEGAL, History, advance
+from flyball.rollout.transitions import live_deployments, store
 from flyball.serving.config import ServingConfig
 from flyball.storage import leases, tables
 from flyball.storage.artifacts import ArtifactStore

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from flyball.records import Feedback, RequestRecord
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
-from flyball.rollout.machine import advance
 from flyball.rollout.observation import Observation
+from flyball.rollout.state_machine import advance
 from record_samples import feedback_record, request_record
 
 BENCH = Path(__file__).parents[2] / "bench"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from flyball.control.context import ControlContext
-from flyball.control.reconcile import step
+from flyball.control.reconciler import step
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import Deployment, GateDecision, ModelVersion, Verdict, name_of
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.deploying import request_deployment
+from flyball.rollout.deployments import request_deployment
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import running_engines, stop_engine
 from flyball.storage.artifacts import ArtifactStore, file_refs

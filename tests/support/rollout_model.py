@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flyball.records import Deployment, DeploymentState
-from flyball.rollout.machine import ENDED
+from flyball.rollout.state_machine import ENDED
 
 Step = tuple[DeploymentState, int]
 

@@ -16,10 +16,10 @@ from sqlalchemy import insert, select
 from chat_server import ChatServer, chat_server
 from control_shop import passes
 from flyball.control.context import ControlContext
-from flyball.control.reconcile import step
+from flyball.control.reconciler import step
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.records import EvalReport, GateDecision, Release, canonical_bytes, name_of, parse
-from flyball.rollout.deploying import request_deployment, rollback
+from flyball.rollout.deployments import request_deployment, rollback
 from flyball.settings import load_settings
 from flyball.storage import tables
 from flyball.storage.deployments import pointer

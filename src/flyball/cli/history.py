@@ -9,7 +9,7 @@ import click
 
 from flyball.cli.output import clock, show
 from flyball.records.identity import short
-from flyball.rollout.telling import WITHIN, WORSE, chance, lines_of, requests_of
+from flyball.rollout.evidence_text import WITHIN, WORSE, chance, lines_of, requests_of
 
 COLOURS = {"live": "green", "rolled_back": "red", "failed": "red", "paused": "yellow", "retired": "bright_black"}
 _INDENT = " " * 38

@@ -11,8 +11,8 @@ from flyball.console import wording
 from flyball.console.describing import DEPLOYMENT_STATES, Fact, State, link
 from flyball.errors import InputError
 from flyball.records import JSON, Deployment, DeploymentState, Transition
+from flyball.rollout.evidence_text import lines_of
 from flyball.rollout.plans import steps_of
-from flyball.rollout.telling import lines_of
 from flyball.storage import deployments
 from flyball.storage.ledger import Ledger, Stored
 

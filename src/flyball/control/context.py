@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flyball.control.background import Background
+from flyball.control.background_tasks import Background
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import JSON, Finding, Proposal, Record, Release
 from flyball.rollout.analysis import Analysis

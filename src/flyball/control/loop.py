@@ -8,7 +8,7 @@ import threading
 import time
 
 from flyball.control.context import ControlContext
-from flyball.control.reconcile import hand_over, step
+from flyball.control.reconciler import hand_over, step
 from flyball.errors import FlyballError
 from flyball.telemetry import log
 

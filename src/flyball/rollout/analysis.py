@@ -14,12 +14,12 @@ from sqlalchemy import case, func, select
 from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence, failure_rate_bound
-from flyball.rollout.judging import JudgedSample, answering_since, seq_before
-from flyball.rollout.machine import History
+from flyball.rollout.judged_answers import JudgedSample, answering_since, seq_before
+from flyball.rollout.mirrored_pairs import Pairs
 from flyball.rollout.observation import Observation
-from flyball.rollout.pairing import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample
+from flyball.rollout.state_machine import History
 from flyball.rollout.units import ended_ms, verdict_of
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger

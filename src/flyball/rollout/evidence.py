@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from flyball.records import JSON, RequestRecord
-from flyball.rollout.alike import Kind, LiveByKind, kind_of
+from flyball.rollout.comparable_failures import Kind, LiveByKind, kind_of
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.doubts import Responses, doubts_of, ratio_figures, trusted_harm
 from flyball.rollout.measures import Measures, Test
 from flyball.rollout.observation import ArmCounts
 from flyball.rollout.outages import OutageWatch
 from flyball.rollout.units import Said, Unit, ended_ms, failed_alike, is_failure, quality_of, says_nothing, scores_of
+from flyball.rollout.validity_checks import Responses, doubts_of, ratio_figures, trusted_harm
 from flyball.statistics.intervals import clopper_pearson
 from flyball.statistics.sequences import Arm, SampleRatio
 

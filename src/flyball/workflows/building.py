@@ -10,7 +10,7 @@ from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import Deployment, EvalReport, GateDecision, Strategy, name_of
 from flyball.records.canonical import to_plain
-from flyball.rollout.deploying import request_deployment, rollback
+from flyball.rollout.deployments import request_deployment, rollback
 from flyball.rollout.plans import plan_of
 from flyball.storage.deployments import history, open_deployments, pointer
 from flyball.telemetry import Progress

@@ -24,7 +24,7 @@ import msgspec
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.rollout.config import JudgeConfig
-from flyball.rollout.judging import Desk
+from flyball.rollout.judged_answers import Desk
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 from flyball.wiring import Project

@@ -9,7 +9,7 @@ from typing import Any, cast
 from flyball.errors import InputError, NotFoundError
 from flyball.records import JSON, Deployment, Release, Strategy
 from flyball.records.canonical import to_plain
-from flyball.rollout.deploying import promote, request_deployment, resume, rollback, under_way
+from flyball.rollout.deployments import promote, request_deployment, resume, rollback, under_way
 from flyball.rollout.plans import plan_of, steps_of
 from flyball.security import audit
 from flyball.serving.engines import running_engines

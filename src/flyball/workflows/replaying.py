@@ -22,10 +22,10 @@ from flyball.inference.completers import HttpCompleter
 from flyball.records import Deployment, Finding, Release
 from flyball.records.identity import short, uuid7
 from flyball.records.prices import UsdPerMillion
-from flyball.rollout.deploying import rollback
-from flyball.rollout.machine import ENDED
+from flyball.rollout.deployments import rollback
 from flyball.rollout.replay import Answered, Comparison, Pair, clustered
 from flyball.rollout.sampling import place
+from flyball.rollout.state_machine import ENDED
 from flyball.security import audit
 from flyball.serving.engines import engine_process, running_engines
 from flyball.serving.placement import require_memory

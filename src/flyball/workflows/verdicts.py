@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from flyball.gateway.feedback import FeedbackBody, feedback_id
 from flyball.records import JSON, Feedback
-from flyball.rollout.judging import Desk
+from flyball.rollout.judged_answers import Desk
 from flyball.security import audit
 from flyball.security.principals import LOCAL
 from flyball.storage import tables

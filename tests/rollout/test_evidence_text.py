@@ -6,9 +6,9 @@ from test_machine import CANARY, SHADOW, at
 
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
-from flyball.rollout.machine import figures_of
+from flyball.rollout.evidence_text import WITHIN, chance, lines_of
 from flyball.rollout.observation import ArmCounts, Mirrored, Observation
-from flyball.rollout.telling import WITHIN, chance, lines_of
+from flyball.rollout.state_machine import figures_of
 from record_samples import request_record
 
 

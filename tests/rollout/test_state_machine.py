@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from flyball.errors import InputError
 from flyball.records import Deployment, Strategy, Transition
 from flyball.rollout.config import JudgeConfig, RolloutConfig
-from flyball.rollout.machine import LEGAL, History, advance, shadow_allowance_usd
 from flyball.rollout.observation import ArmCounts, Mirrored, Observation
 from flyball.rollout.plans import check_plan, plan_of, steps_of
+from flyball.rollout.state_machine import LEGAL, History, advance, shadow_allowance_usd
 from record_samples import deployment_record
 
 CONFIG = RolloutConfig(min_units=30, deadline_s=100.0, ready_timeout_s=10.0, scale_down_delay_s=50.0)

@@ -11,9 +11,9 @@ import pytest
 from flyball.records import RequestRecord, Transition
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence
-from flyball.rollout.machine import advance
-from flyball.rollout.mirrored import MirroredEvidence
+from flyball.rollout.mirrored_evidence import MirroredEvidence
 from flyball.rollout.observation import Observation
+from flyball.rollout.state_machine import advance
 from record_samples import deployment_record, request_record
 
 T0 = 1_790_000_000_000

@@ -6,7 +6,7 @@ import math
 
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.judging import Desk
+from flyball.rollout.judged_answers import Desk
 from flyball.rollout.sampling import in_sample
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback, add_request

@@ -6,8 +6,8 @@ import pytest
 
 from flyball.errors import InputError, NotFoundError, RefusedError
 from flyball.records import Deployment, GateDecision, Transition, name_of
-from flyball.rollout.deploying import promote, request_deployment, resume, rollback
-from flyball.rollout.storing import store
+from flyball.rollout.deployments import promote, request_deployment, resume, rollback
+from flyball.rollout.transitions import store
 from flyball.storage import leases, tables
 from flyball.storage.deployments import history, pointer
 from flyball.storage.ledger import Ledger, now_ms

@@ -11,13 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from flyball.control.capacity import making_room, room_here, wanted
+from flyball.control.cluster_state import World, packaged_files, read_world
 from flyball.control.context import ControlContext
-from flyball.control.deciding import decide
+from flyball.control.deployment_steps import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
-from flyball.control.publishing import on_disk, publish_routes
-from flyball.control.room import making_room, room_here, wanted
-from flyball.control.world import World, packaged_files, read_world
+from flyball.control.route_publisher import on_disk, publish_routes
 from flyball.errors import FlyballError, LockedError
 from flyball.records import Finding
 from flyball.storage import leases

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from flyball.records import Deployment, DeploymentState, Transition
-from flyball.rollout.machine import LEGAL
+from flyball.rollout.state_machine import LEGAL
 from flyball.storage import leases, tables
 from flyball.storage.deployments import Pointer, add_transition, move_pointer, read_pointer
 from flyball.storage.leases import Lease

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flyball.records import JSON
-from flyball.rollout.machine import RATIO_ALPHA
 from flyball.rollout.measures import Measures, Shares, Test
+from flyball.rollout.state_machine import RATIO_ALPHA
 from flyball.statistics.intervals import Interval
 from flyball.statistics.missing import ResponseRates, worst_case_difference, worst_case_mean
 from flyball.statistics.sample_ratio import SampleRatio

@@ -6,8 +6,8 @@ from random import Random
 
 from flyball.records import RequestRecord
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.mirrored import MirroredEvidence
-from flyball.rollout.pairing import Pairs
+from flyball.rollout.mirrored_evidence import MirroredEvidence
+from flyball.rollout.mirrored_pairs import Pairs
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_request
 from record_samples import request_record

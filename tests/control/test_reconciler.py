@@ -11,10 +11,10 @@ import pytest
 
 from control_shop import ROLLOUT, Shop, passes
 from flyball.control.fleet import Fleet, ReleaseEngines
-from flyball.control.reconcile import step
+from flyball.control.reconciler import step
 from flyball.errors import RefusedError
 from flyball.records import Release
-from flyball.rollout.deploying import rollback
+from flyball.rollout.deployments import rollback
 from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history
 from flyball.storage.routing import publish

@@ -9,8 +9,8 @@ from flyball.control.context import ControlContext
 from flyball.control.fleet import PackagedFiles
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, ModelVersion, Record, Release, Transition
-from flyball.rollout.machine import History
-from flyball.rollout.storing import live_deployments
+from flyball.rollout.state_machine import History
+from flyball.rollout.transitions import live_deployments
 from flyball.storage.deployments import Pointer, history, open_deployments, pointer
 
 

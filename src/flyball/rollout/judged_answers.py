@@ -14,10 +14,10 @@ from sqlalchemy import func, select
 
 from flyball.records import Deployment, Feedback, RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.machine import History
-from flyball.rollout.pairing import Pairs
+from flyball.rollout.mirrored_pairs import Pairs
 from flyball.rollout.plans import steps_of
 from flyball.rollout.sampling import in_sample, place
+from flyball.rollout.state_machine import History
 from flyball.rollout.units import ended_ms
 from flyball.storage import tables
 from flyball.storage.deployments import history, open_deployments

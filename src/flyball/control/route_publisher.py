@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from flyball.control.cluster_state import Standing, World
 from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
-from flyball.control.world import Standing, World
 from flyball.errors import CorruptionError
 from flyball.monitoring.route_diagnosis import missing_on
 from flyball.records.identity import short
-from flyball.rollout.machine import shadow_allowance_usd
 from flyball.rollout.plans import Step, steps_of
+from flyball.rollout.state_machine import shadow_allowance_usd
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, publish, stamp_of
 
 LOOK_S = 1.0

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
+from flyball.control.cluster_state import Standing, World
 from flyball.control.context import ControlContext
 from flyball.control.hosts import others
-from flyball.control.world import Standing, World
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
 from flyball.records import Release
 from flyball.rollout.plans import takes_downtime

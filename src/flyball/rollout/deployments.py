@@ -13,9 +13,9 @@ from flyball.errors import InputError, NotFoundError, RefusedError
 from flyball.records import JSON, Deployment, DeploymentState, Strategy, Transition, name_of
 from flyball.records.identity import short, uuid7
 from flyball.rollout.admission import admitted_release, passing_decision, refuse_erased
-from flyball.rollout.machine import ENDED
 from flyball.rollout.plans import check_plan
-from flyball.rollout.storing import last_of, lock_route, state_of
+from flyball.rollout.state_machine import ENDED
+from flyball.rollout.transitions import last_of, lock_route, state_of
 from flyball.storage import tables
 from flyball.storage.deployments import Pointer, add_transition, move_pointer, open_deployments, pointer
 from flyball.storage.ledger import Ledger

@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from flyball.control.capacity import no_room
+from flyball.control.cluster_state import Standing, World
 from flyball.control.context import ControlContext
 from flyball.control.hosts import Readiness
-from flyball.control.room import no_room
-from flyball.control.world import Standing, World
 from flyball.records import Transition
 from flyball.records.identity import short
 from flyball.rollout.admission import refusal
 from flyball.rollout.analysis import Analysis
-from flyball.rollout.machine import advance, figures_of
 from flyball.rollout.observation import Observation
-from flyball.rollout.storing import store
+from flyball.rollout.state_machine import advance, figures_of
+from flyball.rollout.transitions import store
 from flyball.storage.deployments import keep_figures
 from flyball.storage.leases import Lease
 from flyball.storage.ledger import now_ms

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from flyball.records import RequestRecord, parse
 from flyball.rollout.config import RolloutConfig
-from flyball.rollout.mirrored import MirroredEvidence
+from flyball.rollout.mirrored_evidence import MirroredEvidence
 from flyball.rollout.sampling import in_sample
 from flyball.rollout.units import ended_ms
 from flyball.storage import tables
