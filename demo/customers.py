@@ -12,7 +12,7 @@ from itertools import islice
 
 import openai
 
-from flyball.data.sample import Ticket
+from flyball.data.samples.tickets import Ticket
 
 
 @dataclass

@@ -21,7 +21,7 @@ from screenshot import take
 from shop import Shop, Step, StepFailed, expect, measured
 
 from flyball.compliance.bytesearch import search
-from flyball.data.sample import tickets, write_poisoned
+from flyball.data.samples.tickets import tickets, write_poisoned
 
 HERE = Path(__file__).parent
 WORK = HERE / "work"

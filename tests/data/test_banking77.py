@@ -11,7 +11,7 @@ import pytest
 
 from flyball.data.cleaning import preparation_of
 from flyball.data.config import CleanConfig, Fields, SplitConfig
-from flyball.data.duplicates import exact_key
+from flyball.data.deduplication import exact_key
 from flyball.inference.prompt_path import PromptPath
 from rows_on_disk import build, everything, rejects
 from tiny_gguf import tiny_release

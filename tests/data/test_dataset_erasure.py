@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flyball.data.config import SourceConfig
-from flyball.data.erasure import rewrite_without
-from flyball.data.profile import FILE, read_profile
+from flyball.data.erasure.dataset import rewrite_without
+from flyball.data.erasure.sources import rewrite_source
 from flyball.data.rows import subject_hash
-from flyball.data.source_erasure import rewrite_source
+from flyball.data.text_profile import FILE, read_profile
 from flyball.errors import EnvironmentMissing
 from flyball.records import fingerprint
 from rows_on_disk import FIELDS, KEY, all_rows, build, rejects, rows, write_lines

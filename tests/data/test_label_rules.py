@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flyball.data.dataset_warnings import read_warnings
 from flyball.data.label_rules import doubts
-from flyball.data.warnings import read_warnings
 from flyball.errors import InputError
 from rows_on_disk import all_rows, build, rows, write_lines
 

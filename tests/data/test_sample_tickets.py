@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from flyball.data.config import Fields
-from flyball.data.profile import FILE, read_profile
-from flyball.data.sample import card_number, customer, intents, tickets, write_poisoned, write_tickets
+from flyball.data.samples.tickets import card_number, customer, intents, tickets, write_poisoned, write_tickets
+from flyball.data.text_profile import FILE, read_profile
 from flyball.privacy.recognisers import is_card
 from flyball.privacy.redaction import redact
 from flyball.records import DatasetVersion

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flyball.data.sample import write_tickets
+from flyball.data.samples.tickets import write_tickets
 from flyball.data.schema_inference import Guess, guess
 from flyball.errors import InputError
 from rows_on_disk import write_lines

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data.config import SplitConfig
-from flyball.data.duplicates import Candidate
-from flyball.data.splitting import place_of, side_of
+from flyball.data.deduplication import Candidate
+from flyball.data.splits import place_of, side_of
 from flyball.data.stratification import STEP, moves
 from rows_on_disk import KEY, build, everything, write_lines
 

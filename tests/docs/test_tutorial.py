@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flyball.data.sample import write_tickets
+from flyball.data.samples.tickets import write_tickets
 from small_shop import SMALL, eventually, flyball, ok_lines, serving
 
 ROOT = Path(__file__).parents[2]

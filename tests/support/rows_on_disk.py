@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from flyball.data.building import Source, build_dataset
 from flyball.data.config import DataConfig, Fields, SourceConfig, SplitConfig, ValidateConfig
+from flyball.data.dataset_stage import Source, build_dataset
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, read_rejects, read_rows
 from flyball.records import DatasetVersion
 

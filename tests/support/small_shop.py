@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flyball.data.sample import write_tickets
+from flyball.data.samples.tickets import write_tickets
 
 FLYBALL = [sys.executable, "-m", "flyball"]
 SMALL = (

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from flyball.compliance.bytesearch import search
-from flyball.data.sample import tickets
+from flyball.data.samples.tickets import tickets
 from small_shop import eventually, flyball, make_small_shop, ok, ok_lines, serving
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flyball.data.turns import Turn, encode_turns
+from flyball.data.conversations import Turn, encode_turns
 from flyball.workflows.nearest import closest, texts_of, words_in
 from small_models import make_row, rows
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from flyball.data.building import Source, build_dataset
 from flyball.data.config import CleanConfig, DataConfig, Fields, SourceConfig, SplitConfig, ValidateConfig
+from flyball.data.dataset_stage import Source, build_dataset
 from flyball.data.rows import SPLITS, read_rows
-from flyball.data.sample import mojibake
+from flyball.data.samples.tickets import mojibake
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import DatasetVersion, ModelVersion, Preparation
 from flyball.registry.composing import compose

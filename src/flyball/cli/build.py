@@ -47,7 +47,7 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     @with_project
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
         from flyball.cli.wording import record_document, sides_text
-        from flyball.data.warnings import read_warnings
+        from flyball.data.dataset_warnings import read_warnings
         from flyball.records.documents import read_document
         from flyball.workflows.building import build
         from flyball.workflows.intake import take_record

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flyball.cli.output import pairs, show, table, warned
-from flyball.data.warnings import read_warnings
+from flyball.data.dataset_warnings import read_warnings
 from flyball.evaluation.report_files import read_report
 from flyball.records import DatasetVersion, Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
@@ -47,7 +47,7 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
 
 def sides_text(project: Project, dataset: DatasetVersion) -> str:
     """How many rows are on which side, which declared rows gave the validation side, and what pairs there are."""
-    from flyball.data.splitting import validation_from_train
+    from flyball.data.splits import validation_from_train
 
     given = " (from the rows of `split: train`)" if validation_from_train(project.settings.data) else ""
     sides = ", ".join(f"{s.name} {s.rows}{given if s.name == 'validation' else ''}" for s in dataset.splits)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyball.data.columns import value_of
-from flyball.data.preparing import as_text
-from flyball.data.turns import NotTurns, turns_of
+from flyball.data.conversations import NotTurns, turns_of
+from flyball.data.row_preparation import as_text
 
 MOST_CELLS = 2_000_000
 """Cells looked at: of a file with thousands of columns, fewer rows."""

@@ -19,7 +19,7 @@ from flyball.data.config import SourceConfig
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.readers.source_rows import look, read_source
-from flyball.data.splitting import side_named
+from flyball.data.splits import side_named
 from flyball.errors import InputError
 
 ROWS = 20_000

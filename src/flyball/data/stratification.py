@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flyball.data.duplicates import Candidate
+from flyball.data.deduplication import Candidate
 
 STEP = "side"
 """The step that a moved row names among what changed it."""

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from flyball.compliance.retention import expire
 from flyball.control.context import ControlContext
-from flyball.data.profile import Profile, read_profile
+from flyball.data.text_profile import Profile, read_profile
 from flyball.errors import NotFoundError
 from flyball.improvement.triggers import propose
 from flyball.monitoring.budget_findings import watch_budgets

@@ -23,12 +23,12 @@ from flyball.compliance.export import export_subject as export
 from flyball.compliance.near_names import near_names, spelt_otherwise
 from flyball.compliance.people import Person
 from flyball.data.config import SourceConfig
-from flyball.data.erasure import rewrite_without
-from flyball.data.folders import replaced_folder
+from flyball.data.dataset_folder import replaced_folder
+from flyball.data.erasure.dataset import rewrite_without
+from flyball.data.erasure.sources import rewrite_source
+from flyball.data.erasure.subject_rows import rows_of_person, sought, subjects_of
 from flyball.data.readers.text_folder import SUFFIXES
 from flyball.data.rows import SPLITS, read_rejects, read_rows
-from flyball.data.source_erasure import rewrite_source
-from flyball.data.subject_rows import rows_of_person, sought, subjects_of
 from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of

@@ -22,7 +22,7 @@ from flyball.compliance.bytesearch import search_all
 from flyball.compliance.people import Person
 from flyball.compliance.spellings import SHORTEST
 from flyball.data.config import Fields, SourceConfig
-from flyball.data.subject_objects import Sources
+from flyball.data.erasure.subject_objects import Sources
 from flyball.settings import source_path
 from flyball.wiring import Project
 from flyball.workflows.running_dvc import environment

@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from flyball import __version__
-from flyball.data.folders import replaced_folder
+from flyball.data.dataset_folder import replaced_folder
 from flyball.errors import NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
@@ -60,8 +60,8 @@ def circumstances(record: Record, began: float) -> dict[str, JSON]:
 
 def dataset(project: Project, progress: Progress, *, out: Path | None = None) -> DatasetVersion:
     """collect → clean → redact → deduplicate → validate → split."""
-    from flyball.data.building import Source, build_dataset  # pyarrow loads with it
     from flyball.data.config import Fields, SourceConfig
+    from flyball.data.dataset_stage import Source, build_dataset  # pyarrow loads with it
 
     settings = project.settings
     sources = [Source(config=source, path=source_path(source.path, project.root)) for source in settings.data.sources]

@@ -155,14 +155,14 @@ def needs_a_model(source: Path, rows: Rows) -> InputError:
 def sample_rows(root: Path, having: Having | None) -> tuple[Rows, list[str]]:
     """Generated customer-support tickets to learn from; for a model that exists, questions to ask it."""
     if having is None:
-        from flyball.data.sample import write_tickets
+        from flyball.data.samples.tickets import write_tickets
 
         if not (root / SAMPLE).exists():
             write_tickets(root / SAMPLE)
         fields = {"text": "text", "label": "intent", "subject": "customer_id", "id": "id"}
         note = f"{SAMPLE} holds generated customer-support tickets; replace it by your own rows"
         return _sample(SAMPLE, "labels", fields), [note]
-    from flyball.data.sample_questions import write_questions
+    from flyball.data.samples.questions import write_questions
 
     if not (root / QUESTIONS).exists():
         write_questions(root / QUESTIONS)
@@ -202,8 +202,8 @@ def guessed_rows(root: Path, source: Path) -> Rows:
 def answers_in(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, tuple[str, str]]) -> list[object]:
     """The answers of rows, as far as they have some."""
     from flyball.data.columns import text_of, value_of
-    from flyball.data.preparing import answer_of
-    from flyball.data.turns import NotTurns, conversation_of
+    from flyball.data.conversations import NotTurns, conversation_of
+    from flyball.data.row_preparation import answer_of
 
     if "label" in fields:
         return [answer_of(text_of(row, fields["label"][0])) for row in rows]

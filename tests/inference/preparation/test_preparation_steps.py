@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.data.sample import mojibake
+from flyball.data.samples.tickets import mojibake
 from flyball.errors import ConfigError
 from flyball.inference.preparation import PREPARATION, STEPS, TextPreparer, prepare
 from flyball.inference.preparation.encoding import repair_encoding

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flyball.data import folders
-from flyball.data.folders import replaced_folder
+from flyball.data import dataset_folder
+from flyball.data.dataset_folder import replaced_folder
 from flyball.errors import EnvironmentMissing
 
 
@@ -22,7 +22,7 @@ def test_a_folder_takes_the_place_of_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
 ) -> None:
     if not can_exchange:
-        monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(dataset_folder, "_exchange", lambda one, other: False)
     written(tmp_path / "out", "first")
     written(tmp_path / "out", "second")
     assert (tmp_path / "out/a").read_text() == "second"

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flyball.data.config import Fields, SourceConfig
+from flyball.data.erasure.sources import rewrite_source
+from flyball.data.erasure.subject_rows import rows_of_person, sought
 from flyball.data.readers.source_rows import read_source
 from flyball.data.rows import subject_hash
-from flyball.data.source_erasure import rewrite_source
-from flyball.data.subject_rows import rows_of_person, sought
 from flyball.errors import InputError
 from flyball.records.identifiers import canonical_text
 from rows_on_disk import FIELDS, KEY

@@ -16,18 +16,18 @@ import msgspec
 from flyball.data.cleaning import is_markup, preparation_of
 from flyball.data.columns import text_of
 from flyball.data.config import DataConfig, DedupeConfig, SourceConfig
-from flyball.data.duplicates import Candidate, Verdict, exact_key, find_duplicates, grams_of
-from flyball.data.folders import replaced_folder
-from flyball.data.preparing import Preparer
-from flyball.data.profile import make_profile
+from flyball.data.dataset_folder import replaced_folder
+from flyball.data.dataset_version import settings_fingerprint, source_ref, split_ref
+from flyball.data.dataset_warnings import write_warnings
+from flyball.data.deduplication import Candidate, Verdict, exact_key, find_duplicates, grams_of
 from flyball.data.readers.source_rows import read_source
+from flyball.data.row_preparation import Preparer
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter
-from flyball.data.splitting import place_of, side_of, validation_from_train
+from flyball.data.splits import place_of, side_of, validation_from_train
 from flyball.data.staging import Staging
 from flyball.data.stratification import STEP, moves
-from flyball.data.validating import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
-from flyball.data.version import settings_fingerprint, source_ref, split_ref
-from flyball.data.warnings import write_warnings
+from flyball.data.text_profile import make_profile
+from flyball.data.validation import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
 from flyball.errors import ConfigError
 from flyball.inference.preparation import TextPreparer
 from flyball.privacy.redaction import profile_fingerprint

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flyball.data.config import Fields, SourceConfig
+from flyball.data.erasure.subject_objects import Sources
 from flyball.data.rows import subject_hash
-from flyball.data.subject_objects import Sources
 from rows_on_disk import FIELDS, KEY
 
 TEXTS = SourceConfig(path="notes", fields=Fields(text="text", label=None, subject="folder"))

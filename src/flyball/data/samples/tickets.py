@@ -17,8 +17,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from flyball.data import sample_words as words
-from flyball.data.sample_wordings import AFTER_INTENTS, AFTER_WORDINGS, INTENTS, VAGUE
+from flyball.data.samples import vocabulary as words
+from flyball.data.samples.phrases import AFTER_INTENTS, AFTER_WORDINGS, INTENTS, VAGUE
 
 World = Literal["before", "after"]
 CUSTOMERS = 2000

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flyball.data.config import DedupeConfig, SplitConfig
-from flyball.data.profile import FILE, read_profile
+from flyball.data.text_profile import FILE, read_profile
 from flyball.errors import CorruptionError, NotFoundError
 from rows_on_disk import KEY, build, rows, write_lines
 

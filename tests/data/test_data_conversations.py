@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flyball.data.config import DataConfig, DedupeConfig, Fields, SourceConfig, SplitConfig
-from flyball.data.splitting import validation_from_train
-from flyball.data.turns import NotTurns, Turn, conversation_of, decode_turns
+from flyball.data.conversations import NotTurns, Turn, conversation_of, decode_turns
+from flyball.data.splits import validation_from_train
 from flyball.evaluation.suites.held_out import test_items as held_out_items
 from flyball.records import canonical_bytes
 from rows_on_disk import all_rows, build, everything, rejects, rows, write_lines

@@ -9,11 +9,11 @@ from typing import Any
 
 from flyball.data.columns import holds, text_of, value_of
 from flyball.data.config import DataConfig, SourceConfig
-from flyball.data.duplicates import normal_form
+from flyball.data.conversations import Conversation, NotTurns, Turn, conversation_of, encode_turns
+from flyball.data.deduplication import normal_form
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.rows import Reject, Row, subject_hash
-from flyball.data.splitting import side_named
-from flyball.data.turns import Conversation, NotTurns, Turn, conversation_of, encode_turns
+from flyball.data.splits import side_named
 from flyball.errors import InputError
 from flyball.inference.labels import label_text, one_form
 from flyball.inference.preparation import TextPreparer

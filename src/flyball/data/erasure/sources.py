@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from flyball.data.config import SourceConfig
+from flyball.data.erasure.subject_rows import (
+    Sought,
+    as_in_file,
+    find_elements,
+    find_lines,
+    is_persons,
+    physical_lines,
+    sought,
+)
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.source_file import open_plain
 from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files
 from flyball.data.rows import require_parquet
-from flyball.data.subject_rows import Sought, as_in_file, find_elements, find_lines, is_persons, physical_lines, sought
 from flyball.errors import EnvironmentMissing
 
 

@@ -15,11 +15,11 @@ import msgspec
 
 from flyball.data.columns import value_of
 from flyball.data.config import SourceConfig
+from flyball.data.erasure.subject_rows import Sought, rows_of_person, sought
 from flyball.data.readers.layout import encoding_of, format_of
 from flyball.data.readers.source_file import open_plain
 from flyball.data.readers.source_rows import read_source
 from flyball.data.readers.text_folder import SUFFIXES
-from flyball.data.subject_rows import Sought, rows_of_person, sought
 from flyball.errors import InputError
 
 SAMPLE = 1000

@@ -9,11 +9,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from flyball.data.building import Books
-from flyball.data.folders import replaced_folder
-from flyball.data.profile import make_profile
+from flyball.data.dataset_folder import replaced_folder
+from flyball.data.dataset_stage import Books
+from flyball.data.dataset_version import split_ref
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter, read_rejects, read_rows
-from flyball.data.version import split_ref
+from flyball.data.text_profile import make_profile
 from flyball.records import DatasetVersion, fingerprint
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data.config import CleanConfig, DedupeConfig, Fields, SplitConfig, ValidateConfig
-from flyball.data.duplicates import grams_of
+from flyball.data.deduplication import grams_of
 from flyball.data.rows import rows_by_id, rows_of_subject, subject_hash
 from flyball.errors import ConfigError, EnvironmentMissing, InputError
 from flyball.records import fingerprint
@@ -310,7 +310,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-import rows_on_disk, flyball.data.building as building
+import rows_on_disk, flyball.data.dataset_stage as building
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 building.make_profile = die
 rows_on_disk.build(Path(sys.argv[2]), Path(sys.argv[3]))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from flyball.data.columns import columns_in, value_of
 from flyball.data.config import DataConfig, Fields, SourceConfig
 from flyball.data.label_rules import check_labels, check_trained, doubts, untested
-from flyball.data.preparing import PRODUCTION
 from flyball.data.readers.raw_row import RawRow
+from flyball.data.row_preparation import PRODUCTION
 from flyball.errors import InputError, nearest
 from flyball.records.identifiers import canonical_identifier
 

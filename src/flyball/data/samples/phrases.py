@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.data.sample_words import lines
+from flyball.data.samples.vocabulary import lines
 
 INTENTS: dict[str, tuple[str, ...]] = {
     "order_status": lines("""

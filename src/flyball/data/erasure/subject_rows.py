@@ -17,7 +17,6 @@ import msgspec
 
 from flyball.data.columns import value_of
 from flyball.data.config import SourceConfig
-from flyball.data.preparing import KEYED_HASH, PRODUCTION
 from flyball.data.readers.json_document import element_spans
 from flyball.data.readers.jsonl import json_row
 from flyball.data.readers.layout import Layout
@@ -25,6 +24,7 @@ from flyball.data.readers.raw_row import RawRow
 from flyball.data.readers.source_file import open_plain, open_utf8
 from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files
+from flyball.data.row_preparation import KEYED_HASH, PRODUCTION
 from flyball.data.rows import subject_hash
 from flyball.errors import InputError
 from flyball.records.identifiers import canonical_identifier, canonical_text

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.data.config import DedupeConfig
-from flyball.data.duplicates import Candidate, exact_key, find_duplicates, grams_of, majority, normal_form
+from flyball.data.deduplication import Candidate, exact_key, find_duplicates, grams_of, majority, normal_form
 
 WORDS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=14).map(" ".join)
 

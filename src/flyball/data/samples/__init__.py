@@ -1,0 +1,1 @@
+"""Seeded sample rows and questions of our own for demo, tests and first steps."""
