@@ -17,7 +17,7 @@ from flyball.settings import Settings, find_root, load_settings, proxy_for, secr
 
 if TYPE_CHECKING:
     from flyball.addresses import Reach
-    from flyball.inference.servers import Way
+    from flyball.inference.http_client import Way
     from flyball.security.keys import ProjectKey
     from flyball.storage.artifacts import ArtifactStore
     from flyball.storage.ledger import Ledger
@@ -143,7 +143,7 @@ class Project:
 
     def way(self, api_key: str | None, reach: Reach | None = None) -> Way:
         """How a server elsewhere is reached: with this project's secrets, and the environment's proxies."""
-        from flyball.inference.servers import Way  # TLS takes a while to load
+        from flyball.inference.http_client import Way  # TLS takes a while to load
 
         return Way(
             api_key=api_key,

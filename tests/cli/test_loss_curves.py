@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from flyball.training.curve import read_curve
+from flyball.training.loss_curve import read_curve
 from flyball.wiring import Places
 from flyball.workflows.pipeline import PLOT, set_plot
 

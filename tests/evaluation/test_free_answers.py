@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flyball.evaluation.answering import Answer
+from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.measures.summaries import measures_of
-from flyball.evaluation.scoring import bodies_of, score_suite
+from flyball.evaluation.scorer import bodies_of, score_suite
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.records import Measure, Message
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.inference.request_fields import fields_of_release
 from small_models import engine
 from tiny_gguf import tiny_release, write_tiny_gguf

@@ -168,6 +168,6 @@ def test_a_prepared_path_answers_in_microseconds():
 
 
 def test_importing_it_loads_nothing_heavy():
-    names = "flyball.inference.prompt_path, flyball.inference.completers, flyball.inference.templates"
+    names = "flyball.inference.prompt_path, flyball.inference.completions, flyball.inference.templates"
     program = f"import sys, {names}; print([n for n in ('torch', 'jinja2', 'sqlalchemy', 'numpy') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

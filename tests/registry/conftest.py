@@ -12,7 +12,7 @@ from flyball.records import DatasetVersion, ModelVersion, TrainingRun
 from flyball.registry.config import PackageConfig
 from flyball.registry.packaging import package
 from flyball.telemetry import quiet
-from flyball.training.running import train
+from flyball.training.training_run import train
 from small_models import RECIPE, engine, rows, write_dataset
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from flyball.errors import CorruptionError, InputError
 from flyball.inference.model_folders import read_model_folder
-from flyball.registry.architectures import ARCHITECTURES, architecture_of
 from flyball.registry.config import PackageConfig
 from flyball.registry.config_keys import context_length
-from flyball.registry.importing import import_model
+from flyball.registry.gguf.architectures import ARCHITECTURES, architecture_of
+from flyball.registry.model_import import import_model
 from flyball.telemetry import quiet
 from flyball.workflows.agreeing import MOST_NATS, agreement
 

@@ -8,8 +8,8 @@ import gguf
 import pytest
 
 from flyball.errors import CorruptionError, InputError
-from flyball.registry.gguf_model import import_gguf
-from flyball.registry.gguf_tensors import read_layout
+from flyball.registry.gguf.model import import_gguf
+from flyball.registry.gguf.tensors import read_layout
 from tiny_gguf import TEMPLATE, write_tiny_adapter, write_tiny_gguf
 
 

@@ -9,9 +9,9 @@ import pytest
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, EvalReport, GateDecision, TrainingRun, fingerprint
 from flyball.records.identity import uuid7
-from flyball.registry.composing import compose
 from flyball.registry.config import ReleaseConfig
 from flyball.registry.lineage import ancestry, descendants
+from flyball.registry.release_composition import compose
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_request

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.errors import CorruptionError, InputError
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.inference.messages import neutralise
 from flyball.inference.templates import CHAT_TEMPLATE, render
 from flyball.records import ModelVersion, canonical_bytes, fingerprint, parse
-from flyball.registry.composing import compose
 from flyball.registry.config import PackageConfig, ReleaseConfig
 from flyball.registry.packaging import package
+from flyball.registry.release_composition import compose
 from flyball.storage.artifacts import file_refs
 from small_models import LABELS, ODD_STRINGS, engine, rows
 

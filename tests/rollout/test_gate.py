@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.errors import ConfigError, CorruptionError, InputError, NotFoundError
-from flyball.evaluation.items import ItemScore, items_hash
+from flyball.evaluation.item_scores import ItemScore, items_hash
 from flyball.evaluation.measures.summaries import measures_of
 from flyball.records import EvalReport, GateDecision, SuiteRef, canonical_bytes, name_of, parse
 from flyball.rollout.config import GateConfig, GateRule

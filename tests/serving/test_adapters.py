@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import InputError, NotFoundError
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.registry.adapters import ADAPTER, import_adapter, is_adapter
 from flyball.serving import engines
 from flyball.serving.config import ServingConfig

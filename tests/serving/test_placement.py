@@ -14,7 +14,7 @@ import pytest
 
 from flyball.errors import CorruptionError, EnvironmentMissing
 from flyball.records import Release
-from flyball.registry.gguf_header import read_header
+from flyball.registry.gguf.header import read_header
 from flyball.serving import engines, placement
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import EngineHandle

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.inference.templates import render
-from flyball.registry.composing import compose
 from flyball.registry.config import EngineConfig, ReleaseConfig, SamplingConfig
-from flyball.registry.gguf_model import import_gguf
+from flyball.registry.gguf.model import import_gguf
+from flyball.registry.release_composition import compose
 from flyball.serving.engines import engine_process
 from real_models import smollm2
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.serving import engines
 from flyball.serving.config import ServingConfig
 from tiny_gguf import tiny_release, write_tiny_gguf

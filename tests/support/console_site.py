@@ -20,7 +20,7 @@ from flyball.console.server import listen, make_server
 from flyball.records import fingerprint
 from flyball.settings import Settings, parse_settings
 from flyball.storage.ledger import Ledger
-from flyball.training.curve import CurvePoint, write_curve
+from flyball.training.loss_curve import CurvePoint, write_curve
 
 
 def settings() -> Settings:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flyball.errors import InputError
 from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.examples import Example, LabelledText, Refusal, make_examples, require_enough, targets_of
-from flyball.training.fitting import collate, without_words
+from flyball.training.training_loop import collate, without_words
 from small_models import make_row
 
 

@@ -9,7 +9,7 @@ import torch
 
 from flyball.training.config import SizeConfig
 from flyball.training.llama import Llama, hugging_face_config
-from flyball.training.saving import save_json, save_weights
+from flyball.training.model_writer import save_json, save_weights
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])

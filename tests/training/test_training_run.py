@@ -17,7 +17,7 @@ from flyball.records import DatasetVersion, Message, Preparation, TrainingRun, c
 from flyball.telemetry import Progress, quiet
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
-from flyball.training.running import head_name, train
+from flyball.training.training_run import head_name, train
 from small_models import LABELS, RECIPE, make_row, rows, write_dataset
 from tiny_gguf import tiny_release
 

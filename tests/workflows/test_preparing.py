@@ -15,8 +15,8 @@ from flyball.data.rows import SPLITS, read_rows
 from flyball.data.samples.tickets import mojibake
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import DatasetVersion, ModelVersion, Preparation
-from flyball.registry.composing import compose
 from flyball.registry.config import ReleaseConfig
+from flyball.registry.release_composition import compose
 from flyball.settings import parse_settings
 from flyball.workflows.preparing import in_prepared, preparation_for
 

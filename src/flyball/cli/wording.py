@@ -9,7 +9,7 @@ import click
 
 from flyball.cli.output import pairs, show, table, warned
 from flyball.data.dataset_warnings import read_warnings
-from flyball.evaluation.report_files import read_report
+from flyball.evaluation.reports.files import read_report
 from flyball.records import DatasetVersion, Deployment, EvalReport, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short

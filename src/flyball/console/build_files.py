@@ -13,7 +13,7 @@ from flyball.console import wording
 from flyball.console.sheets import Sheet
 from flyball.errors import CorruptionError
 from flyball.telemetry import log
-from flyball.training.curve import CurvePoint, read_curve, thinned
+from flyball.training.loss_curve import CurvePoint, read_curve, thinned
 
 POINTS = 300
 TOLD = 10

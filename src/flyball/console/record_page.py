@@ -31,7 +31,7 @@ from flyball.records import (
 from flyball.storage import tables
 from flyball.storage.ledger import Edge, Ledger
 from flyball.storage.traffic import IS_TRAFFIC
-from flyball.training.curve import CurvePoint
+from flyball.training.loss_curve import CurvePoint
 
 EDGES_SHOWN = 60
 

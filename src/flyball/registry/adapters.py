@@ -9,8 +9,8 @@ from pathlib import Path
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_json, refuse_code
 from flyball.records import ModelVersion
-from flyball.registry.gguf_header import read_header
-from flyball.registry.peft_lora import base_of, write_lora
+from flyball.registry.gguf.header import read_header
+from flyball.registry.gguf.peft_lora import base_of, write_lora
 from flyball.storage.artifacts import file_refs
 
 ADAPTER = "adapter.gguf"

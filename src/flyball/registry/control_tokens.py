@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flyball.inference.model_folders import read_json
 from flyball.inference.preparation.control_tokens import of_tokenizer, of_vocabulary
-from flyball.registry.gguf_header import read_arrays
+from flyball.registry.gguf.header import read_arrays
 
 _TOKENS, _TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from flyball.inference.model_folders import ModelFolder, read_model_folder, whole_folder
 from flyball.records import ModelVersion, TrainingRun, fingerprint
-from flyball.registry.architectures import architecture_of
 from flyball.registry.config import PackageConfig
 from flyball.registry.config_keys import context_length
-from flyball.registry.gguf_file import write_gguf
+from flyball.registry.gguf.architectures import architecture_of
+from flyball.registry.gguf.writer import write_gguf
 from flyball.registry.weight_files import weight_files
 from flyball.storage.artifacts import file_refs
 

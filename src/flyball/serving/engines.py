@@ -17,8 +17,8 @@ from typing import Any
 import msgspec
 
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError, UpstreamError
-from flyball.inference.completers import HttpCompleter
-from flyball.inference.servers import Way
+from flyball.inference.completions import HttpCompleter
+from flyball.inference.http_client import Way
 from flyball.records import Release
 from flyball.records.identity import short, uuid7
 from flyball.registry.adapters import ADAPTER

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flyball.addresses import shown
 from flyball.errors import UpstreamError
-from flyball.inference.servers import Way, client_of
+from flyball.inference.http_client import Way, client_of
 from flyball.serving.engines import EngineHandle
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import work_of

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from flyball.records import Release
-from flyball.registry.gguf_header import Header, read_header
+from flyball.registry.gguf.header import Header, read_header
 from flyball.serving.engines import adapter_file, model_file
 from flyball.serving.gpu_room import NoRoom, gpu_share, require_gpu_bytes, require_share
 from flyball.serving.gpus import llama_gpus, visible_gpus

@@ -16,7 +16,7 @@ import msgspec
 
 from flyball.addresses import Reach, normal, reach_of
 from flyball.errors import InputError
-from flyball.inference.servers import Way as Way
+from flyball.inference.http_client import Way as Way
 from flyball.records import JSON, Release
 from flyball.records.prices import UsdPerMillion, as_json, prices_of
 from flyball.registry.config import EngineConfig

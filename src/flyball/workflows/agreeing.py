@@ -18,7 +18,7 @@ import psutil
 from flyball.errors import CorruptionError
 from flyball.inference.model_folders import read_model_folder
 from flyball.records import JSON, ModelVersion
-from flyball.registry.gguf_file import write_gguf
+from flyball.registry.gguf.writer import write_gguf
 from flyball.registry.packaging import GGUF
 from flyball.telemetry import Progress
 

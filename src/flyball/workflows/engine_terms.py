@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flyball.errors import FlyballError
-from flyball.inference.servers import Way
+from flyball.inference.http_client import Way
 from flyball.records import Release, name_of
 from flyball.records.documents import read_document
 from flyball.registry.config import EngineConfig

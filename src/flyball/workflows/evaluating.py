@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from flyball.errors import GateInconclusive
-from flyball.evaluation.running import evaluate
-from flyball.inference.completers import HttpCompleter
+from flyball.evaluation.evaluation_run import evaluate
+from flyball.inference.completions import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, Release, name_of
 from flyball.serving.engines import engine_process
 from flyball.telemetry import Progress

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from flyball.errors import InputError
+from flyball.inference.http_client import Way
 from flyball.inference.model_folders import read_model_folder
-from flyball.inference.served_models import is_url, served_model
-from flyball.inference.servers import Way
-from flyball.registry.architectures import architecture_of
+from flyball.inference.model_list import is_url, served_model
 from flyball.registry.config_keys import context_length
-from flyball.registry.gguf_model import check_model, context_of
-from flyball.registry.gguf_tensors import read_layout
+from flyball.registry.gguf.architectures import architecture_of
+from flyball.registry.gguf.model import check_model, context_of
+from flyball.registry.gguf.tensors import read_layout
 from flyball.settings import proxy_for, secret
 from flyball.workflows.first_settings import Having
 

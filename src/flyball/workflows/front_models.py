@@ -17,7 +17,7 @@ import msgspec
 
 from flyball.addresses import shown
 from flyball.errors import EnvironmentMissing, FlyballError
-from flyball.inference.servers import ServerClient, resolved, tls_context
+from flyball.inference.http_client import ServerClient, resolved, tls_context
 from flyball.storage.routing import Endpoint
 from flyball.telemetry import log
 

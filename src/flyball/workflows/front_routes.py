@@ -15,7 +15,7 @@ import msgspec
 
 from flyball.addresses import normal, reach_of, shown
 from flyball.errors import FlyballError, InputError
-from flyball.inference.servers import resolved, tls_context
+from flyball.inference.http_client import resolved, tls_context
 from flyball.records.identity import content_hash, short
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish, stamp_of, wish_of
 from flyball.telemetry import log

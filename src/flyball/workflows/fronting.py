@@ -20,7 +20,7 @@ import msgspec
 from flyball.errors import InputError, RefusedError
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.gateway.worker import run_gateway
-from flyball.inference.servers import answers, beside
+from flyball.inference.http_client import answers, beside
 from flyball.security.principals import load_keyring
 from flyball.settings import proxy_for
 from flyball.storage.routing import RoutingTable

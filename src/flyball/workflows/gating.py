@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flyball.errors import NotFoundError
-from flyball.evaluation.items import ItemScore, read_items
-from flyball.evaluation.report_files import read_report, write_report
+from flyball.evaluation.item_scores import ItemScore, read_items
+from flyball.evaluation.reports.files import read_report, write_report
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import EvalReport, GateDecision, name_of

@@ -15,15 +15,15 @@ import msgspec
 
 from flyball.addresses import reach_of
 from flyball.errors import ConfigError, InputError, NotFoundError
-from flyball.inference.served_models import is_url, served_model
+from flyball.inference.model_list import is_url, served_model
 from flyball.records import JSON, ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
-from flyball.registry.composing import compose
 from flyball.registry.config import EngineConfig, ReleaseConfig
-from flyball.registry.elsewhere import model_elsewhere
-from flyball.registry.gguf_model import import_gguf
-from flyball.registry.importing import import_model
+from flyball.registry.gguf.model import import_gguf
+from flyball.registry.model_import import import_model
 from flyball.registry.packaging import GGUF
+from flyball.registry.release_composition import compose
+from flyball.registry.remote_model import model_elsewhere
 from flyball.serving.terms import recorded_terms
 from flyball.settings import expand
 from flyball.telemetry import Progress, quiet

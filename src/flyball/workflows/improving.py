@@ -10,7 +10,7 @@ import msgspec
 from flyball.errors import EnvironmentMissing, InputError, NotFoundError
 from flyball.improvement.curation import curate
 from flyball.improvement.triggers import ANSWERS
-from flyball.inference.servers import beside
+from flyball.inference.http_client import beside
 from flyball.records import Proposal
 from flyball.settings import secret
 from flyball.telemetry import Progress

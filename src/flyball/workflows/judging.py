@@ -10,11 +10,11 @@ from pathlib import Path
 from flyball.addresses import ReachConfig, reach_of
 from flyball.errors import InputError
 from flyball.evaluation.config import EvaluateConfig
-from flyball.evaluation.report_details import Details
-from flyball.evaluation.report_files import read_report, write_report
-from flyball.evaluation.standalone import GREEDY, evaluate_url, load_cases
+from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.files import read_report, write_report
 from flyball.evaluation.suites.files import Columns
-from flyball.inference.servers import Way
+from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
+from flyball.inference.http_client import Way
 from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate

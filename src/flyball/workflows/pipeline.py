@@ -16,7 +16,7 @@ import msgspec
 
 from flyball.data.readers.source_file import kind_of_path, require_file
 from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
-from flyball.registry.gguf_header import read_header
+from flyball.registry.gguf.header import read_header
 from flyball.settings import FILE, expand, leaves_project, source_path
 from flyball.wiring import Project
 from flyball.workflows.running_dvc import dvc

@@ -18,7 +18,7 @@ from flyball.cost.config import CostConfig
 from flyball.cost.metering import charge
 from flyball.cost.prices import request_usd
 from flyball.errors import FlyballError, InputError, NotFoundError
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 from flyball.records import Deployment, Finding, Release
 from flyball.records.identity import short, uuid7
 from flyball.records.prices import UsdPerMillion

@@ -87,9 +87,9 @@ def training(project: Project, progress: Progress) -> TrainingRun:
     """Rows and recipe in, weights out; rows are rendered as the release of these settings will be asked."""
     # Read by OpenMP when torch loads: threads that spin at barriers cost fourfold where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from flyball.registry.composing import examples_of
+    from flyball.registry.release_composition import examples_of
     from flyball.training.conversations import Head
-    from flyball.training.running import train  # torch loads with it
+    from flyball.training.training_run import train  # torch loads with it
 
     config, asked = project.settings.train, project.settings.release
     version, _ = read_document(project.places.dataset / "record.json")
@@ -143,7 +143,7 @@ def model_as_it_is(project: Project, progress: Progress) -> ModelVersion:
 
 def release(project: Project, _progress: Progress) -> Release:
     """All that decides an answer, under one fingerprint."""
-    from flyball.registry.composing import compose  # keeps the CLI light
+    from flyball.registry.release_composition import compose  # keeps the CLI light
     from flyball.workflows.importing import check_adapter, release_of
     from flyball.workflows.preparing import preparation_for
 
@@ -180,7 +180,7 @@ def _trained_characters(project: Project) -> int | None:
 
 def evaluation(project: Project, progress: Progress) -> EvalReport:
     """The packaged model, in its engine, through the prompt path that production uses."""
-    from flyball.evaluation.report_files import metrics_of
+    from flyball.evaluation.reports.files import metrics_of
     from flyball.workflows.checking import verify_model
     from flyball.workflows.evaluating import evaluate_release  # engines load with it
 

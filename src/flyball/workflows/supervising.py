@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from flyball.errors import EnvironmentMissing, RefusedError
-from flyball.inference.servers import answers, beside
+from flyball.inference.http_client import answers, beside
 from flyball.wiring import Project
 from flyball.workflows.noting import Note, remove_note, write_note
 

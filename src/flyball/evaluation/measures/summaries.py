@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from flyball.evaluation.items import ItemScore
+from flyball.evaluation.item_scores import ItemScore
 from flyball.records import Measure
 from flyball.statistics.classification import Pair, macro_f1, macro_f1_replicates, percentile_interval
 from flyball.statistics.intervals import clopper_pearson, quantile, quantile_interval

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flyball.addresses import Reach, Target, shown
 from flyball.errors import FlyballError
-from flyball.inference.servers import resolved, tls_context
+from flyball.inference.http_client import resolved, tls_context
 from flyball.storage.routing import Endpoint
 from flyball.telemetry import log
 

@@ -14,8 +14,8 @@ import msgspec
 
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.evaluation.measures.summaries import ERRORS
-from flyball.evaluation.report_details import Details
-from flyball.evaluation.report_html import render
+from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.html import render
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.records.canonical import to_plain
 from flyball.telemetry import Progress, quiet

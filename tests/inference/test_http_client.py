@@ -14,9 +14,9 @@ from authority import Authority
 from flyball import __version__
 from flyball.addresses import Reach
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.completers import HttpCompleter
-from flyball.inference.served_models import served_model
-from flyball.inference.servers import Way
+from flyball.inference.completions import HttpCompleter
+from flyball.inference.http_client import Way
+from flyball.inference.model_list import served_model
 from proxies import HttpProxy
 from raw_upstream import Asked, RawUpstream, answer, either, plain
 from tiny_gguf import tiny_release

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flyball.errors import CorruptionError
-from flyball.registry.gguf_header import Header, begin, read_exactly, read_text
+from flyball.registry.gguf.header import Header, begin, read_exactly, read_text
 
 _TYPES: Mapping[int, tuple[str, int, int]] = {
     0: ("f32", 1, 4),

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from flyball.evaluation.answering import Answer
-from flyball.evaluation.items import ItemScore
+from flyball.evaluation.case_answers import Answer
+from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, pairs_of
-from flyball.evaluation.scoring import key_of
+from flyball.evaluation.scorer import key_of
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.privacy.redaction import redact
 from flyball.statistics.classification import f1_by_label

@@ -19,7 +19,7 @@ def svgs(charts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """SVG by chart name; empty when vl-convert is not installed or fails: a report without pictures is still one."""
     if not charts or find_spec("vl_convert") is None:
         return {}
-    command = [sys.executable, "-m", "flyball.evaluation.plots"]
+    command = [sys.executable, "-m", "flyball.evaluation.reports.plots"]
     try:
         done = subprocess.run(
             command, input=msgspec.json.encode(charts), capture_output=True, timeout=TIMEOUT_S, check=True

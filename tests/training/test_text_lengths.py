@@ -10,7 +10,7 @@ from flyball.inference.preparation import cut
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Preparation
 from flyball.training.examples import Example, LabelledText, make_examples
-from flyball.training.lengths import context_for, most_characters
+from flyball.training.text_lengths import context_for, most_characters
 from small_models import make_row
 from tiny_gguf import tiny_release
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from chat_server import CUT, ERROR, GARBAGE, LIE, STALL, chat_server
-from flyball.evaluation.answering import GIVE_UP_AFTER, Answer, Partial, ask_all
-from flyball.inference.completers import HttpCompleter
+from flyball.evaluation.case_answers import GIVE_UP_AFTER, Answer, Partial, ask_all
+from flyball.inference.completions import HttpCompleter
 from flyball.telemetry import quiet
 
 HERE = Path(__file__).parent

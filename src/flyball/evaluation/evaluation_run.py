@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.evaluation.answering import Completer, Partial, ask_all
+from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
-from flyball.evaluation.items import ItemScore, items_hash, write_items
+from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
 from flyball.evaluation.measures.summaries import measures_of
 from flyball.evaluation.prepared_requests import changed_by_step
-from flyball.evaluation.report_details import details_of
-from flyball.evaluation.report_files import write_report
-from flyball.evaluation.scoring import bodies_of, score_suite
+from flyball.evaluation.reports.details import details_of
+from flyball.evaluation.reports.files import write_report
+from flyball.evaluation.scorer import bodies_of, score_suite
 from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.prompt_path import PROMPT_PATH

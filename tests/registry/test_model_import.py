@@ -10,7 +10,7 @@ import pytest
 
 from flyball.errors import InputError, RefusedError
 from flyball.registry.config import PackageConfig
-from flyball.registry.importing import import_model
+from flyball.registry.model_import import import_model
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from flyball.evaluation.charts import charts_of
-from flyball.evaluation.plots import svgs
-from flyball.evaluation.report_details import Details
+from flyball.evaluation.reports.charts import charts_of
+from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.plots import svgs
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 

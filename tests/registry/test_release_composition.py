@@ -8,8 +8,8 @@ import pytest
 
 from flyball.errors import ConfigError
 from flyball.records import FileRef, ModelVersion, Release, canonical_bytes, fingerprint, parse
-from flyball.registry.composing import compose
 from flyball.registry.config import EngineConfig, ExampleConfig, ReleaseConfig, SamplingConfig
+from flyball.registry.release_composition import compose
 
 MODEL = ModelVersion(
     project="shop",

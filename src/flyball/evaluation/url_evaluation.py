@@ -13,13 +13,13 @@ from typing import Literal
 
 from flyball.errors import InputError
 from flyball.evaluation.config import EvaluateConfig, known_measures
-from flyball.evaluation.items import ItemScore, read_items
-from flyball.evaluation.running import evaluate_suites
+from flyball.evaluation.evaluation_run import evaluate_suites
+from flyball.evaluation.item_scores import ItemScore, read_items
 from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.suites.suite import Suite
-from flyball.inference.completers import HttpCompleter
-from flyball.inference.servers import Way
+from flyball.inference.completions import HttpCompleter
+from flyball.inference.http_client import Way
 from flyball.records import JSON, EvalReport, fingerprint_of
 from flyball.telemetry import Progress, quiet
 

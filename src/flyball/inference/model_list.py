@@ -11,7 +11,7 @@ import msgspec
 
 from flyball.addresses import normal, shown
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.servers import Way, client_of
+from flyball.inference.http_client import Way, client_of
 
 TIMEOUT_S = 10.0
 _SHOWN = 20

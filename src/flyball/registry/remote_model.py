@@ -5,7 +5,7 @@ Its weights may change behind that name without anybody here noticing: the recor
 
 from __future__ import annotations
 
-from flyball.inference.served_models import ServedModel
+from flyball.inference.model_list import ServedModel
 from flyball.records import ModelVersion
 
 FORMAT = "elsewhere"

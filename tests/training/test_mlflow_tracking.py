@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flyball.training import tracking
+from flyball.training import mlflow_tracking
 from flyball.training.mlflow_model import write_mlflow_model
-from flyball.training.tracking import Tracker
+from flyball.training.mlflow_tracking import Tracker
 
 
 def one_run(uri: str, name: str = "run", artifact: Path | None = None) -> Tracker:
@@ -110,7 +110,7 @@ def test_a_tracking_server_that_is_not_there_is_reported_and_forgotten():
 
 
 def test_a_tracking_server_that_never_answers_is_left_behind(monkeypatch):
-    monkeypatch.setattr(tracking, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(mlflow_tracking, "PATIENCE_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         tracker = Tracker(f"http://127.0.0.1:{silent.getsockname()[1]}", project="shop", run_name="run")

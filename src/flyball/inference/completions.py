@@ -12,8 +12,8 @@ import msgspec
 
 from flyball.addresses import normal, shown
 from flyball.errors import UpstreamError
+from flyball.inference.http_client import Way, client_of
 from flyball.inference.prompt_path import PromptPath
-from flyball.inference.servers import Way, client_of
 from flyball.records import Release
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import CorruptionError
-from flyball.training.curve import CurvePoint, read_curve, thinned, write_curve
+from flyball.training.loss_curve import CurvePoint, read_curve, thinned, write_curve
 
 POINTS = tuple(CurvePoint(step=i, loss=10.0 / i, learning_rate=0.002) for i in range(1, 101))
 

@@ -13,7 +13,7 @@ import pytest
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_model_folder
 from flyball.registry.adapters import ADAPTER, import_adapter
-from flyball.registry.gguf_file import write_gguf
+from flyball.registry.gguf.writer import write_gguf
 from flyball.serving.log_probabilities import log_probabilities
 from tiny_gguf import write_tiny_adapter
 

@@ -18,17 +18,17 @@ from flyball.errors import InputError
 from flyball.inference.model_folders import whole_folder
 from flyball.records import DatasetVersion, TrainingRun, fingerprint, fingerprint_of
 from flyball.telemetry import Progress
-from flyball.training import fitting
+from flyball.training import training_loop
 from flyball.training.batches import epoch_batches, padding_share
-from flyball.training.commands import train_by_command
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
-from flyball.training.curve import CurvePoint, write_curve
 from flyball.training.examples import Examples, make_examples, require_enough
-from flyball.training.lengths import most_characters
-from flyball.training.preparing import Learner, from_base, from_scratch
-from flyball.training.saving import flattened, hash_of
-from flyball.training.tracking import Tracker
+from flyball.training.learner import Learner, from_base, from_scratch
+from flyball.training.loss_curve import CurvePoint, write_curve
+from flyball.training.mlflow_tracking import Tracker
+from flyball.training.model_writer import flattened, hash_of
+from flyball.training.text_lengths import most_characters
+from flyball.training.user_command import train_by_command
 
 
 def train(
@@ -131,7 +131,7 @@ def _fit_and_save(
     training = _examples(learner, rows, most)
     require_enough(training, batch_size=config.batch_size)
     held_out = _examples(learner, list(read_rows(dataset_dir, "validation")), most)
-    curve = fitting.fit(
+    curve = training_loop.fit(
         learner.model,
         training.items,
         config,
@@ -163,7 +163,7 @@ def _examples(learner: Learner, rows: Sequence[Any], most: int) -> Examples:
 
 
 def _metrics(
-    learner: Learner, training: Examples, held_out: Examples, curve: Sequence[fitting.Point], config: TrainConfig
+    learner: Learner, training: Examples, held_out: Examples, curve: Sequence[training_loop.Point], config: TrainConfig
 ) -> dict[str, float]:
     """Numbers without a clock in them: they are part of the run's fingerprint. All floats, so that they parse back."""
     last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]
@@ -180,6 +180,6 @@ def _metrics(
         "padding_share": padding_share(lengths, batches),
     }
     if held_out.items:
-        loss, exact = fitting.measure(learner.model, held_out.items)
+        loss, exact = training_loop.measure(learner.model, held_out.items)
         counted |= {"validation_loss": loss, "validation_exact_match": exact}
     return {name: float(value) for name, value in counted.items()}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flyball.errors import InputError
 from flyball.inference.model_folders import ModelFolder, read_json
-from flyball.registry.architectures import Architecture, architecture_of, gguf_name, head_size, permuted
 from flyball.registry.config_keys import context_length
-from flyball.registry.rope import Rope, rope_of
-from flyball.registry.vocabularies import Vocabulary, read_vocabulary
+from flyball.registry.gguf.architectures import Architecture, architecture_of, gguf_name, head_size, permuted
+from flyball.registry.gguf.rope import Rope, rope_of
+from flyball.registry.gguf.vocabulary import Vocabulary, read_vocabulary
 from flyball.registry.weight_files import read_tensors
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from pathlib import Path
 from flyball.errors import InputError
 from flyball.inference.model_folders import whole_folder
 from flyball.records import ModelVersion
-from flyball.registry.gguf_header import Header
-from flyball.registry.gguf_tensors import Layout, read_layout
+from flyball.registry.gguf.header import Header
+from flyball.registry.gguf.tensors import Layout, read_layout
 from flyball.registry.packaging import GGUF
 from flyball.storage.artifacts import file_refs
 

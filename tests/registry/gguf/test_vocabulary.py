@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from flyball.errors import InputError
 from flyball.registry.config import PackageConfig
+from flyball.registry.gguf.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED, read_vocabulary
 from flyball.registry.packaging import package
-from flyball.registry.vocabularies import CONTROL, NORMAL, UNUSED, USER_DEFINED, read_vocabulary
 from small_models import ODD_STRINGS, engine
 
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flyball.evaluation.report_details import Details
+from flyball.evaluation.reports.details import Details
 from flyball.records import EvalReport, Measure
 
 INK, SOFT = "#2f6f8f", "#9db8c6"

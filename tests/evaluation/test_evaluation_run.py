@@ -14,11 +14,11 @@ import pytest
 from chat_server import ERROR, chat_server
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.evaluation.config import EvaluateConfig
-from flyball.evaluation.items import items_hash, read_items
-from flyball.evaluation.report_files import junit, metrics_of, read_report, write_report
-from flyball.evaluation.running import evaluate
-from flyball.evaluation.standalone import evaluate_url, stand_in
-from flyball.inference.completers import HttpCompleter
+from flyball.evaluation.evaluation_run import evaluate
+from flyball.evaluation.item_scores import items_hash, read_items
+from flyball.evaluation.reports.files import junit, metrics_of, read_report, write_report
+from flyball.evaluation.url_evaluation import evaluate_url, stand_in
+from flyball.inference.completions import HttpCompleter
 from flyball.records import Check, Constraint, EvalReport, GateDecision, Preparation, canonical_bytes, name_of, parse
 from flyball.serving.engines import engine_process
 from flyball.statistics.classification import f1_by_label, macro_f1, macro_f1_replicates, percentile_interval

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.completers import HttpCompleter
+from flyball.inference.completions import HttpCompleter
 
 ANSWER = {
     "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}],

@@ -14,12 +14,12 @@ from flyball.errors import CorruptionError, FlyballError, InputError
 from flyball.inference.model_folders import read_json, read_model_folder, token_text
 from flyball.inference.preparation.control_tokens import neutraliser, of_tokenizer
 from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS
-from flyball.training import llama, saving
+from flyball.training import llama, model_writer
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head, Renderer, chat_format
 from flyball.training.examples import Encode, LabelledText, Render
-from flyball.training.lengths import context_for, lengths_of
-from flyball.training.tokenizing import token_of, tokenizer_config, train_tokenizer
+from flyball.training.text_lengths import context_for, lengths_of
+from flyball.training.tokenizer import token_of, tokenizer_config, train_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,10 +65,10 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
     shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
 
     def save(folder: Path) -> None:
-        saving.save_weights(folder, model)
-        saving.save_json(folder / "config.json", shape)
-        saving.save_json(folder / "generation_config.json", {"eos_token_id": end, "do_sample": False})
-        saving.save_json(folder / "tokenizer_config.json", tokenizer_config(context=context))
+        model_writer.save_weights(folder, model)
+        model_writer.save_json(folder / "config.json", shape)
+        model_writer.save_json(folder / "generation_config.json", {"eos_token_id": end, "do_sample": False})
+        model_writer.save_json(folder / "tokenizer_config.json", tokenizer_config(context=context))
         tokenizer.save(str(folder / "tokenizer.json"))
 
     return Learner(
@@ -122,7 +122,7 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         context=min(context, loaded.config.max_position_embeddings),
         first_word=None,
         render=renderer,
-        save=lambda out: saving.save_finetuned(out, loaded, base),
+        save=lambda out: model_writer.save_finetuned(out, loaded, base),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.errors import InputError
 from flyball.registry.config_keys import check_keys
-from flyball.registry.rope import rope_of
+from flyball.registry.gguf.rope import rope_of
 
 if TYPE_CHECKING:
     import numpy

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unicodedata import normalize
 
-from flyball.evaluation.answering import Answer
-from flyball.evaluation.items import ItemScore
+from flyball.evaluation.case_answers import Answer
+from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.chrf import chrf
 from flyball.evaluation.measures.exact_fields import exact_fields, json_object
 from flyball.evaluation.suites.suite import Item, Suite

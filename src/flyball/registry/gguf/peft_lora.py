@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from flyball.errors import CorruptionError, InputError
 from flyball.inference.model_folders import read_json
-from flyball.registry.architectures import ARCHITECTURES, Architecture, architecture_of, gguf_name, permuted
-from flyball.registry.gguf_header import read_header
+from flyball.registry.gguf.architectures import ARCHITECTURES, Architecture, architecture_of, gguf_name, permuted
+from flyball.registry.gguf.header import read_header
 from flyball.registry.packaging import GGUF
 from flyball.registry.weight_files import read_file
 

@@ -1,0 +1,1 @@
+"""Evaluation reports: what they show, and their files."""

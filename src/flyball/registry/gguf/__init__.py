@@ -1,0 +1,1 @@
+"""GGUF files: read, and written from Hugging Face folders and PEFT adapters."""
