@@ -26,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyball.compliance.retention import expire
-from flyball.console.listing import read_answers
+from flyball.console.request_list import read_answers
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_pass

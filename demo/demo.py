@@ -20,7 +20,7 @@ from reviewer import Reviewer
 from screenshot import take
 from shop import Shop, Step, StepFailed, expect, measured
 
-from flyball.compliance.bytesearch import search
+from flyball.compliance.byte_search import search
 from flyball.data.samples.tickets import tickets, write_poisoned
 
 HERE = Path(__file__).parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flyball.compliance.people import Person
+from flyball.compliance.subjects import Person
 from flyball.evaluation.reports.files import read_report
 from flyball.wiring import open_project
 from flyball.workflows.erasing import ReportEraser

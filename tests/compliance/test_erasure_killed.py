@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flyball.compliance.erasing import Traces
+from flyball.compliance.erasers import Traces
 from flyball.compliance.erasure import erase, is_valid
-from flyball.compliance.people import Person
+from flyball.compliance.subjects import Person
 from flyball.security import audit
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import payload_of

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from flyball.compliance.bytesearch import search
-from flyball.compliance.erasing import Traces, merged
+from flyball.compliance.byte_search import search
+from flyball.compliance.erasers import Traces, merged
 from flyball.compliance.erasure import Receipt, erase, find_receipt, is_valid
-from flyball.compliance.people import Person
+from flyball.compliance.subjects import Person
 from flyball.errors import InputError
 from flyball.records.canonical import to_plain
 from flyball.security import audit

@@ -8,8 +8,8 @@ import pytest
 
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject
-from flyball.compliance.people import open_payload
 from flyball.compliance.retention import expire
+from flyball.compliance.subjects import open_payload
 from flyball.errors import CorruptionError
 from flyball.security.keys import ProjectKey
 from flyball.storage.ledger import Ledger

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from console_site import Site
-from flyball.console.guarding import is_loopback
+from flyball.console.security_middleware import is_loopback
 
 PATHS = ("/", "/requests", "/healthz", "/nowhere", "/static/console.css", "/charts/traffic-wide-light.svg")
 

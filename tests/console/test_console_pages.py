@@ -14,10 +14,10 @@ import pytest
 import console_shop
 from console_site import Site, served
 from flyball.console import charts
-from flyball.console.kept import Kept
-from flyball.console.reading import read_overview
+from flyball.console.cached_metrics import Kept
+from flyball.console.front_page import read_overview
+from flyball.console.page_rendering import Pages, static_files
 from flyball.console.record_page import read_record
-from flyball.console.rendering import Pages, static_files
 from flyball.records import canonical_bytes, fingerprint
 from flyball.records.identity import uuid7
 from flyball.storage import tables, traffic

@@ -18,8 +18,8 @@ import pytest
 
 import console_shop
 from console_site import settings
+from flyball.console.cached_metrics import Figure, Kept
 from flyball.console.context import ConsoleContext
-from flyball.console.kept import Figure, Kept
 from flyball.console.server import listen, run_console
 from flyball.errors import EnvironmentMissing
 from flyball.storage.ledger import open_ledger

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import console_shop
-from flyball.console.kept import Kept
-from flyball.console.listing import Filters, read_answers
-from flyball.console.reading import choose_route, read_findings, read_overview
+from flyball.console.cached_metrics import Kept
+from flyball.console.front_page import choose_route, read_findings, read_overview
 from flyball.console.record_page import read_record
+from flyball.console.request_list import Filters, read_answers
+from flyball.console.request_page import phases, read_story
 from flyball.console.rollouts import read_rollouts
-from flyball.console.story import phases, read_story
 from flyball.console.traffic import FAILED, MINUTES, quantile, read_traffic
 from flyball.records import fingerprint
 from flyball.storage import deployments, traffic

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import console_shop
-from flyball.console import picture, wording
+from flyball.console import loop_diagram, text_formats
 from flyball.console.conversation import Turn, answer_line, prompt_line, turns
 from flyball.console.evidence import bound_sentence, comparison, deciding, loss
+from flyball.console.record_tables import sheets
 from flyball.console.rollouts import ladder, planned_steps
-from flyball.console.sheets import sheets
 from flyball.console.stages import Stage
 from flyball.records import Check, Deployment, Measure
 from flyball.records.identity import uuid7
@@ -25,7 +25,7 @@ from flyball.records.identity import uuid7
     [(0.0, "$0.00"), (12.345, "$12.35"), (0.1, "$0.10"), (0.0213, "$0.021"), (0.0000017, "$0.0000017"), (None, "–")],
 )
 def test_dollars_keep_the_digits_that_matter(value: float | None, text: str) -> None:
-    assert wording.usd(value) == text
+    assert text_formats.usd(value) == text
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_dollars_keep_the_digits_that_matter(value: float | None, text: str) -> 
     ],
 )
 def test_durations_come_in_the_unit_that_leaves_few_digits(value: float, text: str) -> None:
-    assert wording.milliseconds(value) == text
+    assert text_formats.milliseconds(value) == text
 
 
 def test_milliseconds_since_1970_are_local_time_wherever_they_stand_and_durations_stay() -> None:
-    assert wording.named("noted_ms", 1_790_000_000_000) == ("noted", wording.moment(1_790_000_000_000))
-    assert wording.named("total_ms", 1240.5) == ("total ms", "1,240")
-    assert wording.plain({"seen_ms": 1_790_000_000_000}) == f"seen {wording.moment(1_790_000_000_000)}"
+    assert text_formats.named("noted_ms", 1_790_000_000_000) == ("noted", text_formats.moment(1_790_000_000_000))
+    assert text_formats.named("total_ms", 1240.5) == ("total ms", "1,240")
+    assert text_formats.plain({"seen_ms": 1_790_000_000_000}) == f"seen {text_formats.moment(1_790_000_000_000)}"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_milliseconds_since_1970_are_local_time_wherever_they_stand_and_duration
     ],
 )
 def test_ages_are_short(passed_ms: float, text: str) -> None:
-    assert wording.ago(0, int(passed_ms)) == text
+    assert text_formats.ago(0, int(passed_ms)) == text
 
 
 @given(
@@ -71,7 +71,7 @@ def test_ages_are_short(passed_ms: float, text: str) -> None:
     )
 )
 def test_any_json_value_has_a_line(value: object) -> None:
-    assert isinstance(wording.plain(value), str)
+    assert isinstance(text_formats.plain(value), str)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_boxes_of_the_picture_neither_overlap_nor_leave_it_whatever_they_say(tex
         Stage(key=str(i), verb="Verb", state="ok", figure=figure, detail=detail, onward="shut" if i == 5 else "open")
         for i, (figure, detail) in enumerate(texts)
     ]
-    for drawn in (picture.wide(stages), picture.tall(stages)):
+    for drawn in (loop_diagram.wide(stages), loop_diagram.tall(stages)):
         w, h = drawn.box_width, drawn.box_height
         for i, box in enumerate(drawn.boxes):
             assert box.x >= 0 and box.x + w <= drawn.width and box.y >= 0 and box.y + h <= drawn.height

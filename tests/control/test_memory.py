@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from flyball.storage.connecting import connect
+from flyball.storage.connections import connect
 
 SCRIPT = """
 import threading, psutil

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from flyball.console import listing
+from flyball.console import request_list
 from flyball.storage import traffic
 from flyball.storage.ledger import Ledger, open_ledger
 from record_samples import request_record
@@ -55,7 +55,7 @@ def taken_in(ledger: Ledger) -> None:
         lambda ledger: traffic.requests_since(ledger, route="shop", release="1" * 64, after_seq=9),
         lambda ledger: traffic.feedback_since(ledger, after_seq=9),
         lambda ledger: traffic.requests_of_subject(ledger, "s" * 64),
-        lambda ledger: listing._texts(ledger, [str(number) for number in range(50)]),
+        lambda ledger: request_list._texts(ledger, [str(number) for number in range(50)]),
         lambda ledger: taken_in(ledger),
     ],
 )

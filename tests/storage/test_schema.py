@@ -15,8 +15,8 @@ from sqlalchemy import event, inspect, text
 
 from flyball.errors import EnvironmentMissing
 from flyball.storage import schema, tables
-from flyball.storage.connecting import connect
-from flyball.storage.failures import LedgerAway
+from flyball.storage.connections import connect
+from flyball.storage.database_errors import LedgerAway
 from flyball.storage.ledger import Ledger, open_ledger, reach_ledger
 
 
@@ -70,7 +70,7 @@ def test_a_migration_that_is_killed_leaves_nothing_behind(empty_url: str) -> Non
 import os, signal
 from sqlalchemy import event
 from flyball.storage import schema
-from flyball.storage.connecting import connect
+from flyball.storage.connections import connect
 engine = connect({empty_url!r})
 created = []
 @event.listens_for(engine, "after_cursor_execute")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from flyball.compliance.people import Person, person_of
+from flyball.compliance.subjects import Person, person_of
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import SPLITS, read_rejects, read_rows, subject_hash
 from flyball.errors import RefusedError
 from flyball.records import DatasetVersion, name_of
-from flyball.records.documents import read_document
+from flyball.records.record_files import read_document
 from flyball.wiring import open_project
 from flyball.workflows import erasing, objects
 from flyball.workflows.erasing import SourceEraser, erase_subject, row_ids

@@ -14,7 +14,7 @@ import openai
 import psutil
 import pytest
 
-from flyball.compliance.bytesearch import search
+from flyball.compliance.byte_search import search
 from flyball.data.samples.tickets import tickets
 from small_shop import eventually, flyball, make_small_shop, ok, ok_lines, serving
 

@@ -48,7 +48,7 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
         from flyball.cli.wording import record_document, sides_text
         from flyball.data.dataset_warnings import read_warnings
-        from flyball.records.documents import read_document
+        from flyball.records.record_files import read_document
         from flyball.workflows.building import build
         from flyball.workflows.intake import take_record
 

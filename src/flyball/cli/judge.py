@@ -37,7 +37,7 @@ def judge_open(project: Project, limit: int, as_json: bool) -> None:
 
 def for_people(item: dict[str, Any]) -> dict[str, Any]:
     """An item as one line of a table: the last thing that was asked."""
-    from flyball.storage.texts import user_text
+    from flyball.storage.payload_texts import user_text
 
     return {**item, "asked": user_text(item)}
 

@@ -149,7 +149,7 @@ def request_facts(record: RequestRecord) -> dict[str, Any]:
 def texts_of_request(ledger: Ledger, request: str, *, as_json: bool) -> Any:
     """What was asked and said, redacted: as it is kept, or as lines; None where it was erased or is gone."""
     from flyball.console.conversation import turns
-    from flyball.storage.texts import payload_document
+    from flyball.storage.payload_texts import payload_document
     from flyball.storage.traffic import payload_of
 
     payload = payload_of(ledger, request)

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import msgspec
 from sqlalchemy import Connection, and_, select, update
 
-from flyball.compliance import journal
+from flyball.compliance import erasure_journal
 from flyball.compliance.descendants import trained_on
-from flyball.compliance.erasing import NOTES, Eraser, FormerSpelling, Traces, merged
-from flyball.compliance.journal import Journal
-from flyball.compliance.people import Person, former_of, person_of
+from flyball.compliance.erasers import NOTES, Eraser, FormerSpelling, Traces, merged
+from flyball.compliance.erasure_journal import Journal
+from flyball.compliance.secure_delete import wipe
+from flyball.compliance.subjects import Person, former_of, person_of
 from flyball.compliance.traffic_eraser import TrafficEraser
-from flyball.compliance.wiping import wipe
 from flyball.errors import InputError
 from flyball.records import canonical_json
 from flyball.records.canonical import to_plain
@@ -59,7 +59,7 @@ def erase(
     stores: list[Eraser] = [*erasers, TrafficEraser(ledger, project_key)]
     if former := former_of(project_key, subject):
         stores.append(FormerSpelling(stores[-1], former))
-    work = journal.latest(ledger, person)
+    work = erasure_journal.latest(ledger, person)
     if work is None or work.receipt is not None:
         plans = {store.name: store.plan(person) for store in stores}
         if work is not None and work.receipt is not None and not any(_holds(traces) for traces in plans.values()):
@@ -74,7 +74,7 @@ def erase(
 
 def find_receipt(ledger: Ledger, *, project_key: ProjectKey, subject: str) -> Receipt | None:
     """The receipt of a person's newest finished erasure."""
-    work = journal.latest(ledger, person_of(project_key, subject))
+    work = erasure_journal.latest(ledger, person_of(project_key, subject))
     return None if work is None or work.receipt is None else msgspec.convert(work.receipt, Receipt)
 
 
@@ -92,7 +92,7 @@ def _begin(ledger: Ledger, person: Person, plans: Mapping[str, Traces], actor: s
     with ledger.begin() as connection:
         key = {"project": ledger.project, "hash": person.hash}
         insert_new(connection, tables.suppressions, {**key, "at_ms": now_ms()})
-        return journal.begin(connection, ledger, person, plans, actor)
+        return erasure_journal.begin(connection, ledger, person, plans, actor)
 
 
 def _run(ledger: Ledger, person: Person, work: Journal, store: Eraser, actor: str) -> Traces:
@@ -101,7 +101,7 @@ def _run(ledger: Ledger, person: Person, work: Journal, store: Eraser, actor: st
     with ledger.begin() as connection:
         for old, new in traces.records.items():
             _effect(connection, ledger, person, work.id, (old, new), "rewritten" if new else "deleted")
-        journal.step(connection, ledger, person, store.name, traces, actor)
+        erasure_journal.step(connection, ledger, person, store.name, traces, actor)
     return traces
 
 
@@ -130,7 +130,7 @@ def _finish(
     )
     receipt = replace(unsigned, signature=project_key.sign(_signed_bytes(unsigned)))
     with ledger.begin() as connection:
-        journal.end(connection, ledger, person, receipt, actor)
+        erasure_journal.end(connection, ledger, person, receipt, actor)
     return receipt
 
 

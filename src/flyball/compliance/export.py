@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import select
 
-from flyball.compliance.people import Person, former_of, open_payload, person_of
+from flyball.compliance.subjects import Person, former_of, open_payload, person_of
 from flyball.records import JSON, RequestRecord
 from flyball.records.canonical import to_plain
 from flyball.security.keys import ProjectKey
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms
-from flyball.storage.texts import payload_document
+from flyball.storage.payload_texts import payload_document
 from flyball.storage.traffic import feedback_of, payload_of, requests_of_subject
 
 Holding = Callable[[Person], Iterable[Mapping[str, JSON]]]

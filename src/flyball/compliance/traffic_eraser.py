@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, or_, select, update
 
-from flyball.compliance.erasing import Traces
-from flyball.compliance.people import Person
+from flyball.compliance.erasers import Traces
+from flyball.compliance.subjects import Person
 from flyball.records import Feedback, RequestRecord, canonical_bytes, parse
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import SubjectKeys

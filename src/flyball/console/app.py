@@ -14,16 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from flyball.console import charts
+from flyball.console.cached_metrics import Kept
 from flyball.console.chart_specs import PALETTES, Look, Spec, curve_spec, latency_spec, quality_spec, traffic_spec
 from flyball.console.context import ConsoleContext
-from flyball.console.guarding import Guard
-from flyball.console.kept import Kept
-from flyball.console.listing import Filters, read_answers, read_choices
-from flyball.console.reading import choose_route, read_compared, read_findings, read_live, read_overview
+from flyball.console.front_page import choose_route, read_compared, read_findings, read_live, read_overview
+from flyball.console.page_rendering import Pages, static_files
 from flyball.console.record_page import read_record
-from flyball.console.rendering import Pages, static_files
+from flyball.console.request_list import Filters, read_answers, read_choices
+from flyball.console.request_page import read_story
 from flyball.console.rollouts import read_rollouts
-from flyball.console.story import read_story
+from flyball.console.security_middleware import Guard
 from flyball.console.traffic import read_traffic
 from flyball.console.versions import read_datasets, read_models
 from flyball.errors import FlyballError, NotFoundError

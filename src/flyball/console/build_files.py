@@ -9,8 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from flyball.console import wording
-from flyball.console.sheets import Sheet
+from flyball.console import text_formats
+from flyball.console.record_tables import Sheet
 from flyball.errors import CorruptionError
 from flyball.telemetry import log
 from flyball.training.loss_curve import CurvePoint, read_curve, thinned
@@ -56,7 +56,7 @@ def curve_of(root: Path, run: str) -> tuple[CurvePoint, ...]:
 
 def curve_sheet(points: tuple[CurvePoint, ...]) -> Sheet:
     """The curve as a short table."""
-    rows = tuple((wording.count(p.step), f"{p.loss:.4f}", f"{p.learning_rate:.3g}") for p in thinned(points, TOLD))
+    rows = tuple((text_formats.count(p.step), f"{p.loss:.4f}", f"{p.learning_rate:.3g}") for p in thinned(points, TOLD))
     head = ("up to step", "mean loss", "learning rate")
     return Sheet(caption="Training loss", head=head, rows=rows, numeric=(1, 2))
 
@@ -67,7 +67,7 @@ def mistakes(root: Path, report: str) -> Sheet:
     head: tuple[str, ...] = ("label", "recall", "n", "asked", "answered")
     recalls = {(row.suite, row.label): row for row in details.labels}
     rows = tuple(
-        (one.label, wording.percent(row.recall), wording.count(row.n), one.text, _said(one))
+        (one.label, text_formats.percent(row.recall), text_formats.count(row.n), one.text, _said(one))
         for one in details.label_examples
         if (row := recalls.get((one.suite, one.label)))
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from flyball.console import wording
+from flyball.console import text_formats
 from flyball.records import Check, DatasetVersion, EvalReport, GateDecision, Measure, TrainingRun
 
 RULES: Mapping[str, Callable[[float], str]] = {
@@ -52,11 +52,11 @@ def comparison(check: Check) -> str:
 
 def bound_sentence(check: Check) -> str:
     """The bound that decided, in one line."""
-    what = f"{wording.words(check.measure)} on {check.suite}, {rule(check)}"
+    what = f"{text_formats.words(check.measure)} on {check.suite}, {rule(check)}"
     if check.bound is None:
         return f"{what}: {check.reason}"
     side = "upper" if check.rule == "at_most" else "lower"
-    return f"{what}: {side} bound {comparison(check)}, n {wording.count(check.n)}"
+    return f"{what}: {side} bound {comparison(check)}, n {text_formats.count(check.n)}"
 
 
 def exact_match(report: EvalReport) -> Measure | None:
@@ -81,4 +81,4 @@ def rows_of(dataset: DatasetVersion) -> int:
 
 def number(measure: Measure, value: float) -> str:
     """A measured value: in percent where it is a proportion."""
-    return wording.percent(value) if measure.successes is not None else f"{value:.4g}"
+    return text_formats.percent(value) if measure.successes is not None else f"{value:.4g}"

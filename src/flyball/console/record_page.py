@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import func, select
 
 from flyball.console.build_files import curve_of, curve_sheet, mistakes
-from flyball.console.describing import TITLES, Fact, facts, link
-from flyball.console.sheets import Sheet, sheets
-from flyball.console.story import erased_effect
+from flyball.console.record_facts import TITLES, Fact, facts, link
+from flyball.console.record_tables import Sheet, sheets
+from flyball.console.request_page import erased_effect
 from flyball.errors import NotFoundError
 from flyball.records import (
     JSON,

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from flyball.console import wording
-from flyball.console.describing import DEPLOYMENT_STATES, Fact, State, link
+from flyball.console import text_formats
+from flyball.console.record_facts import DEPLOYMENT_STATES, Fact, State, link
 from flyball.errors import InputError
 from flyball.records import JSON, Deployment, DeploymentState, Transition
 from flyball.rollout.evidence_text import lines_of
@@ -93,7 +93,7 @@ def _rollout(ledger: Ledger, stored: Stored, history: Sequence[tuple[Transition,
 def planned_steps(deployment: Deployment) -> tuple[str, ...]:
     """The steps between started and live, as a person reads them; none where the plan cannot be read."""
     try:
-        return tuple(_STEPS[step.variant].format(wording.percent(step.share, 0)) for step in steps_of(deployment))
+        return tuple(_STEPS[step.variant].format(text_formats.percent(step.share, 0)) for step in steps_of(deployment))
     except InputError:
         return ()
 
@@ -102,7 +102,7 @@ def _where(state: DeploymentState, step: int, steps: Sequence[str]) -> str:
     if state in ("ramping", "paused") and steps:
         at = min(step, len(steps) - 1)
         return f"{steps[at]} ({at + 1} of {len(steps)})"
-    return "in progress" if state not in ENDED else wording.words(state)
+    return "in progress" if state not in ENDED else text_formats.words(state)
 
 
 def ladder(
@@ -157,6 +157,6 @@ def _is_name(value: JSON) -> bool:
 def _fact(key: str, value: JSON) -> Fact:
     """A piece of evidence; a record's name leads to its page."""
     if _is_name(value):
-        return Fact(label=wording.words(key), value=wording.brief(value), href=link(value))
-    label, told = wording.named(key, value)
+        return Fact(label=text_formats.words(key), value=text_formats.brief(value), href=link(value))
+    label, told = text_formats.named(key, value)
     return Fact(label=label, value=told)

@@ -9,7 +9,7 @@ import uvicorn
 
 from flyball.console.app import build_app
 from flyball.console.context import ConsoleContext
-from flyball.console.economy import economise
+from flyball.console.process_memory import economise
 from flyball.errors import EnvironmentMissing
 from flyball.telemetry import log
 

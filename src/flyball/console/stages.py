@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
-from flyball.console import wording
-from flyball.console.describing import DEPLOYMENT_STATES, VERDICTS, State, link
+from flyball.console import text_formats
 from flyball.console.evidence import comparison, deciding, exact_match, loss, number, rows_of
+from flyball.console.record_facts import DEPLOYMENT_STATES, VERDICTS, State, link
 from flyball.console.rollouts import Rollout
 from flyball.console.traffic import Traffic
 from flyball.records import (
@@ -94,7 +94,7 @@ def stages(facts: LoopFacts) -> tuple[Stage, ...]:
 
 
 def _empty(key: str, verb: str, detail: str) -> Stage:
-    return Stage(key=key, verb=verb, state="idle", figure=wording.DASH, detail=detail, onward="idle")
+    return Stage(key=key, verb=verb, state="idle", figure=text_formats.DASH, detail=detail, onward="idle")
 
 
 def _of(stored: Stored, key: str, verb: str, *, figure: str, detail: str, state: State = "ok") -> Stage:
@@ -114,8 +114,8 @@ def _collect(stored: Stored | None) -> Stage:
     if stored is None:
         return _empty("collect", "Collect", "no dataset yet")
     record = cast(DatasetVersion, stored.record)
-    detail = f"of {wording.count(record.rows_in)} read"
-    return _of(stored, "collect", "Collect", figure=f"{wording.count(rows_of(record))} rows", detail=detail)
+    detail = f"of {text_formats.count(record.rows_in)} read"
+    return _of(stored, "collect", "Collect", figure=f"{text_formats.count(rows_of(record))} rows", detail=detail)
 
 
 def _train(stored: Stored | None) -> Stage:
@@ -124,7 +124,7 @@ def _train(stored: Stored | None) -> Stage:
     record = cast(TrainingRun, stored.record)
     found = loss(record)
     figure = f"{found[1]:.3f}" if found else record.method
-    detail = wording.words(found[0]) if found else "no loss recorded"
+    detail = text_formats.words(found[0]) if found else "no loss recorded"
     return _of(stored, "train", "Train", figure=figure, detail=detail)
 
 
@@ -132,9 +132,9 @@ def _register(stored: Stored | None) -> Stage:
     if stored is None:
         return _empty("register", "Register", "no model yet")
     record = cast(ModelVersion, stored.record)
-    size = wording.size(sum(file.size_bytes for file in record.files))
+    size = text_formats.size(sum(file.size_bytes for file in record.files))
     detail = f"parameters, {size}"
-    return _of(stored, "register", "Register", figure=wording.compact(record.parameters), detail=detail)
+    return _of(stored, "register", "Register", figure=text_formats.compact(record.parameters), detail=detail)
 
 
 def _compose(stored: Stored | None) -> Stage:
@@ -157,7 +157,9 @@ def _evaluate(stored: Stored | None) -> Stage:
     if best is None:
         detail = f"{record.failures} failures"
         return _of(stored, "evaluate", "Evaluate", figure="no measure", detail=detail, state="attention")
-    detail = f"{number(best, best.lower)} {wording.DASH} {number(best, best.upper)}, n {wording.count(best.n)}"
+    detail = (
+        f"{number(best, best.lower)} {text_formats.DASH} {number(best, best.upper)}, n {text_formats.count(best.n)}"
+    )
     figure = number(best, best.value)
     return _of(
         stored, "evaluate", "Evaluate", figure=figure, detail=detail, state="attention" if record.failures else "ok"
@@ -192,7 +194,7 @@ def _bound(check: Check | None) -> str:
 def _roll_out(rollout: Rollout | None) -> Stage:
     if rollout is None:
         return _empty("roll-out", "Roll out", "no deployment yet")
-    figure = wording.words(rollout.state).capitalize()
+    figure = text_formats.words(rollout.state).capitalize()
     return Stage(
         key="roll-out",
         verb="Roll out",
@@ -213,7 +215,7 @@ def _serve(live: Live | None) -> Stage:
         verb="Serve",
         state="ok",
         figure="Live",
-        detail=f"before it {wording.brief(live.previous)}" if live.previous else "the first release",
+        detail=f"before it {text_formats.brief(live.previous)}" if live.previous else "the first release",
         name=live.release,
         href=link(live.release),
         at_ms=live.since_ms,
@@ -225,7 +227,7 @@ def _answer(traffic: Traffic) -> Stage:
         return _empty("answer", "Answer", "no request this hour")
     share = traffic.failed / traffic.requests
     state: State = "ok" if share < 0.01 else "attention" if share < 0.1 else "bad"
-    detail = f"p50 {wording.milliseconds(traffic.p50)}, {wording.percent(share)} failed"
+    detail = f"p50 {text_formats.milliseconds(traffic.p50)}, {text_formats.percent(share)} failed"
     return Stage(
         key="answer",
         verb="Answer",
@@ -242,12 +244,12 @@ def _listen(listening: Listening | None) -> Stage:
         return _empty("listen", "Listen", "no feedback yet")
     span = ""
     if listening.lower is not None and listening.upper is not None:
-        span = f"{wording.interval(listening.lower, listening.upper)}, n {wording.count(listening.n)}"
+        span = f"{text_formats.interval(listening.lower, listening.upper)}, n {text_formats.count(listening.n)}"
     return Stage(
         key="listen",
         verb="Listen",
         state="ok",
-        figure=f"{wording.percent(listening.value)} good",
+        figure=f"{text_formats.percent(listening.value)} good",
         detail=span,
         href="/requests",
         at_ms=listening.at_ms,
@@ -278,5 +280,5 @@ def _improve(stored: Stored | None) -> Stage:
     if stored is None:
         return _empty("improve", "Improve", "no proposal yet")
     record = cast(Proposal, stored.record)
-    detail = f"{wording.count(record.corrections)} corrected answers"
+    detail = f"{text_formats.count(record.corrections)} corrected answers"
     return _of(stored, "improve", "Improve", figure=record.action.capitalize(), detail=detail, state="active")

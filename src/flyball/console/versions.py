@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from flyball.console import wording
-from flyball.console.describing import VERDICTS, State, link
+from flyball.console import text_formats
 from flyball.console.evidence import exact_match, loss, number, rows_of
+from flyball.console.record_facts import VERDICTS, State, link
 from flyball.records import DatasetVersion, EvalReport, GateDecision, ModelVersion, Release, TrainingRun
 from flyball.storage.deployments import pointer, routes
 from flyball.storage.ledger import Ledger, Stored
@@ -62,11 +62,11 @@ def read_models(ledger: Ledger) -> Versions:
                 _name(one.id),
                 _run(model.training_run, runs),
                 _name(model.dataset),
-                Cell(text=wording.compact(model.parameters)),
+                Cell(text=text_formats.compact(model.parameters)),
                 _name(release),
                 _score(reports.get(release or "")),
                 _verdict(decisions.get(release or "")),
-                Cell(text="live", tone="ok") if serving else Cell(text=wording.DASH),
+                Cell(text="live", tone="ok") if serving else Cell(text=text_formats.DASH),
             )
         )
     head = ("model", "training run", "dataset", "parameters", "release", "score", "gate", "serves")
@@ -86,10 +86,10 @@ def read_datasets(ledger: Ledger) -> Versions:
         rows.append(
             (
                 _name(one.id),
-                *(Cell(text=wording.count(sides.get(name, 0))) for name in ("train", "validation", "test")),
-                Cell(text=wording.DASH if change is None else f"{change:+,}".replace("-", "−")),
-                Cell(text=f"{wording.count(dropped)} of {wording.count(dataset.rows_in)}"),
-                Cell(text=wording.count(len(dataset.labels))),
+                *(Cell(text=text_formats.count(sides.get(name, 0))) for name in ("train", "validation", "test")),
+                Cell(text=text_formats.DASH if change is None else f"{change:+,}".replace("-", "−")),
+                Cell(text=f"{text_formats.count(dropped)} of {text_formats.count(dataset.rows_in)}"),
+                Cell(text=text_formats.count(len(dataset.labels))),
                 Cell(text=", ".join(source.name for source in dataset.sources)),
             )
         )
@@ -111,14 +111,14 @@ def _versions(
 
 
 def _name(name: str | None) -> Cell:
-    return Cell(text=wording.brief(name), href=link(name))
+    return Cell(text=text_formats.brief(name), href=link(name))
 
 
 def _run(name: str | None, runs: dict[str, TrainingRun]) -> Cell:
     if name is None:
         return Cell(text="taken as it is")
     found = loss(runs[name]) if name in runs else None
-    told = f"{wording.words(found[0])} {found[1]:.4g}" if found else wording.brief(name)
+    told = f"{text_formats.words(found[0])} {found[1]:.4g}" if found else text_formats.brief(name)
     return Cell(text=told, href=link(name))
 
 
@@ -126,11 +126,11 @@ def _score(report: Stored | None) -> Cell:
     best = exact_match(cast(EvalReport, report.record)) if report else None
     if report is None or best is None:
         return Cell(text="not evaluated")
-    return Cell(text=f"{wording.words(best.name)} {number(best, best.value)}", href=link(report.id))
+    return Cell(text=f"{text_formats.words(best.name)} {number(best, best.value)}", href=link(report.id))
 
 
 def _verdict(decision: Stored | None) -> Cell:
     if decision is None:
-        return Cell(text=wording.DASH)
+        return Cell(text=text_formats.DASH)
     verdict = cast(GateDecision, decision.record).verdict
     return Cell(text=verdict, href=link(decision.id), tone=VERDICTS[verdict])

@@ -10,7 +10,7 @@ from sqlalchemy import Select, func, or_, select
 
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
-from flyball.storage.texts import answer_text, correction_text, payload_document, same_answer, user_text
+from flyball.storage.payload_texts import answer_text, correction_text, payload_document, same_answer, user_text
 from flyball.storage.traffic import Payload
 
 NEWEST = 50_000

@@ -12,7 +12,7 @@ from flyball.monitoring.feedback_grades import grade, is_gradeable
 from flyball.records import Feedback, parse
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
-from flyball.storage.texts import answer_text, correction_text, payload_document, user_text
+from flyball.storage.payload_texts import answer_text, correction_text, payload_document, user_text
 from flyball.storage.traffic import IS_TRAFFIC
 
 ANSWERED = ("ok", "error", "cut")

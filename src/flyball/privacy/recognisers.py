@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flyball.privacy.harmless import is_no_ip, is_no_phone, is_no_reference, is_no_secret
+from flyball.privacy.false_positives import is_no_ip, is_no_phone, is_no_reference, is_no_secret
 
 DIGIT, LETTER = ord("0"), ord("a")
 KINDS = bytes(

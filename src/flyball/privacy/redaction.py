@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from flyball.errors import InputError
-from flyball.privacy.harmless import REACH
+from flyball.privacy.false_positives import REACH
 from flyball.privacy.names import NAME_RECOGNISERS
 from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Outline, Recogniser
 from flyball.records.canonical import canonical_json, fingerprint_of

@@ -21,8 +21,8 @@ from sqlalchemy import Connection, Engine, Executable, Pool, Table, and_, select
 from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.records import JSON, KINDS, Record, canonical_bytes, name_of, parents_of, parse
 from flyball.storage import tables
-from flyball.storage.connecting import connect
-from flyball.storage.failures import LedgerAway, explained
+from flyball.storage.connections import connect
+from flyball.storage.database_errors import LedgerAway, explained
 from flyball.storage.schema import bring_up_to_date
 
 R = TypeVar("R")

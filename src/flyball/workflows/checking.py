@@ -111,7 +111,7 @@ def outputs(project: Project) -> str:
 def verify_model(project: Project) -> int:
     """Raise CorruptionError, naming the file, unless loop/model is what its record says; how many files it has."""
     from flyball.records import ModelVersion
-    from flyball.records.documents import read_document
+    from flyball.records.record_files import read_document
     from flyball.storage.artifacts import ArtifactStore
 
     folder = project.places.model

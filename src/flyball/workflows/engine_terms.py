@@ -14,7 +14,7 @@ from typing import Any
 from flyball.errors import FlyballError
 from flyball.inference.http_client import Way
 from flyball.records import Release, name_of
-from flyball.records.documents import read_document
+from flyball.records.record_files import read_document
 from flyball.registry.config import EngineConfig
 from flyball.serving.terms import RECORDED, Terms, terms_of
 from flyball.settings import FILE, load_settings

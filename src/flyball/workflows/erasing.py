@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from flyball.compliance.bytesearch import search
-from flyball.compliance.erasing import Eraser, Traces
+from flyball.compliance.byte_search import search
+from flyball.compliance.erasers import Eraser, Traces
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
-from flyball.compliance.near_names import near_names, spelt_otherwise
-from flyball.compliance.people import Person
+from flyball.compliance.name_suggestions import near_names, spelt_otherwise
+from flyball.compliance.subjects import Person
 from flyball.data.config import SourceConfig
 from flyball.data.dataset_folder import replaced_folder
 from flyball.data.erasure.dataset import rewrite_without
@@ -33,7 +33,7 @@ from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
-from flyball.records.documents import read_document, write_document
+from flyball.records.record_files import read_document, write_document
 from flyball.settings import source_path
 from flyball.storage import tables
 from flyball.wiring import Project

@@ -26,7 +26,7 @@ from flyball.records import (
     TrainingRun,
     name_of,
 )
-from flyball.records.documents import read_document
+from flyball.records.record_files import read_document
 from flyball.serving.terms import recorded_terms
 from flyball.wiring import Project
 

@@ -12,8 +12,8 @@ from flyball.errors import GateInconclusive, InputError, NotFoundError
 from flyball.evaluation.suites.catalog import OF_THE_ROWS
 from flyball.monitoring.health import reports_on
 from flyball.records import DatasetVersion, EvalReport, GateDecision, Release, name_of
-from flyball.records.documents import read_document
 from flyball.records.identity import short
+from flyball.records.record_files import read_document
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.building import build

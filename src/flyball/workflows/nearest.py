@@ -14,7 +14,7 @@ import msgspec
 from flyball.errors import FlyballError
 from flyball.inference.words import words_of
 from flyball.records import DatasetVersion, name_of
-from flyball.records.documents import read_document
+from flyball.records.record_files import read_document
 from flyball.storage.traffic import payload_of
 from flyball.wiring import Project
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
-from flyball.compliance.bytesearch import search_all
-from flyball.compliance.people import Person
-from flyball.compliance.spellings import SHORTEST
+from flyball.compliance.byte_search import search_all
+from flyball.compliance.subjects import Person
+from flyball.compliance.text_encodings import SHORTEST
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.erasure.subject_objects import Sources
 from flyball.settings import source_path

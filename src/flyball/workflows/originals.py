@@ -11,7 +11,7 @@ from typing import Literal
 from flyball.errors import CorruptionError
 from flyball.records import JSON
 from flyball.security.sealing import SubjectKeys, unseal
-from flyball.storage.texts import payload_document
+from flyball.storage.payload_texts import payload_document
 from flyball.storage.traffic import Payload, payload_of
 from flyball.wiring import Project
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from flyball.records import JSON, Feedback, RequestRecord, parse
 from flyball.storage import tables
-from flyball.storage.texts import correction_text
+from flyball.storage.payload_texts import correction_text
 from flyball.storage.traffic import search_requests
 from flyball.wiring import Project
 from flyball.workflows.originals import texts_of

@@ -17,7 +17,7 @@ from flyball.data.dataset_folder import replaced_folder
 from flyball.errors import NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
-from flyball.records.documents import read_document, write_document
+from flyball.records.record_files import read_document, write_document
 from flyball.settings import expand, source_path
 from flyball.telemetry import Progress, peak_memory_mb
 from flyball.wiring import Project

@@ -192,7 +192,7 @@ def check_key_and_ledger(project: Project, say: Callable[[str], None]) -> None:
 
     A gateway that knows its last keys can serve without the ledger, from the last routes and engines.
     """
-    from flyball.storage.failures import LedgerAway
+    from flyball.storage.database_errors import LedgerAway
 
     try:
         if project.key:
@@ -214,7 +214,7 @@ def kept_keyring(project: Project) -> Keyring | None:
 def nothing_to_serve(project: Project) -> Missing | None:
     """Why no release is live; None where one is, and where the ledger does not say."""
     from flyball.monitoring.route_diagnosis import nothing_serves
-    from flyball.storage.failures import LedgerAway
+    from flyball.storage.database_errors import LedgerAway
 
     try:
         return nothing_serves(project.ledger, project.name)
@@ -240,7 +240,7 @@ def check_address(project: Project, host: str) -> None:
     if host in LOOPBACK:
         return
     from flyball.security.principals import load_keyring
-    from flyball.storage.failures import LedgerAway
+    from flyball.storage.database_errors import LedgerAway
 
     keyring: Keyring | None
     try:

@@ -21,7 +21,7 @@ from flyball.security import audit
 from flyball.security.principals import LOCAL
 from flyball.storage import tables
 from flyball.storage.ledger import now_ms
-from flyball.storage.texts import answer_text, same_answer
+from flyball.storage.payload_texts import answer_text, same_answer
 from flyball.storage.traffic import add_feedback
 from flyball.wiring import Project
 from flyball.workflows.originals import redacted_texts, texts_of

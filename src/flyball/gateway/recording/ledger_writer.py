@@ -20,7 +20,7 @@ from flyball.privacy.redaction import redact
 from flyball.records import Release, RequestRecord
 from flyball.security.sealing import SubjectKeys, seal, unseal
 from flyball.storage import tables, traffic
-from flyball.storage.texts import answer_text, payload_document, same_answer
+from flyball.storage.payload_texts import answer_text, payload_document, same_answer
 from flyball.telemetry import log
 
 HIDDEN = "<HIDDEN>"

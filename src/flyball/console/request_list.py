@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flyball.console.conversation import answer_line, prompt_line, turns
-from flyball.console.describing import State
+from flyball.console.record_facts import State
 from flyball.records import Feedback, Release, RequestRecord, parse
 from flyball.storage import deployments, tables, traffic
 from flyball.storage.ledger import Ledger

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.compliance.near_names import near_names, spelt_otherwise
+from flyball.compliance.name_suggestions import near_names, spelt_otherwise
 
 KNOWN = ["C0042", "C0043", "ann.lee@example.com", "bob", "77"]
 

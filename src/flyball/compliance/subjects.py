@@ -11,7 +11,7 @@ from flyball.records.identifiers import canonical_text
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import SubjectKeys, unseal
 from flyball.storage.ledger import Ledger
-from flyball.storage.texts import payload_document
+from flyball.storage.payload_texts import payload_document
 from flyball.storage.traffic import Payload
 
 

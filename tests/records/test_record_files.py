@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyball.records import Preparation
-from flyball.records.documents import read_document, write_document
+from flyball.records.record_files import read_document, write_document
 from tiny_gguf import tiny_release
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from flyball.compliance.people import Person
+from flyball.compliance.subjects import Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

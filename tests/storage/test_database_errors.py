@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, LockedError
 from flyball.records import Deployment
-from flyball.storage.connecting import connect
+from flyball.storage.connections import connect
 from flyball.storage.ledger import Ledger, open_ledger
 from record_samples import deployment_record
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
-from flyball.compliance.erasing import Traces
-from flyball.compliance.people import Person
+from flyball.compliance.erasers import Traces
+from flyball.compliance.subjects import Person
 from flyball.records.identity import uuid7
 from flyball.security import audit
 from flyball.storage import tables

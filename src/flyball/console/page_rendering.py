@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from flyball.console import wording
+from flyball.console import text_formats
 from flyball.records.runtime import ASKED_PATHS
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ class Pages:
             asked_paths=ASKED_PATHS,
             project=project,
             gateway=gateway,
-            w=wording,
+            w=text_formats,
             asset={name: f"/static/{name}?v={file.version}" for name, file in files.items()},
         )
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flyball.compliance.spellings import spellings
-from flyball.compliance.unpacking import views
+from flyball.compliance.archives import views
+from flyball.compliance.text_encodings import spellings
 from flyball.errors import InputError
 
 CHUNK = 4 << 20

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from flyball.console import picture
-from flyball.console.describing import SEVERITIES, State
-from flyball.console.kept import Kept
-from flyball.console.listing import Answer, read_answers
+from flyball.console import loop_diagram
+from flyball.console.cached_metrics import Kept
+from flyball.console.record_facts import SEVERITIES, State
+from flyball.console.request_list import Answer, read_answers
 from flyball.console.rollouts import Rollout, read_rollouts
 from flyball.console.stages import Listening, Live, LoopFacts, Stage, stages
 from flyball.console.traffic import Traffic, read_traffic
@@ -74,7 +74,7 @@ class Overview:
     routes: tuple[str, ...]
     now_ms: int
     stages: tuple[Stage, ...]
-    pictures: tuple[picture.Picture, ...]
+    pictures: tuple[loop_diagram.Picture, ...]
     live: Live | None
     traffic: Traffic
     listening: Listening | None
@@ -121,7 +121,7 @@ def read_overview(ledger: Ledger, kept: Kept, *, route: str | None, now_ms: int)
         routes=known,
         now_ms=now_ms,
         stages=drawn,
-        pictures=(picture.wide(drawn), picture.tall(drawn)),
+        pictures=(loop_diagram.wide(drawn), loop_diagram.tall(drawn)),
         live=live,
         traffic=traffic,
         listening=listening,

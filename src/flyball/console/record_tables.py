@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flyball.console import wording
-from flyball.console.describing import VERDICTS, State
+from flyball.console import text_formats
 from flyball.console.evidence import comparison, number, rule
+from flyball.console.record_facts import VERDICTS, State
 from flyball.records import (
     JSON,
     Check,
@@ -55,22 +55,22 @@ def sheets(record: Record) -> tuple[Sheet, ...]:
         case TrainingRun():
             return (_pairs("Metrics", record.metrics), _pairs("Recipe", record.recipe))
         case ModelVersion():
-            files = tuple((f.path, wording.size(f.size_bytes), f.sha256) for f in record.files)
+            files = tuple((f.path, text_formats.size(f.size_bytes), f.sha256) for f in record.files)
             return (Sheet(caption="Files", head=("path", "size", "sha256"), rows=files, numeric=(1,)),)
     return ()
 
 
 def _pairs(caption: str, values: Mapping[str, JSON]) -> Sheet:
-    rows = tuple(wording.named(key, value) for key, value in values.items())
+    rows = tuple(text_formats.named(key, value) for key, value in values.items())
     return Sheet(caption=caption, head=("what", "value"), rows=rows, numeric=(1,))
 
 
 def _dataset_sheets(record: DatasetVersion) -> tuple[Sheet, ...]:
-    splits = tuple((split.name, wording.count(split.rows)) for split in record.splits)
-    sources = tuple((s.name, wording.count(s.rows), s.content_hash) for s in record.sources)
+    splits = tuple((split.name, text_formats.count(split.rows)) for split in record.splits)
+    sources = tuple((s.name, text_formats.count(s.rows), s.content_hash) for s in record.sources)
     reasons = [("dropped", *item) for item in record.dropped.items()]
     reasons += [("changed", *item) for item in record.changed.items()]
-    changes = tuple((what, wording.words(reason), wording.count(rows)) for what, reason, rows in reasons)
+    changes = tuple((what, text_formats.words(reason), text_formats.count(rows)) for what, reason, rows in reasons)
     return (
         Sheet(caption="Splits", head=("split", "rows"), rows=splits, numeric=(1,)),
         Sheet(caption="Dropped and changed", head=("what", "reason", "rows"), rows=changes, numeric=(2,)),
@@ -90,11 +90,11 @@ def _measure_sheet(caption: str, measures: Sequence[Measure]) -> Sheet:
     rows = tuple(
         (
             m.suite + (f" · {m.slice}" if m.slice else ""),
-            wording.words(m.name),
+            text_formats.words(m.name),
             number(m, m.value),
-            f"{number(m, m.lower)} {wording.DASH} {number(m, m.upper)}",
-            wording.percent(m.level, 0),
-            wording.count(m.n),
+            f"{number(m, m.lower)} {text_formats.DASH} {number(m, m.upper)}",
+            text_formats.percent(m.level, 0),
+            text_formats.count(m.n),
         )
         for m in measures
     )
@@ -106,12 +106,12 @@ def _checks(checks: tuple[Check, ...]) -> Sheet:
     rows = tuple(
         (
             check.verdict,
-            f"{wording.words(check.measure)} on {check.suite}",
+            f"{text_formats.words(check.measure)} on {check.suite}",
             rule(check),
             comparison(check),
-            wording.DASH if check.value is None else f"{check.value:.4g}".replace("-", "−"),
-            wording.count(check.n),
-            check.reason + (f" (needs {wording.count(check.needed_n)})" if check.needed_n else ""),
+            text_formats.DASH if check.value is None else f"{check.value:.4g}".replace("-", "−"),
+            text_formats.count(check.n),
+            check.reason + (f" (needs {text_formats.count(check.needed_n)})" if check.needed_n else ""),
         )
         for check in checks
     )

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.compliance.bytesearch import CHUNK, search, search_all
-from flyball.compliance.spellings import base64_forms, spellings
+from flyball.compliance.byte_search import CHUNK, search, search_all
+from flyball.compliance.text_encodings import base64_forms, spellings
 from flyball.errors import InputError
 
 NEEDLE = "Zoë Quux-Ångström"

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import select
 
-from flyball.console import wording
+from flyball.console import text_formats
 from flyball.console.conversation import Turn, turns
-from flyball.console.describing import TITLES, VERDICTS, Fact, State, facts, link
 from flyball.console.evidence import bound_sentence, deciding
-from flyball.console.listing import TONES, in_a_word
+from flyball.console.record_facts import TITLES, VERDICTS, Fact, State, facts, link
+from flyball.console.request_list import TONES, in_a_word
 from flyball.errors import NotFoundError
 from flyball.records import Deployment, Feedback, GateDecision, ModelVersion, Release, RequestRecord, TrainingRun
 from flyball.storage import tables, traffic
@@ -195,5 +195,5 @@ def erased_effect(ledger: Ledger, name: str) -> str:
         row = connection.execute(query.order_by(column.seq.desc()).limit(1)).one_or_none()
     if row is None:
         return ""
-    after = f", replaced by {wording.brief(row.new)}" if row.new else ""
+    after = f", replaced by {text_formats.brief(row.new)}" if row.new else ""
     return f"erasure: {row.effect}{after}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from flyball.console import wording
+from flyball.console import text_formats
 from flyball.console.evidence import bound_sentence, deciding, exact_match, loss, number, rows_of
 from flyball.records import (
     DatasetVersion,
@@ -72,37 +72,37 @@ def link(name: str | None) -> str | None:
 
 
 def _ref(label: str, name: str | None) -> Fact:
-    return Fact(label=label, value=wording.brief(name), href=link(name))
+    return Fact(label=label, value=text_formats.brief(name), href=link(name))
 
 
 def _dataset(record: DatasetVersion) -> tuple[Fact, ...]:
     return (
-        Fact(label="rows", value=wording.count(rows_of(record))),
-        Fact(label="read", value=wording.count(record.rows_in)),
-        Fact(label="dropped", value=wording.count(sum(record.dropped.values()))),
-        Fact(label="labels", value=wording.count(len(record.labels))),
-        *([Fact(label="preference pairs", value=wording.count(record.pairs))] if record.pairs else []),
+        Fact(label="rows", value=text_formats.count(rows_of(record))),
+        Fact(label="read", value=text_formats.count(record.rows_in)),
+        Fact(label="dropped", value=text_formats.count(sum(record.dropped.values()))),
+        Fact(label="labels", value=text_formats.count(len(record.labels))),
+        *([Fact(label="preference pairs", value=text_formats.count(record.pairs))] if record.pairs else []),
         Fact(label="sources", value=", ".join(source.name for source in record.sources)),
     )
 
 
 def _training(record: TrainingRun) -> tuple[Fact, ...]:
     found = loss(record)
-    measured = (Fact(label=wording.words(found[0]), value=f"{found[1]:.4g}"),) if found else ()
+    measured = (Fact(label=text_formats.words(found[0]), value=f"{found[1]:.4g}"),) if found else ()
     return (
         *measured,
         Fact(label="method", value=record.method),
-        Fact(label="steps", value=wording.count(record.steps)),
+        Fact(label="steps", value=text_formats.count(record.steps)),
         _ref("dataset", record.dataset),
     )
 
 
 def _model(record: ModelVersion) -> tuple[Fact, ...]:
     return (
-        Fact(label="parameters", value=wording.compact(record.parameters)),
-        Fact(label="size", value=wording.size(sum(file.size_bytes for file in record.files))),
+        Fact(label="parameters", value=text_formats.compact(record.parameters)),
+        Fact(label="size", value=text_formats.size(sum(file.size_bytes for file in record.files))),
         Fact(label="formats", value=", ".join(record.formats)),
-        Fact(label="context", value=f"{wording.count(record.context_length)} tokens"),
+        Fact(label="context", value=f"{text_formats.count(record.context_length)} tokens"),
         _ref("training run", record.training_run),
     )
 
@@ -115,7 +115,7 @@ def _release(record: Release) -> tuple[Fact, ...]:
         ),
         Fact(label="engine", value=f"{record.engine.kind}, {record.engine.slots} slots"),
         Fact(label="system prompt", value="yes" if record.system_prompt else "none"),
-        Fact(label="examples", value=wording.count(len(record.examples))),
+        Fact(label="examples", value=text_formats.count(len(record.examples))),
         Fact(label="input redaction", value=record.input_redaction),
         _ref("model", record.model),
     )
@@ -126,11 +126,11 @@ def _report(record: EvalReport) -> tuple[Fact, ...]:
     measured: tuple[Fact, ...] = ()
     if best:
         value = f"{number(best, best.value)} ({number(best, best.lower)} to {number(best, best.upper)}, n = {best.n})"
-        measured = (Fact(label=wording.words(best.name), value=value),)
+        measured = (Fact(label=text_formats.words(best.name), value=value),)
     return (
         *measured,
-        Fact(label="suites", value=", ".join(f"{s.name} ({wording.count(s.items)})" for s in record.suites)),
-        Fact(label="failures", value=wording.count(record.failures)),
+        Fact(label="suites", value=", ".join(f"{s.name} ({text_formats.count(s.items)})" for s in record.suites)),
+        Fact(label="failures", value=text_formats.count(record.failures)),
         Fact(label="engine", value=record.engine),
     )
 
@@ -141,7 +141,9 @@ def _decision(record: GateDecision) -> tuple[Fact, ...]:
         Fact(label="verdict", value=record.verdict),
         Fact(label="decided by", value=bound_sentence(check) if check else "no measure"),
         Fact(label="alpha", value=f"{record.alpha:g}"),
-        Fact(label="compared with", value=wording.brief(record.baseline_release), href=link(record.baseline_release)),
+        Fact(
+            label="compared with", value=text_formats.brief(record.baseline_release), href=link(record.baseline_release)
+        ),
     )
 
 
@@ -150,7 +152,7 @@ def _deployment(record: Deployment) -> tuple[Fact, ...]:
         Fact(label="route", value=record.route),
         Fact(label="strategy", value=record.strategy),
         Fact(label="requested by", value=record.requested_by),
-        Fact(label="reason", value=record.reason or wording.DASH),
+        Fact(label="reason", value=record.reason or text_formats.DASH),
         _ref("release", record.release),
         _ref("decision", record.decision),
     )
@@ -159,20 +161,20 @@ def _deployment(record: Deployment) -> tuple[Fact, ...]:
 def _request(record: RequestRecord) -> tuple[Fact, ...]:
     return (
         Fact(label="outcome", value=f"{record.outcome}, {record.status}"),
-        Fact(label="total", value=wording.milliseconds(record.total_ms)),
-        Fact(label="cost", value=wording.usd(record.cost_usd)),
+        Fact(label="total", value=text_formats.milliseconds(record.total_ms)),
+        Fact(label="cost", value=text_formats.usd(record.cost_usd)),
         Fact(label="story", value="the whole story of this answer", href=f"/requests/{record.id}"),
     )
 
 
 def _feedback(record: Feedback) -> tuple[Fact, ...]:
     return (
-        Fact(label="score", value=wording.plain(record.score)),
-        Fact(label="label", value=record.label or wording.DASH),
+        Fact(label="score", value=text_formats.plain(record.score)),
+        Fact(label="label", value=record.label or text_formats.DASH),
         Fact(label="correction", value="yes" if record.has_correction else "no"),
         Fact(
             label="request",
-            value=wording.brief(record.request),
+            value=text_formats.brief(record.request),
             href=f"/requests/{record.request}" if record.request else None,
         ),
     )
@@ -181,7 +183,7 @@ def _feedback(record: Feedback) -> tuple[Fact, ...]:
 def _finding(record: Finding) -> tuple[Fact, ...]:
     return (
         Fact(label="severity", value=record.severity),
-        Fact(label="measure", value=wording.words(record.measure)),
+        Fact(label="measure", value=text_formats.words(record.measure)),
         Fact(label="value", value=f"{record.value:.4g} (reference {record.reference:.4g})"),
         Fact(label="explanation", value=record.explanation),
     )
@@ -190,7 +192,7 @@ def _finding(record: Finding) -> tuple[Fact, ...]:
 def _proposal(record: Proposal) -> tuple[Fact, ...]:
     return (
         Fact(label="action", value=record.action),
-        Fact(label="corrections", value=wording.count(record.corrections)),
+        Fact(label="corrections", value=text_formats.count(record.corrections)),
         Fact(label="rationale", value=record.rationale),
     )
 
