@@ -28,8 +28,8 @@ from flyball.serving import engine_files
 from flyball.serving.processes import is_running
 from flyball.storage.artifacts import file_refs
 from flyball.storage.deployments import pointer
+from flyball.supervision.run_file import Note, read_note
 from flyball.wiring import Project, open_project
-from flyball.workflows.noting import Note, read_note
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # the tests' tiny model is the benchmarks' too
 

@@ -34,10 +34,10 @@ def test_no_file_is_more_than_one_room() -> None:
 def test_the_environment_is_read_in_settings_alone() -> None:
     pattern = re.compile(r"os\.(environ|getenv)")
     readers = {str(path.relative_to(ROOT / "src/flyball")) for path in SOURCES if pattern.search(path.read_text())}
-    passed_on = {"settings.py", "wiring.py", "workflows/repositories.py"}
-    passed_on |= {"workflows/supervising.py", "serving/command_engine.py"}  # to children
+    passed_on = {"settings.py", "wiring.py", "dvc/repositories.py"}
+    passed_on |= {"workflows/up.py", "serving/command_engine.py"}  # to children
     passed_on |= {"serving/gpus.py"}  # CUDA's own variable, which engines inherit
-    passed_on |= {"training/mlflow_tracking.py", "workflows/stages.py"}  # set what MLflow and OpenMP read
+    passed_on |= {"training/mlflow_tracking.py", "workflows/stage.py"}  # set what MLflow and OpenMP read
     assert readers <= passed_on, f"these read the environment: {readers - passed_on}"
 
 

@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from flyball.rollout.config import GateConfig
 from flyball.settings import Settings
-from flyball.workflows.front_config import FrontConfig
+from flyball.standalone.config import FrontConfig
 from generation.markdown import cell, code, table
 
 

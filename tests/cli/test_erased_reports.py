@@ -7,8 +7,8 @@ from pathlib import Path
 from flyball.compliance.subjects import Person
 from flyball.evaluation.reports.files import read_report
 from flyball.wiring import open_project
-from flyball.workflows.erasing import ReportEraser
-from flyball.workflows.intake import rows_of
+from flyball.workflows.erase import ReportEraser
+from flyball.workflows.record_intake import rows_of
 
 
 def test_the_html_page_of_a_report_goes_too_though_it_names_no_row(shop: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flyball.cli.story import lineage_text
+from flyball.cli.lineage_text import lineage_text
 from flyball.data.rows import read_rows
 from flyball.storage.traffic import add_payload, add_request
 from flyball.wiring import open_project

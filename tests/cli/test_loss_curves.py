@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
+from flyball.dvc.pipeline import PLOT, set_plot
 from flyball.training.loss_curve import read_curve
 from flyball.wiring import Places
-from flyball.workflows.pipeline import PLOT, set_plot
 
 
 def plots(root: Path, *arguments: str) -> dict[str, list[dict[str, float | str]]]:

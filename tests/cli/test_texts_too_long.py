@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.cli.wording import lengths_text
+from flyball.cli.result_text import lengths_text
 
 
 def document(cut: int, left_out: int, tested: dict[str, int]) -> dict[str, object]:

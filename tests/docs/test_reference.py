@@ -38,7 +38,7 @@ def silent_settings(root: type[msgspec.Struct]) -> list[str]:
 
 def test_each_setting_is_described() -> None:
     from flyball.rollout.config import GateConfig
-    from flyball.workflows.front_config import FrontConfig
+    from flyball.standalone.config import FrontConfig
 
     assert sum(len(section.settings) for section in module("settings").sections(Settings)) > 150
     for root in (Settings, FrontConfig, GateConfig):

@@ -17,8 +17,8 @@ import pytest
 from flyball import __version__
 from flyball.errors import InputError
 from flyball.settings import secret
-from flyball.workflows.front_config import FrontConfig, Upstream
-from flyball.workflows.front_routes import front_routes
+from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.routes import front_routes
 from raw_upstream import END, STREAM, Asked, RawUpstream, answer, chunk, either, head, plain
 from running_gateway import QUICK, RunningGateway, chat
 

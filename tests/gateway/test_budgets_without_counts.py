@@ -12,9 +12,9 @@ import pytest
 
 from flyball.gateway.upstream.token_counts import Reckoner
 from flyball.security.principals import create_key
+from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.routes import front_routes
 from flyball.storage.ledger import Ledger
-from flyball.workflows.front_config import FrontConfig, Upstream
-from flyball.workflows.front_routes import front_routes
 from running_gateway import RunningGateway, chat, receive
 from upstream_behaviours import BEHAVIOURS, ENDED, TEXT, WORDS, Behaviour, OddEngine, event, stream
 

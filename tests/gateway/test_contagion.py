@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 from flyball.gateway.config import GatewayConfig
+from flyball.standalone.config import FrontConfig
+from flyball.standalone.routes import front_routes, given
 from flyball.storage.routing import RoutingTable
-from flyball.workflows.front_config import FrontConfig
-from flyball.workflows.front_routes import front_routes, given
 from mock_engine import MockEngine
 from running_gateway import CANARY, LIVE, RunningGateway, arm, chat, in_front_of, release, table
 

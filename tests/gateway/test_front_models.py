@@ -14,11 +14,11 @@ import openai
 import pytest
 
 from flyball.errors import EnvironmentMissing, InputError
+from flyball.standalone import models
+from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.models import Listings
+from flyball.standalone.routes import RoutesFile, front_routes
 from flyball.storage.routing import RoutingTable
-from flyball.workflows import front_models
-from flyball.workflows.front_config import FrontConfig, Upstream
-from flyball.workflows.front_models import Listings
-from flyball.workflows.front_routes import RoutesFile, front_routes
 from raw_upstream import Asked, RawUpstream, either, plain
 from running_gateway import QUICK, RunningGateway, chat
 
@@ -109,7 +109,7 @@ def eventually(true: Callable[[], bool], within_s: float = 6.0) -> None:
 def test_models_that_appear_are_served_at_once_when_a_client_names_them(
     tmp_path: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(front_models, "MISSING_S", 0.3)
+    monkeypatch.setattr(models, "MISSING_S", 0.3)
     listed, server = serving("small")
     stack.enter_context(server)
     with socket.create_server(("127.0.0.1", 0)) as later:

@@ -20,10 +20,10 @@ from flyball.errors import EnvironmentMissing, InputError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.routing import view_of
 from flyball.security.principals import create_key
+from flyball.standalone.config import FrontConfig, Upstream, read_config
+from flyball.standalone.routes import RoutesFile, described, front_routes, given
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Endpoint, RoutingTable, load
-from flyball.workflows.front_config import FrontConfig, Upstream, read_config
-from flyball.workflows.front_routes import RoutesFile, described, front_routes, given
 from mock_engine import MockEngine
 from running_gateway import CANARY, RunningGateway, arm, chat, table
 

@@ -19,9 +19,9 @@ from flyball.addresses import environment_proxy, target_of
 from flyball.errors import InputError
 from flyball.gateway.upstream.connector import Connector, first_of, in_turn, resolve
 from flyball.settings import secret
-from flyball.workflows.front_config import FrontConfig, Upstream
-from flyball.workflows.front_models import Listings
-from flyball.workflows.front_routes import front_routes
+from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.models import Listings
+from flyball.standalone.routes import front_routes
 from proxies import HttpProxy
 from raw_upstream import RawUpstream, either
 from running_gateway import QUICK, RunningGateway, chat

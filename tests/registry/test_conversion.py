@@ -17,7 +17,7 @@ from flyball.registry.config_keys import context_length
 from flyball.registry.gguf.architectures import ARCHITECTURES, architecture_of
 from flyball.registry.model_import import import_model
 from flyball.telemetry import quiet
-from flyball.workflows.agreeing import MOST_NATS, agreement
+from flyball.workflows.probability_check import MOST_NATS, agreement
 
 BASE: dict[str, Any] = {
     "vocab_size": 512,

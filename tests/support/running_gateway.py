@@ -21,10 +21,10 @@ from flyball.gateway.recording.segments import Entry, RequestEntry, SegmentReade
 from flyball.gateway.worker import Gateway
 from flyball.records import Constraint, EngineSettings, Release
 from flyball.security.keys import ProjectKey
+from flyball.standalone.config import FrontConfig
+from flyball.standalone.routes import front_routes, given
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
-from flyball.workflows.front_config import FrontConfig
-from flyball.workflows.front_routes import front_routes, given
 from mock_engine import MockEngine
 
 KEY = ProjectKey(bytes(range(32)))

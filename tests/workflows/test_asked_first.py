@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flyball.dvc.pipeline import stages
 from flyball.settings import load_settings
 from flyball.wiring import Project
-from flyball.workflows.pipeline import stages
 
 SETTINGS = """\
 version: 1

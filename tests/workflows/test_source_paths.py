@@ -8,7 +8,7 @@ import pytest
 
 from flyball.errors import InputError
 from flyball.settings import leaves_project, source_path
-from flyball.workflows.starting import brought_in
+from flyball.workflows.init import brought_in
 
 OBJECT = ".dvc/cache/files/md5/ab/" + "0" * 30
 

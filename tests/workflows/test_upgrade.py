@@ -27,11 +27,11 @@ from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, RoutingTable, load
 from flyball.telemetry import quiet
 from flyball.wiring import Project
-from flyball.workflows.building import standing_decision
-from flyball.workflows.controlling import control_context
-from flyball.workflows.evaluating import evaluate_release
-from flyball.workflows.gating import gate
-from flyball.workflows.intake import keep_report, take_record
+from flyball.workflows.control_jobs import control_context
+from flyball.workflows.evaluate import evaluate_release
+from flyball.workflows.gate import gate
+from flyball.workflows.record_intake import keep_report, take_record
+from flyball.workflows.run import standing_decision
 from running_gateway import RunningGateway
 
 LABELS = ["billing", "refund"]

@@ -185,11 +185,11 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     """
     near: list[str] = []
     if isinstance(place, Path):
-        from flyball.workflows.front_people import erase_recorded
+        from flyball.standalone.subjects import erase_recorded
 
         document = erase_recorded(place, subject)
     else:
-        from flyball.workflows.erasing import erase_subject, near_subjects
+        from flyball.workflows.erase import erase_subject, near_subjects
 
         document = erase_subject(place, subject, say=say)
         near = near_subjects(place, subject) if document["found"] is False else []
@@ -212,11 +212,11 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
 def subject_export(place: Project | Path, subject: str, as_json: bool) -> None:
     """Everything held about a person, unsealed, for that person."""
     if isinstance(place, Path):
-        from flyball.workflows.front_people import export_recorded
+        from flyball.standalone.subjects import export_recorded
 
         document = export_recorded(place, subject)
     else:
-        from flyball.workflows.erasing import export_subject
+        from flyball.workflows.erase import export_subject
 
         document = export_subject(place, subject)
     emit(document, as_json=as_json, text=lambda d: msgspec.json.format(msgspec.json.encode(d), indent=2).decode())

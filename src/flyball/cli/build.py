@@ -25,10 +25,10 @@ def run_command(project: Project, no_deploy: bool, strategy: str | None, no_wait
 
     Exit code 3: the gate failed, 6: it cannot tell.
     """
-    from flyball.workflows.building import run
+    from flyball.workflows.run import run
 
     result = run(project, deploy=not no_deploy, strategy=strategy, wait=not no_wait, progress=ProgressLine(), say=say)
-    from flyball.cli.wording import run_document, run_text
+    from flyball.cli.result_text import run_document, run_text
 
     emit(run_document(project, result), as_json=as_json, text=run_text)
     return verdict_code(result.decision.verdict)
@@ -46,11 +46,11 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     @json_option
     @with_project
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
-        from flyball.cli.wording import record_document, sides_text
+        from flyball.cli.result_text import record_document, sides_text
         from flyball.data.dataset_warnings import read_warnings
         from flyball.records.record_files import read_document
-        from flyball.workflows.building import build
-        from flyball.workflows.intake import take_record
+        from flyball.workflows.record_intake import take_record
+        from flyball.workflows.run import build
 
         ran = build(project, stage=stage, wait=not no_wait, say=say)
         record, recorded = read_document(project.places.loop / stage / "record.json")
@@ -91,10 +91,10 @@ def gate_command(project: Project, release: str | None, as_json: bool) -> int:
 
     Exit code 3: the gate failed, 6: it cannot tell.
     """
-    from flyball.cli.wording import decision_text, record_document
-    from flyball.workflows.gating import gate
-    from flyball.workflows.intake import take_in
-    from flyball.workflows.measuring import gate_named
+    from flyball.cli.result_text import decision_text, record_document
+    from flyball.workflows.evaluate_release import gate_named
+    from flyball.workflows.gate import gate
+    from flyball.workflows.record_intake import take_in
 
     if release:
         decision = gate_named(project, release, route=project.name, progress=ProgressLine(), say=say)
@@ -109,10 +109,10 @@ def gate_command(project: Project, release: str | None, as_json: bool) -> int:
 @with_project
 def stage_command(project: Project, name: str) -> int:
     """Run one stage as DVC does: its outputs and its record, nothing else."""
-    from flyball.cli.failing import as_error
+    from flyball.cli.error_messages import as_error
+    from flyball.dvc.commands import leave_error
     from flyball.telemetry import configure_logging
-    from flyball.workflows.running_dvc import leave_error
-    from flyball.workflows.stages import run_stage
+    from flyball.workflows.stage import run_stage
 
     configure_logging(level="WARNING")
     say(f"{name}")

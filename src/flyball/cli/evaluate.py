@@ -78,9 +78,9 @@ def evaluate_command(what: str | None, folder: str | None, no_wait: bool, as_jso
         return 0
     if about_url["suites"] or {".", ":", "/"} & set(what):  # an address, not a name
         return evaluate_server(what, about_url, as_json=as_json)
-    from flyball.cli.wording import evaluation_text, record_document
+    from flyball.cli.result_text import evaluation_text, record_document
     from flyball.wiring import open_project
-    from flyball.workflows.measuring import evaluate_named
+    from flyball.workflows.evaluate_release import evaluate_named
 
     with closing(open_project(Path(folder) if folder else None)) as project:
         measured = evaluate_named(project, what, wait=not no_wait, progress=ProgressLine(), say=say)
@@ -90,10 +90,10 @@ def evaluate_command(what: str | None, folder: str | None, no_wait: bool, as_jso
 
 def evaluate_server(url: str, options: Mapping[str, Any], *, as_json: bool) -> int:
     """Ask the cases of a server, and decide where there is a gate; the exit code."""
-    from flyball.cli.wording import evaluation_text, record_document
+    from flyball.cli.result_text import evaluation_text, record_document
     from flyball.evaluation.config import EvaluateConfig
     from flyball.evaluation.suites.files import Columns
-    from flyball.workflows.judging import judge
+    from flyball.workflows.evaluate_url import judge
 
     request = {name: options[name] for name in ("temperature", "seed", "max_tokens") if options[name] is not None}
     judged = judge(

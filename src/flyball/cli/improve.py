@@ -42,8 +42,8 @@ def improve_command(project: Project, accept: str | None, as_json: bool) -> int:
         emit_lines(rows, as_json=as_json, columns=("id", "action", "route", "corrections", "rationale"))
         return 0
     from flyball.cli.build import verdict_code
-    from flyball.cli.wording import run_document, run_text
-    from flyball.workflows.improving import accept_proposal
+    from flyball.cli.result_text import run_document, run_text
+    from flyball.workflows.improve import accept_proposal
 
     result = accept_proposal(project, accept, progress=ProgressLine(), say=say)
     emit(run_document(project, result), as_json=as_json, text=run_text)
@@ -70,7 +70,7 @@ def feedback_command(
     as_json: bool,
 ) -> None:
     """Say what you think of one answer; goes to the gateway that runs."""
-    from flyball.workflows.improving import send_feedback
+    from flyball.workflows.improve import send_feedback
 
     given = {"score": score, "label": label, "correction": correction, "comment": comment}
     body = {"request_id": request_id, **{name: value for name, value in given.items() if value is not None}}

@@ -25,7 +25,7 @@ def judge_command() -> None:
 @with_project
 def judge_open(project: Project, limit: int, as_json: bool) -> None:
     """Sampled answers that wait for a verdict: what was asked and answered, and not by which release."""
-    from flyball.workflows.verdicts import open_items
+    from flyball.workflows.judge import open_items
 
     items, waiting = open_items(project, limit=limit)
     if as_json:
@@ -53,7 +53,7 @@ def judge_record(project: Project, file: BinaryIO, judge: str, as_json: bool) ->
     Twice records once. A label is what the right answer would have been: the score is then whether it was given.
     """
     from flyball.records.canonical import to_plain
-    from flyball.workflows.verdicts import record_verdicts
+    from flyball.workflows.judge import record_verdicts
 
     recorded = record_verdicts(project, file, judge=judge)
     emit(to_plain(recorded), as_json=as_json, text=pairs)
@@ -80,7 +80,7 @@ def replay_command(
 
     A replay may take a release back, never promote it. It is no traffic: nothing is recorded, no key is charged.
     """
-    from flyball.workflows.replaying import replay
+    from flyball.workflows.replay import replay
 
     result = replay(project, release, against=against, route=route, requests=requests, act=act, progress=ProgressLine())
     finding = result.finding

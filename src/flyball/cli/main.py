@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from flyball import __version__
-from flyball.cli.failing import as_error
+from flyball.cli.error_messages import as_error
 from flyball.errors import FlyballError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {

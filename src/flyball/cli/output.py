@@ -194,7 +194,7 @@ def with_ledger(function: Callable[..., Any], *, makes_state: bool = False) -> C
 
             ledger = open_project(Path(project_folder) if project_folder else None).ledger
         else:
-            from flyball.workflows.front_state import check_used, open_state, state_key
+            from flyball.standalone.state import check_used, open_state, state_key
 
             if makes_state:
                 state_key(Path(state))

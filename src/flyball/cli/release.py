@@ -89,8 +89,8 @@ def release_command(
     as_json: bool,
 ) -> None:
     """Put a release on a route; refused without a passing gate decision for exactly this release."""
-    from flyball.cli.wording import deployment_document
-    from flyball.workflows.releasing import deploy
+    from flyball.cli.result_text import deployment_document
+    from flyball.workflows.deploy import deploy
 
     made = deploy(
         project,
@@ -119,7 +119,7 @@ def release_command(
 def history_command(project: Project, deployment: str | None, route: str | None, limit: int, as_json: bool) -> None:
     """Who deployed what, when, why and on which evidence; newest first. One DEPLOYMENT: with all its figures."""
     from flyball.cli.history import history_text
-    from flyball.workflows.releasing import deployment_history
+    from flyball.workflows.deploy import deployment_history
 
     rows = deployment_history(project, deployment, route=route, limit=limit)
     if as_json:
@@ -135,7 +135,7 @@ def history_command(project: Project, deployment: str | None, route: str | None,
 @with_project
 def rollback_command(project: Project, route: str | None, reason: str, as_json: bool) -> None:
     """Go back to the release before: one pointer, effective within a second, no request failed by it."""
-    from flyball.workflows.releasing import back
+    from flyball.workflows.deploy import back
 
     emit(back(project, route=route, reason=reason), as_json=as_json, text=pairs)
 
@@ -150,7 +150,7 @@ def decided_by_a_person(name: str, title: str) -> click.Command:
     @json_option
     @with_project
     def command(project: Project, deployment: str | None, route: str | None, reason: str, as_json: bool) -> None:
-        from flyball.workflows.releasing import decide
+        from flyball.workflows.deploy import decide
 
         emit(decide(project, deployment, verb=name, route=route, reason=reason), as_json=as_json, text=pairs)
 

@@ -24,7 +24,7 @@ def up_command(project: Project, host: str | None, port: int | None, console_por
 
     Where there is nothing to serve it says why, and serves what is deployed later.
     """
-    from flyball.workflows.supervising import Supervisor, nothing_to_serve, up
+    from flyball.workflows.up import Supervisor, nothing_to_serve, up
 
     def ready(supervisor: Supervisor) -> None:
         gateway = f"http://{supervisor.host}:{supervisor.port}"
@@ -88,7 +88,7 @@ def gateway_command(
     as_json: bool,
 ) -> None:
     """The gateway alone, in front of any OpenAI-compatible server: keys, limits, recording, feedback, metrics."""
-    from flyball.workflows.fronting import front
+    from flyball.standalone.gateway import front
 
     def ready(url: str, routes: list[str]) -> None:
         if as_json:
@@ -114,6 +114,6 @@ def gateway_command(
 @with_project
 def process_command(project: Project, name: str, worker: int, host: str | None, port: int | None) -> None:
     """One process of `flyball up`; ends when its supervisor does."""
-    from flyball.workflows import processes
+    from flyball.workflows import child_processes
 
-    processes.start(project, name, worker=worker, host=host, port=port)
+    child_processes.start(project, name, worker=worker, host=host, port=port)

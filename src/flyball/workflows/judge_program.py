@@ -28,8 +28,8 @@ from flyball.rollout.judged_answers import Desk
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 from flyball.wiring import Project
-from flyball.workflows.originals import texts_of
-from flyball.workflows.verdicts import item, record_verdicts
+from flyball.workflows.judge import item, record_verdicts
+from flyball.workflows.request_texts import texts_of
 
 MAX_OUTPUT_BYTES = 4_194_304
 MAX_TRIES = 3

@@ -1,0 +1,1 @@
+"""`flyball gateway`: the gateway alone, without a project."""

@@ -1,0 +1,1 @@
+"""Child processes kept alive, and what a running project says of itself."""

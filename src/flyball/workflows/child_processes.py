@@ -1,0 +1,127 @@
+"""The processes that `flyball up` starts: each builds its context and runs until told. I/O: signals, everything.
+
+A process ends with its supervisor, however that ends, so that a restart finds a clean machine; engines are not among
+them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import msgspec
+
+from flyball.cost.config import CostConfig
+from flyball.gateway.config import GatewayConfig
+from flyball.gateway.context import GatewayContext, IngestContext
+from flyball.gateway.settings_reload import Source
+from flyball.security.keyring_file import FILE as KEYRING
+from flyball.settings import FILE, load_settings, proxy_for, secret
+from flyball.storage.ledger import reach_ledger
+from flyball.telemetry import configure_logging
+from flyball.wiring import Project
+
+PR_SET_PDEATHSIG = 1
+
+
+def start(project: Project, name: str, *, worker: int, host: str | None, port: int | None) -> None:
+    """Run one process until SIGTERM."""
+    end_with_supervisor(project)
+    configure_logging()
+    starters: dict[str, Callable[[], None]] = {
+        "gateway": lambda: gateway(project, worker=worker, host=host, port=port),
+        "ingester": lambda: ingester(project),
+        "control": lambda: control(project),
+        "console": lambda: console(project, port=port),
+    }
+    starters[name]()
+
+
+def end_with_supervisor(project: Project) -> None:
+    """Ask the kernel for SIGTERM when the supervisor dies (Linux)."""
+    parent = project.environment.get("FLYBALL_SUPERVISOR")
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent and os.getppid() != int(parent):
+        sys.exit(0)  # it died before we could ask
+
+
+def told_to_stop() -> Callable[[], bool]:
+    """A flag that SIGTERM and SIGINT raise."""
+    told = False
+
+    def raise_flag(_number: int, _frame: FrameType | None) -> None:
+        nonlocal told
+        told = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, raise_flag)
+    return lambda: told
+
+
+def gateway(project: Project, *, worker: int, host: str | None, port: int | None) -> None:
+    """One worker of the gateway."""
+    from flyball.gateway.worker import run_gateway
+
+    config = project.settings.gateway
+    config = msgspec.structs.replace(config, host=host or config.host, port=config.port if port is None else port)
+    context = GatewayContext(
+        config=config,
+        cost=project.settings.cost,
+        project=project.name,
+        routes_path=project.places.routes,
+        segments_dir=project.places.segments,
+        project_key=project.key,
+        ledger=reach_ledger(project.ledger_url, project=project.name),
+        secrets=lambda reference: secret(reference, project.root, project.environment),
+        proxy_for=lambda url: proxy_for(url, project.environment),
+        settings=Source(path=project.root / FILE, read=lambda: _settings_now(project)),
+        keyring_file=project.places.run / KEYRING,
+        metrics_dir=project.places.run / "metrics",
+    )
+    run_gateway(context, worker=worker)
+
+
+def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
+    settings = load_settings(project.root)
+    return settings.gateway, settings.cost
+
+
+def ingester(project: Project) -> None:
+    """Segments to the ledger."""
+    from flyball.gateway.recording.ingester import run_ingester
+    from flyball.gateway.recording.scheduling import give_way
+
+    give_way()
+    run_ingester(ingest_context(project), stop=told_to_stop())
+
+
+def ingest_context(project: Project) -> IngestContext:
+    """What an ingester of this project needs."""
+    return IngestContext(
+        recording=project.settings.gateway.recording,
+        project=project.name,
+        segments_dir=project.places.segments,
+        project_key=project.key,
+        ledger=project.ledger,
+    )
+
+
+def control(project: Project) -> None:
+    """The reconciling loop."""
+    from flyball.control.loop import run_control
+    from flyball.workflows.control_jobs import control_context
+
+    run_control(control_context(project))
+
+
+def console(project: Project, *, port: int | None) -> None:
+    """The web pages."""
+    from flyball.console.context import ConsoleContext
+    from flyball.console.server import run_console
+
+    context = ConsoleContext(ledger=project.ledger, settings=project.settings, root=project.root)
+    run_console(context, port=project.settings.console.port if port is None else port)

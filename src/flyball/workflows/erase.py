@@ -1,0 +1,279 @@
+"""`flyball subject erase`: one person, out of every store of this project, with a signed receipt. I/O: all of them.
+
+Order inside the build's files: the suppression list first, then raw sources and corrections, then the objects that DVC
+keeps of older contents, then reports, then the dataset, rebuilt without that person, whose row index then forgets whose
+rows they were. The ledger's part is compliance's own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from flyball.compliance.byte_search import search
+from flyball.compliance.erasers import Eraser, Traces
+from flyball.compliance.erasure import erase
+from flyball.compliance.export import export_subject as export
+from flyball.compliance.name_suggestions import near_names, spelt_otherwise
+from flyball.compliance.subjects import Person
+from flyball.data.config import SourceConfig
+from flyball.data.dataset_folder import replaced_folder
+from flyball.data.erasure.dataset import rewrite_without
+from flyball.data.erasure.sources import rewrite_source
+from flyball.data.erasure.subject_rows import rows_of_person, sought, subjects_of
+from flyball.data.readers.text_folder import SUFFIXES
+from flyball.data.rows import SPLITS, read_rejects, read_rows
+from flyball.dvc import objects
+from flyball.dvc.pipeline import reproduce
+from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
+from flyball.gateway.recording.ingester import ingest_once
+from flyball.records import JSON, DatasetVersion, name_of
+from flyball.records.canonical import to_plain
+from flyball.records.record_files import read_document, write_document
+from flyball.settings import source_path
+from flyball.storage import tables
+from flyball.wiring import Project
+from flyball.workflows.build_lock import only_one
+from flyball.workflows.child_processes import ingest_context
+from flyball.workflows.record_intake import keep_rows, rows_of, write_rows
+from flyball.workflows.stage import suppressed
+
+
+def erase_subject(project: Project, subject: str, *, say: Callable[[str], None]) -> dict[str, Any]:
+    """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
+    with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
+        ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
+        erasers: list[Eraser] = [SourceEraser(project), ReportEraser(project), DatasetEraser(project, say)]
+        receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
+    return dict(to_plain(receipt))
+
+
+def near_subjects(project: Project, subject: str) -> list[str]:
+    """Names near one that nobody was found under, from the sources as they stand and from recorded requests."""
+    known: set[str] = set()
+    for source in project.settings.data.sources:
+        path = source_path(source.path, project.root)
+        if source.fields.subject and path.exists():
+            known |= subjects_of(path, source)
+    with project.ledger.read() as connection:
+        column = tables.requests.c
+        for name in spelt_otherwise(subject):
+            asked = select(column.id).where(
+                column.project == project.name, column.subject == project.key.hash("subject", name)
+            )
+            if connection.execute(asked.limit(1)).first():
+                known.add(name)
+    return near_names(subject, known)
+
+
+def export_subject(project: Project, subject: str) -> dict[str, Any]:
+    """Everything held about a person: requests, feedback, rows of the current dataset, erasures."""
+
+    def rows(person: Person) -> Iterator[dict[str, JSON]]:
+        if not (project.places.dataset / "record.json").is_file():
+            if any(project.ledger.find(DatasetVersion, limit=1)):
+                raise NotFoundError(
+                    "the dataset is not here, but there was one", cure="run `dvc pull` or `flyball data`"
+                )
+            return
+        for split in SPLITS:
+            for row in read_rows(project.places.dataset, split):
+                if row.subject == person.hash:
+                    yield {"split": split, "text": row.text, "label": row.label, "source": row.source, "line": row.line}
+
+    return dict(export(project.ledger, project_key=project.key, subject=subject, others={"rows": rows}))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEraser:
+    """Raw files inside and outside the project that its settings name, the corrections, and DVC's copies of both."""
+
+    project: Project
+    name: str = "sources"
+
+    def plan(self, person: Person) -> Traces:
+        files = sum(self.rows(path, config, person) > 0 for path, config in self.files())
+        return self._traces("files", files, objects.naming(self.project, person, row_ids(self.project, person)))
+
+    def apply(self, person: Person) -> Traces:
+        suppress(self.project, person)
+        rows = 0
+        for path, config in self.files():
+            if self.was_removed(path, config):
+                continue  # by a run of this erasure that was killed
+            rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
+        naming = objects.naming(self.project, person, row_ids(self.project, person))
+        objects.remove(self.project, naming.paths)
+        self.verify(person)
+        elsewhere = objects.only_elsewhere(self.project)
+        traces = self._traces("rows", rows, naming)
+        return replace(traces, counts={**traces.counts, **({"remote_objects_unread": elsewhere} if elsewhere else {})})
+
+    def verify(self, person: Person) -> None:
+        """RefusedError where a source or an object still holds a row of the person: then there is no receipt."""
+        left = [
+            path
+            for path, config in self.files()
+            if not self.was_removed(path, config) and self.rows(path, config, person)
+        ]
+        left += objects.naming(self.project, person, row_ids(self.project, person)).paths
+        if left:
+            raise RefusedError(
+                f"rows of the person are still in {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""),
+                cure="end what writes there and run the same command again: it goes on where it is",
+            )
+
+    def rows(self, path: Path, config: SourceConfig, person: Person) -> int:
+        """How many rows of a source are the person's."""
+        who = sought(path, config, person.hash, self.project.key.row_key, [person.subject])
+        return rows_of_person(path, config, who) if who else 0
+
+    @staticmethod
+    def was_removed(path: Path, config: SourceConfig) -> bool:
+        """Whether a source is one text file, and gone: that is how it is erased (`plan` refuses what is not there)."""
+        unpacked = Path(path.name.lower().removesuffix(".gz").removesuffix(".gzip"))
+        is_text = config.format == "text" or (config.format is None and unpacked.suffix in SUFFIXES)
+        return is_text and not path.exists()
+
+    def files(self) -> list[tuple[Path, SourceConfig]]:
+        corrections = self.project.places.corrections
+        return [
+            (path, config)
+            for path, config in objects.sources_of(self.project)
+            if path != corrections or (path.is_file() and path.stat().st_size)
+        ]
+
+    @staticmethod
+    def _traces(what: str, count: int, naming: objects.Naming) -> Traces:
+        unread = {"objects_unread": naming.unread} if naming.unread else {}
+        return Traces(counts={what: count, "objects": len(naming.paths), **unread})
+
+
+def suppress(project: Project, person: Person) -> None:
+    """Add the person's keyed hash to the list that travels with the repository."""
+    path = project.places.suppressions
+    listed = sorted(suppressed(path) | {person.hash})
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=1) + b"\n")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEraser:
+    """Dataset versions: the present one is rebuilt without the person; of older ones no object is left.
+
+    Where the rest cannot be built (a rule of data.validate is broken without these rows) the person's rows are taken
+    out of the version as it stands, and the receipt counts it as one that needs attention.
+    """
+
+    project: Project
+    say: Callable[[str], None]
+    name: str = "datasets"
+
+    def plan(self, person: Person) -> Traces:
+        affected = {
+            stored.id: None
+            for stored in self.project.ledger.find(DatasetVersion, limit=10_000)
+            if any(row.subject == person.hash for row in rows_of(self.project, stored.id))
+        }
+        return Traces(counts={"rows": self.present(person)}, records=affected)
+
+    def present(self, person: Person) -> int:
+        """Rows and rejects of the person in the dataset as it stands."""
+        folder = self.project.places.dataset
+        if not (folder / "record.json").is_file():
+            return 0
+        rows = sum(row.subject == person.hash for split in SPLITS for row in read_rows(folder, split))
+        return rows + sum(reject.subject == person.hash for reject in read_rejects(folder))
+
+    def apply(self, person: Person) -> Traces:
+        count = self.present(person)
+        if not (self.project.places.dataset / "record.json").is_file():
+            return Traces(counts={"rows": 0})
+        old, _ = read_document(self.project.places.dataset / "record.json")
+        assert isinstance(old, DatasetVersion)
+        attention = self.rebuild(old, person)
+        new, recorded = read_document(self.project.places.dataset / "record.json")
+        assert isinstance(new, DatasetVersion)
+        self.project.ledger.append(new, recorded=recorded, links=[("erased", name_of(old))] if new != old else [])
+        keep_rows(self.project, new)
+        forget_rows(self.project, person)
+        if left := self.present(person):
+            raise RefusedError(
+                f"{left} rows of the person are still in {self.project.places.dataset}",
+                cure="run the same command again: it goes on where it is",
+            )
+        needs = {"versions_needing_attention": 1} if attention else {}
+        return Traces(counts={"rows": count, **needs}, records={name_of(old): name_of(new)} if new != old else {})
+
+    def rebuild(self, old: DatasetVersion, person: Person) -> bool:
+        """The dataset without the person; True where it could not be built anew, so that somebody has to look at it."""
+        folder = self.project.places.dataset
+        try:
+            reproduce(self.project, "dataset")
+        except FlyballError as error:
+            if error.exit_code not in (InputError.exit_code, NotFoundError.exit_code):
+                raise  # a full disk, a lock: nothing that the rows decide
+            if self.present(person):
+                with replaced_folder(folder) as partial:
+                    erased, _ = rewrite_without(folder, person.hash, partial, old, key=self.project.key.row_key)
+                    write_document(partial / "record.json", erased, {})
+            self.say(f"the person's rows are gone, but the dataset needs attention: {error.message}\n  → {error.cure}")
+            return True
+        return False
+
+
+def row_ids(project: Project, person: Person) -> list[str]:
+    """The ids of the person's rows in all dataset versions, as row indexes know them until they forget."""
+    found = {
+        row.row
+        for stored in project.ledger.find(DatasetVersion, limit=10_000)
+        for row in rows_of(project, stored.id)
+        if row.subject == person.hash
+    }
+    return sorted(found)
+
+
+def forget_rows(project: Project, person: Person) -> None:
+    """Whose a row was is said by no row index any more; that there was one is, so past decisions recompute."""
+    for path in project.places.rows.glob("*.jsonl.gz"):
+        dataset = path.name.removesuffix(".jsonl.gz")
+        rows = rows_of(project, dataset)
+        if any(row.subject == person.hash for row in rows):
+            kept = [msgspec.structs.replace(row, subject=None) if row.subject == person.hash else row for row in rows]
+            write_rows(path, kept)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportEraser:
+    """Evaluation reports show failed examples: those with a row of the person lose their pages, not their scores."""
+
+    project: Project
+    name: str = "reports"
+
+    def plan(self, person: Person) -> Traces:
+        return Traces(counts={"pages": len(self.pages(person))})
+
+    def apply(self, person: Person) -> Traces:
+        pages = self.pages(person)
+        for page in pages:
+            page.unlink(missing_ok=True)
+        shutil.rmtree(self.project.places.state / "partial", ignore_errors=True)
+        return Traces(counts={"pages": len(pages)})
+
+    def pages(self, person: Person) -> list[Path]:
+        """Pages that show a text of the person; found by the ids of his rows, which report.json names."""
+        mine = row_ids(self.project, person)
+        if not mine:
+            return []
+        places = self.project.places
+        found = [hit.path for hit in search([places.reports, places.evaluation], mine)]
+        shown = {path.parent for path in found if path.name == "report.json"}  # the other pages show texts without ids
+        pages = {folder / name for folder in shown for name in objects.PAGES}
+        return sorted(path for path in pages if path.is_file())

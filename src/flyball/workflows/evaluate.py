@@ -1,0 +1,66 @@
+"""Measure a release in its own engine, through the production prompt path. I/O: starts an engine, sends it requests."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from flyball.errors import GateInconclusive
+from flyball.evaluation.evaluation_run import evaluate
+from flyball.inference.completions import HttpCompleter
+from flyball.records import DatasetVersion, EvalReport, Release, name_of
+from flyball.serving.engines import engine_process
+from flyball.telemetry import Progress
+from flyball.wiring import Project
+from flyball.workflows.engine_terms import EngineTerms
+
+
+def evaluate_release(
+    project: Project,
+    release: Release,
+    *,
+    artifact: Path,
+    dataset: DatasetVersion | None,
+    out: Path,
+    progress: Progress,
+) -> EvalReport:
+    """Start the release's engine, run the project's suites against it, stop it; the report (files are in `out`)."""
+    out.mkdir(parents=True, exist_ok=True)
+    progress("starting the engine", 0, 0)
+    adapter = project.artifacts.path(release.adapter) if release.adapter else None
+    way = EngineTerms(project).way(name_of(release), release)
+    config = project.settings.serving
+    timeout = project.settings.rollout.ready_timeout_s
+    with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way) as url:
+        completer = HttpCompleter(url, release=release, model=project.name, way=way, timeout_s=60.0)
+        return evaluate(
+            project.settings.evaluate,
+            project=project.name,
+            task=project.settings.task,
+            release=release,
+            release_name=name_of(release),
+            dataset=dataset,
+            dataset_dir=project.places.dataset,
+            root=project.root,
+            completer=completer,
+            engine=release.engine.kind,
+            out=out,
+            progress=progress,
+        )
+
+
+def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
+    """Measure an older release on today's suites, for a fair comparison; the name of its new report."""
+    from flyball.workflows.record_intake import keep_report, take_record  # intake imports nothing from here
+
+    release = project.ledger.get(release_name).record
+    if not isinstance(release, Release):
+        raise GateInconclusive(f"{release_name} is not a release", cure="see `flyball models`")
+    out = project.places.state / "partial" / f"evaluation-{release_name[:12]}"
+    elsewhere = release.engine.kind == "openai"  # nothing of it is loaded here
+    artifact = project.places.model if elsewhere else project.artifacts.path(release.model)
+    began = time.monotonic()
+    report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)
+    keep_report(project, report, out)
+    take_record(project, report, {"seconds": round(time.monotonic() - began, 2)})
+    return name_of(report)

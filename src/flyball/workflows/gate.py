@@ -1,0 +1,107 @@
+"""Decide whether the release that was built may ship, against the live one. I/O: ledger, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flyball.errors import NotFoundError
+from flyball.evaluation.item_scores import ItemScore, read_items
+from flyball.evaluation.reports.files import read_report, write_report
+from flyball.inference.prompt_path import PROMPT_PATH
+from flyball.monitoring.health import reports_on
+from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records.identity import short
+from flyball.rollout.gate import Baseline, decide
+from flyball.storage.deployments import pointer
+from flyball.telemetry import Progress
+from flyball.wiring import Project
+from flyball.workflows.evaluate import reevaluate
+
+Say = Callable[[str], None]
+
+
+def gate(
+    project: Project, report: EvalReport, *, route: str, progress: Progress, say: Say = lambda _line: None
+) -> GateDecision:
+    """The decision on a report, kept in the ledger; the same question gets the same, stored answer.
+
+    Where the live release was not measured as the report was (the prompt path's version rose, or the suites changed),
+    it is measured again first; and so is the candidate, where its own report is older than that.
+    """
+    baseline = baseline_for(project, report, route=route, progress=progress, say=say)
+    if baseline is not None and conditions(baseline.report) != conditions(report):
+        report = like(project, report.release, baseline.report, what="the candidate", progress=progress, say=say)
+    decision = decide(
+        project.settings.gate,
+        project=project.name,
+        release=report.release,
+        report=report,
+        report_name=name_of(report),
+        items=items_of(project, name_of(report)),
+        baseline=baseline,
+    )
+    if project.ledger.append(decision):
+        write_verdict(project, name_of(report), decision)
+    return decision
+
+
+def write_verdict(project: Project, report_name: str, decision: GateDecision) -> None:
+    """Put the decision into the kept report's pages (HTML, JSON, JUnit)."""
+    folder = project.places.reports / report_name
+    document = read_report(folder / "report.json")
+    write_report(folder, document.report, document.details, decision=decision)
+
+
+def baseline_for(project: Project, report: EvalReport, *, route: str, progress: Progress, say: Say) -> Baseline | None:
+    """What is live on the route, measured on the same suites; measured now where that was not done yet."""
+    live = pointer(project.ledger, route)
+    if live is None or live.live_release is None or live.live_release == report.release:
+        return None
+    found = like(project, live.live_release, report, what="the live release", progress=progress, say=say)
+    name = name_of(found)
+    return Baseline(release=live.live_release, report=found, report_name=name, items=items_of(project, name))
+
+
+def like(project: Project, release: str, wanted: EvalReport, *, what: str, progress: Progress, say: Say) -> EvalReport:
+    """A report on `release` that compares with another, or its newest: it is measured now where there is none."""
+    name = comparable_report(project, release, wanted)
+    if name is None:
+        say(f"{what} {short(release)} {why_again(project, release, wanted)}: measuring it now, through its engine")
+        name = reevaluate(project, release, progress)
+    found = project.ledger.get(name).record
+    assert isinstance(found, EvalReport)
+    return found
+
+
+def why_again(project: Project, release: str, wanted: EvalReport) -> str:
+    """Why no report on a release compares with another."""
+    newest = next((one.record for one in reports_on(project.ledger, release)), None)
+    if not isinstance(newest, EvalReport):
+        return "was never measured here"
+    if newest.prompt_path < PROMPT_PATH:
+        return f"was measured through prompt path {newest.prompt_path}, which is {PROMPT_PATH} now"
+    return "was measured on other suites"
+
+
+def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:
+    """The newest report on a release with the same suites, asked through the same prompt path."""
+    wanted = conditions(report)
+    for stored in reports_on(project.ledger, release):
+        if isinstance(stored.record, EvalReport) and conditions(stored.record) == wanted:
+            return stored.id
+    return None
+
+
+def conditions(report: EvalReport) -> tuple[int, frozenset[tuple[str, str]]]:
+    """What two reports must share to be compared."""
+    return report.prompt_path, frozenset((suite.name, suite.fingerprint) for suite in report.suites)
+
+
+def items_of(project: Project, report_name: str) -> list[ItemScore]:
+    """A report's per-item scores."""
+    path = project.places.reports / report_name / "items.jsonl"
+    if not path.is_file():
+        raise NotFoundError(
+            f"the scores of report {report_name[:12]} are not on this machine", cure="run `flyball evaluate`"
+        )
+    return read_items(path)

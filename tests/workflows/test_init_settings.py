@@ -1,0 +1,69 @@
+"""Whatever the shape of the rows, the first flyball.yaml is one whose gate can pass and can fail."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import yaml
+
+from flyball.settings import parse_settings
+from flyball.statistics.intervals import clopper_pearson_lower
+from flyball.workflows.init import shape_of
+from flyball.workflows.init_settings import ALPHA, Having, Rows, Shape, answered_floor, settings_text
+
+FILE = Having(source="models/a b.gguf", is_url=False, context=8192)
+SERVER = Having(source="https://models.example/v1", is_url=True, model_name="m: 1", api_key="env:KEY")
+MEASURED: dict[Shape, set[str]] = {
+    "labels": {"exact_match"},
+    "objects": {"exact_fields"},
+    "answers": {"answered", "chrf"},
+    "questions": {"answered"},
+}
+"""What evaluation measures of each shape (tests/evaluation/test_free_answers.py)."""
+
+
+def rows(shape: Shape) -> Rows:
+    return Rows(
+        path="rows.jsonl",
+        shape=shape,
+        fields={"text": ("text", "")},
+        comments=["seen"],
+        labels={"spam: yes": 30, "ham": 70} if shape == "labels" else {},
+        count=100,
+    )
+
+
+@pytest.mark.parametrize(("shape", "model"), list(product(MEASURED, (None, FILE, SERVER))))
+def test_the_gate_of_every_shape_has_rules_on_what_is_measured(shape: Shape, model: Having | None) -> None:
+    settings = parse_settings(yaml.safe_load(settings_text("My Desk!", rows(shape), model)))
+    assert settings.project == "my-desk" and settings.task == ("classification" if shape == "labels" else "chat")
+    assert {rule.measure for rule in settings.gate.rules} == MEASURED[shape]
+    floors = [rule.at_least for rule in settings.gate.rules if rule.at_least is not None]
+    assert floors and all(0 < floor < 1 for floor in floors), "no gate that everything passes"
+    assert any(rule.not_worse_than_live is not None for rule in settings.gate.rules)
+
+
+def test_around_a_model_nothing_is_trained_and_all_rows_are_cases() -> None:
+    file = parse_settings(yaml.safe_load(settings_text("desk", rows("answers"), FILE)))
+    assert (file.train.method, file.train.base) == ("none", "models/a b.gguf")
+    assert (file.data.split.test, file.release.engine.context) == (1.0, 4096)
+    server = parse_settings(yaml.safe_load(settings_text("desk", rows("answers"), SERVER))).release.engine
+    assert (server.kind, server.url, server.model, server.api_key) == ("openai", SERVER.source, "m: 1", "env:KEY")
+    labels = parse_settings(yaml.safe_load(settings_text("desk", rows("labels"), FILE)))
+    assert "spam: yes" in (labels.release.system_prompt or "")
+    assert labels.gate.rules[0].at_least == 0.7, "the commonest label alone must not pass"
+
+
+@pytest.mark.parametrize("count", [7, 20, 29, 40, 80, 5000])
+def test_what_must_be_answered_can_be_proven_by_so_few_rows(count: int) -> None:
+    cases = max(1, min(count, 50) * 3 // 4)
+    assert clopper_pearson_lower(cases, cases, ALPHA) >= answered_floor(count) > 0.4
+
+
+def test_shapes_are_told_by_what_the_answers_are() -> None:
+    assert shape_of("classification", ["a", "b"]) == "labels"
+    assert shape_of("chat", []) == "questions"
+    assert shape_of("classification", ['{"a": 1}', '{"a": 2}']) == "objects"
+    assert shape_of("chat", ['{"a": 1}', {"a": 2}, "none"]) == "objects"
+    assert shape_of("chat", ["it is late", '{"a": 1}', "well"]) == "answers"
