@@ -30,7 +30,7 @@ from flyball.console.request_list import read_answers
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_pass
-from flyball.gateway.recording.ledger_writer import Filing
+from flyball.gateway.recording.ledger_writer import LedgerWriter
 from flyball.gateway.recording.segment_writer import SegmentWriter
 from flyball.gateway.recording.segments import RequestEntry
 from flyball.records import RequestRecord
@@ -112,7 +112,7 @@ def ingested_us(ledger: Ledger, segments: Path, chance: random.Random) -> float:
         recording=RecordingConfig(), project=PROJECT, segments_dir=segments, project_key=KEY, ledger=ledger
     )
     writer = SegmentWriter(segments, worker=0, project=PROJECT, seal_key=KEY.seal_key)
-    filing, used = Filing(context), 0.0
+    filing, used = LedgerWriter(context), 0.0
     for _ in range(BATCHES):
         for _ in range(BATCH):
             writer.append(RequestEntry(record=one(chance, now_ms()), messages=PROMPT, answer=ANSWER))

@@ -28,7 +28,7 @@ from flyball.serving import engine_files
 from flyball.serving.processes import is_running
 from flyball.storage.artifacts import file_refs
 from flyball.storage.deployments import pointer
-from flyball.supervision.run_file import Note, read_note
+from flyball.supervision.run_file import RunFile, read_note
 from flyball.wiring import Project, open_project
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))  # the tests' tiny model is the benchmarks' too
@@ -155,7 +155,7 @@ class Served:
             return b'compiled="yes"' in answer.read()
 
     @property
-    def note(self) -> Note:
+    def note(self) -> RunFile:
         """What `up` says of its processes now."""
         note = read_note(self.project.places.run)
         if note is None:

@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from flyball.rollout.config import GateConfig
 from flyball.settings import Settings
-from flyball.standalone.config import FrontConfig
+from flyball.standalone.config import StandaloneConfig
 from generation.markdown import cell, code, table
 
 
@@ -179,7 +179,7 @@ def gateway_file_page() -> str:
     return page(
         "Settings: the gateway's file",
         "What `flyball gateway --config FILE` reads ([how to use it](../how-to/gateway.md)).",
-        FrontConfig,
+        StandaloneConfig,
     )
 
 

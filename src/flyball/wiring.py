@@ -17,7 +17,7 @@ from flyball.settings import Settings, find_root, load_settings, proxy_for, secr
 
 if TYPE_CHECKING:
     from flyball.addresses import Reach
-    from flyball.inference.http_client import Way
+    from flyball.inference.http_client import ServerAccess
     from flyball.security.keys import ProjectKey
     from flyball.storage.artifacts import ArtifactStore
     from flyball.storage.ledger import Ledger
@@ -141,11 +141,11 @@ class Project:
 
         return parse_project_key(secret(self.settings.security.project_key, self.root, self.environment))
 
-    def way(self, api_key: str | None, reach: Reach | None = None) -> Way:
+    def way(self, api_key: str | None, reach: Reach | None = None) -> ServerAccess:
         """How a server elsewhere is reached: with this project's secrets, and the environment's proxies."""
-        from flyball.inference.http_client import Way  # TLS takes a while to load
+        from flyball.inference.http_client import ServerAccess  # TLS takes a while to load
 
-        return Way(
+        return ServerAccess(
             api_key=api_key,
             reach=reach,
             secrets=lambda reference: secret(reference, self.root, self.environment),

@@ -13,12 +13,12 @@ import pytest
 
 from console_site import Site
 from flyball.console import charts
-from flyball.console.chart_specs import Look, latency_spec, quality_spec, traffic_spec
+from flyball.console.chart_specs import ChartStyle, latency_spec, quality_spec, traffic_spec
 from flyball.console.traffic import MINUTES, Minute, Traffic
 from flyball.errors import EnvironmentMissing
 from flyball.records import fingerprint
 
-LOOK = Look(theme="light", width=640)
+LOOK = ChartStyle(theme="light", width=640)
 drawable = pytest.mark.skipif(importlib.util.find_spec("vl_convert") is None, reason="vl-convert is not installed")
 
 
@@ -46,7 +46,7 @@ def compared() -> list[dict[str, Any]]:
 @drawable
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_each_chart_is_svg_in_the_colours_of_its_scheme(theme: Any) -> None:
-    look = Look(theme=theme, width=330)
+    look = ChartStyle(theme=theme, width=330)
     for spec in (traffic_spec(hour(), look), latency_spec(hour(), look), quality_spec(compared(), look)):
         svg = asyncio.run(charts.render(spec))
         root = ElementTree.fromstring(svg)

@@ -14,7 +14,7 @@ import pytest
 import console_shop
 from console_site import Site, served
 from flyball.console import charts
-from flyball.console.cached_metrics import Kept
+from flyball.console.cached_metrics import CachedMetrics
 from flyball.console.front_page import read_overview
 from flyball.console.page_rendering import Pages, static_files
 from flyball.console.record_page import read_record
@@ -285,7 +285,7 @@ def test_the_front_page_takes_under_150_ms_with_10_000_requests(sqlite_template:
     (tmp_path / "ledger.db").write_bytes(sqlite_template.read_bytes())
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db", project=console_shop.PROJECT)
     console_shop.fill(ledger, requests=10_000)
-    pages, kept = Pages(project="shop", gateway="", files=static_files()), Kept(fresh_s=3600, wait_s=0)
+    pages, kept = Pages(project="shop", gateway="", files=static_files()), CachedMetrics(fresh_s=3600, wait_s=0)
     took = []
     for _ in range(5):
         began = time.thread_time()  # of this thread: neighbours on the machine do not count

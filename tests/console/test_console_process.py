@@ -18,7 +18,7 @@ import pytest
 
 import console_shop
 from console_site import settings
-from flyball.console.cached_metrics import Figure, Kept
+from flyball.console.cached_metrics import CachedMetrics, Figure
 from flyball.console.context import ConsoleContext
 from flyball.console.server import listen, run_console
 from flyball.errors import EnvironmentMissing
@@ -143,7 +143,7 @@ def test_a_figure_is_not_made_more_often_than_it_is_worth() -> None:
 
 
 def test_figures_are_kept_by_name_for_each_release() -> None:
-    kept = Kept(wait_s=5)
+    kept = CachedMetrics(wait_s=5)
     assert kept._value("a", lambda: 1) == 1
     assert kept._value("b", lambda: 2) == 2
     assert kept._value("a", lambda: 3) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import console_shop
-from flyball.console.cached_metrics import Kept
+from flyball.console.cached_metrics import CachedMetrics
 from flyball.console.front_page import choose_route, read_findings, read_overview
 from flyball.console.record_page import read_record
 from flyball.console.request_list import Filters, read_answers
@@ -23,7 +23,7 @@ from flyball.storage.ledger import Ledger, now_ms
 
 def test_the_overview_agrees_with_what_was_put_into_the_ledger(ledger: Ledger) -> None:
     shop = console_shop.fill(ledger, requests=150)
-    overview = read_overview(ledger, Kept(wait_s=30), route=None, now_ms=now_ms())
+    overview = read_overview(ledger, CachedMetrics(wait_s=30), route=None, now_ms=now_ms())
     assert overview.route == "shop" and overview.routes == ("shop",)
     assert overview.live is not None and overview.live.release == shop.live.name
     assert overview.live.previous == shop.old.name and overview.live.since_ms is not None

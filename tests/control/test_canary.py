@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from control_shop import ROLLOUT, Shop, passes
 from flyball.control.context import ControlContext
 from flyball.records import Deployment, Transition
-from flyball.rollout.judged_answers import Desk
+from flyball.rollout.judged_answers import JudgingQueue
 from flyball.storage.deployments import history
 from flyball.storage.ledger import now_ms
 from flyball.storage.traffic import add_feedback, add_request
@@ -51,7 +51,7 @@ class Reviewer:
 
     def __init__(self, shop: Shop, *, right: float = 0.95) -> None:
         self.ledger, self.right, self.rng = shop.ledger, right, random.Random(2)
-        self.desk = Desk(shop.ledger, ROLLOUT)
+        self.desk = JudgingQueue(shop.ledger, ROLLOUT)
 
     def judge(self) -> None:
         waiting = self.desk.waiting(now_ms())

@@ -19,7 +19,7 @@ from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import Deployment, Transition
 from flyball.rollout.config import JudgeConfig
-from flyball.rollout.judged_answers import Desk
+from flyball.rollout.judged_answers import JudgingQueue
 from flyball.rollout.plans import plan_of
 from flyball.security.keys import ProjectKey
 from flyball.storage.deployments import history
@@ -133,7 +133,7 @@ def test_a_shadow_whose_answers_are_judged_worse_ends_before_anybody_met_it(shop
         "judge": JudgeConfig(command=("judge",), every_s=0.1),
     }
     config = replace(ROLLOUT, margin_latency=9.0, margin_cost=9.0, min_units=20, **judged)
-    desk = Desk(shop.ledger, config)
+    desk = JudgingQueue(shop.ledger, config)
 
     def judge() -> int:
         """A judge who likes what live says and nothing else, and is not told which is which."""

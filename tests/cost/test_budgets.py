@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flyball.cost.budgets import Budget, budget_states, declared_budgets
-from flyball.cost.limit_leases import Ask, lease
+from flyball.cost.limit_leases import LeaseRequest, lease
 from flyball.cost.pools import USD, month_bounds
 from flyball.security.principals import create_key, revoke_key
 from flyball.security.teams import set_team
@@ -15,7 +15,7 @@ NOW_S = 1795538666.0  # in November 2026
 
 
 def use(ledger: Ledger, account: str, *, spent: float, granted: float, period: str = "2026-11") -> None:
-    ask = Ask(
+    ask = LeaseRequest(
         account=account,
         kind=USD,
         period=period,

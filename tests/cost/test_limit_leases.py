@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from flyball.cost.limit_leases import LIMITS, Answer, Ask, answer_all, lease, reap
+from flyball.cost.limit_leases import LIMITS, Answer, LeaseRequest, answer_all, lease, reap
 from flyball.cost.pools import REQUESTS, SEATS, TOKENS, USD
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, open_ledger
@@ -18,7 +18,7 @@ from flyball.storage.ledger import Ledger, open_ledger
 PERIOD = "2026-11"
 
 
-def ask(kind: int, **changes: Any) -> Ask:
+def ask(kind: int, **changes: Any) -> LeaseRequest:
     values: dict[str, Any] = {
         "account": "key:1",
         "kind": kind,
@@ -31,10 +31,10 @@ def ask(kind: int, **changes: Any) -> Ask:
         "want": 0.0,
         "least": 0.0,
     }
-    return Ask(**(values | changes))
+    return LeaseRequest(**(values | changes))
 
 
-def one(ledger: Ledger, worker: str, item: Ask, *, holding: bool = False, ttl_s: float = 60.0) -> Answer:
+def one(ledger: Ledger, worker: str, item: LeaseRequest, *, holding: bool = False, ttl_s: float = 60.0) -> Answer:
     outcome = lease(ledger, worker=worker, asks=[item], ttl_s=ttl_s, holding=holding)
     assert outcome.answers is not None
     return outcome.answers[0]

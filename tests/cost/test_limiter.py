@@ -12,7 +12,7 @@ import pytest
 from flyball.cost.budgets import spent
 from flyball.cost.lease_requests import Limit, Shortage
 from flyball.cost.limit_leases import reap
-from flyball.cost.limiter import PATIENCE_S, LimitKeeper
+from flyball.cost.limiter import PATIENCE_S, Limiter
 from flyball.cost.pools import Need, Pool
 from flyball.storage.ledger import Ledger
 
@@ -30,11 +30,11 @@ def need(*, tokens: float = 0.0, usd: float = 0.0) -> Need:
     return (1.0, 1.0, tokens, usd)
 
 
-async def ask(keeper: LimitKeeper, pools: Pools, wanted: Need) -> Shortage | None:
+async def ask(keeper: Limiter, pools: Pools, wanted: Need) -> Shortage | None:
     return None if keeper.take(pools, wanted) else await keeper.wait(pools, wanted)
 
 
-async def spend_all(keeper: LimitKeeper, pools: Pools, *, estimate: float, actual: float, tries: int = 5) -> float:
+async def spend_all(keeper: Limiter, pools: Pools, *, estimate: float, actual: float, tries: int = 5) -> float:
     """Send requests one after the other until refused `tries` times; what they cost."""
     total, refused = 0.0, 0
     while refused < tries:
@@ -47,13 +47,13 @@ async def spend_all(keeper: LimitKeeper, pools: Pools, *, estimate: float, actua
     return total
 
 
-def budget(keeper: LimitKeeper, usd: float, account: str = "key:1") -> Pools:
+def budget(keeper: Limiter, usd: float, account: str = "key:1") -> Pools:
     return keeper.pools([Limit(account, "usd", usd)])
 
 
 def test_whoever_has_no_limit_goes_on_without_a_thread_or_a_transaction(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         assert all(keeper.take((), need(usd=1e9)) for _ in range(100))
         await keeper.close()
         assert keeper.transactions == 0
@@ -64,7 +64,7 @@ def test_whoever_has_no_limit_goes_on_without_a_thread_or_a_transaction(ledger: 
 @pytest.mark.parametrize(("usd", "estimate", "actual"), [(0.1, 0.002, 0.002), (0.02, 0.002, 0.0005), (1.0, 0.1, 0.1)])
 def test_a_budget_is_spent_whole_and_never_overrun(ledger: Ledger, usd: float, estimate: float, actual: float) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         total = await spend_all(keeper, budget(keeper, usd), estimate=estimate, actual=actual)
         await keeper.close()
         assert usd - estimate - 1e-9 <= total <= usd + 1e-9
@@ -75,7 +75,7 @@ def test_a_budget_is_spent_whole_and_never_overrun(ledger: Ledger, usd: float, e
 
 def test_requests_that_cost_more_than_was_set_aside_are_counted_in_full(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         total = await spend_all(keeper, budget(keeper, 0.1), estimate=0.002, actual=0.006)
         await keeper.close()
         assert 0.1 <= total <= 0.1 + 0.004 + 1e-9, "overrun by what one request in flight cost beyond its estimate"
@@ -86,7 +86,7 @@ def test_requests_that_cost_more_than_was_set_aside_are_counted_in_full(ledger: 
 
 def test_a_burst_waits_for_one_transaction_and_is_served_in_order(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools([Limit("key:1", "requests", 40.0), Limit("key:1", "seats", 1000.0)])
         order: list[int] = []
 
@@ -108,7 +108,7 @@ def test_a_burst_waits_for_one_transaction_and_is_served_in_order(ledger: Ledger
 
 def test_a_single_worker_with_sixty_thousand_a_minute_causes_few_transactions(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools(
             [
                 Limit("key:1", "seats", 500.0),
@@ -133,7 +133,7 @@ def test_a_single_worker_with_sixty_thousand_a_minute_causes_few_transactions(le
 
 def test_a_limit_that_is_spent_refuses_at_once_and_says_when_to_come_back(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools([Limit("key:1", "requests", 3.0)])
         shortages = [await ask(keeper, pools, need()) for _ in range(8)]
         assert shortages[:3] == [None] * 3
@@ -148,7 +148,7 @@ def test_a_limit_that_is_spent_refuses_at_once_and_says_when_to_come_back(ledger
 
 def test_a_request_that_never_fits_is_refused_without_asking_anybody(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools([Limit("key:1", "tokens", 100.0)])
         shortage = await ask(keeper, pools, need(tokens=101))
         assert shortage is not None and shortage.reason == "never"
@@ -160,7 +160,7 @@ def test_a_request_that_never_fits_is_refused_without_asking_anybody(ledger: Led
 
 def test_seats_come_back_when_requests_end_and_are_shared_among_workers(ledger: Ledger) -> None:
     async def course() -> None:
-        one, two = LimitKeeper(ledger, worker="w1"), LimitKeeper(ledger, worker="w2")
+        one, two = Limiter(ledger, worker="w1"), Limiter(ledger, worker="w2")
         limits = [Limit("key:1", "seats", 2.0)]
         first, second = one.pools(limits), two.pools(limits)
         assert await ask(one, first, need()) is None
@@ -181,7 +181,7 @@ def test_seats_come_back_when_requests_end_and_are_shared_among_workers(ledger: 
 
 def test_whoever_gives_up_waiting_leaves_no_trace(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools([Limit("key:1", "seats", 1.0), Limit("key:1", "usd", 1.0)])
         task = asyncio.ensure_future(ask(keeper, pools, need(usd=0.5)))
         await asyncio.sleep(0)
@@ -197,7 +197,7 @@ def test_whoever_gives_up_waiting_leaves_no_trace(ledger: Ledger) -> None:
 
 def test_without_a_ledger_those_with_limits_are_refused_and_the_others_go_on() -> None:
     async def course() -> None:
-        keeper = LimitKeeper(None, worker="w")
+        keeper = Limiter(None, worker="w")
         assert keeper.take((), need())
         shortage = await ask(keeper, keeper.pools([Limit("key:1", "requests", 5.0)]), need())
         assert shortage is not None and shortage.reason == "away" and shortage.wait_s > 0
@@ -208,7 +208,7 @@ def test_without_a_ledger_those_with_limits_are_refused_and_the_others_go_on() -
 
 def test_while_the_ledger_is_locked_what_is_leased_is_spent_and_then_requests_are_refused(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = keeper.pools([Limit("key:1", "requests", 1000.0)])
         assert await ask(keeper, pools, need()) is None
         while keeper.transactions < 1 or pools[0].left < 10:
@@ -237,7 +237,7 @@ def test_while_the_ledger_is_locked_what_is_leased_is_spent_and_then_requests_ar
 
 def test_an_idle_worker_gives_back_what_it_does_not_need_and_then_rests(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         pools = budget(keeper, 10.0) + keeper.pools([Limit("key:1", "requests", 6000.0)])
         assert await ask(keeper, pools, need(usd=0.02)) is None
         keeper.settle(pools, need(usd=0.02), tokens=0.0, usd=0.02)
@@ -256,7 +256,7 @@ def test_an_idle_worker_gives_back_what_it_does_not_need_and_then_rests(ledger: 
 
 def test_a_worker_whose_lease_was_taken_away_spends_nothing_of_it_and_goes_on_afresh(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w", ttl_s=0.5)
+        keeper = Limiter(ledger, worker="w", ttl_s=0.5)
         pools = budget(keeper, 10.0)
         assert await ask(keeper, pools, need(usd=0.05)) is None
         with ledger.begin_beside("limits") as connection:
@@ -277,7 +277,7 @@ def test_a_new_month_begins_a_new_budget_and_the_old_one_is_told_to_the_end(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         old = budget(keeper, 0.01)
         before = keeper.period
         assert await ask(keeper, old, need(usd=0.01)) is None
@@ -298,7 +298,7 @@ def test_a_new_month_begins_a_new_budget_and_the_old_one_is_told_to_the_end(
 
 def test_fifty_busy_keys_share_their_transactions(ledger: Ledger) -> None:
     async def course() -> None:
-        keeper = LimitKeeper(ledger, worker="w")
+        keeper = Limiter(ledger, worker="w")
         all_pools = [
             keeper.pools([Limit(f"key:{n}", "requests", 6000.0), Limit(f"key:{n}", "usd", 10.0)]) for n in range(50)
         ]

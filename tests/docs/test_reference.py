@@ -38,10 +38,10 @@ def silent_settings(root: type[msgspec.Struct]) -> list[str]:
 
 def test_each_setting_is_described() -> None:
     from flyball.rollout.config import GateConfig
-    from flyball.standalone.config import FrontConfig
+    from flyball.standalone.config import StandaloneConfig
 
     assert sum(len(section.settings) for section in module("settings").sections(Settings)) > 150
-    for root in (Settings, FrontConfig, GateConfig):
+    for root in (Settings, StandaloneConfig, GateConfig):
         assert not silent_settings(root)
 
 

@@ -17,7 +17,7 @@ import pytest
 from flyball import __version__
 from flyball.errors import InputError
 from flyball.settings import secret
-from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.config import StandaloneConfig, Upstream
 from flyball.standalone.routes import front_routes
 from raw_upstream import END, STREAM, Asked, RawUpstream, answer, chunk, either, head, plain
 from running_gateway import QUICK, RunningGateway, chat
@@ -29,7 +29,7 @@ def front(tmp_path: Path, *upstreams: Upstream, **environment: str) -> RunningGa
     def secrets(reference: str) -> str:
         return secret(reference, tmp_path, environment)
 
-    found = front_routes(FrontConfig(upstreams=upstreams, models=("shop",)), secrets)
+    found = front_routes(StandaloneConfig(upstreams=upstreams, models=("shop",)), secrets)
     gateway = RunningGateway(tmp_path, found, config=QUICK)
     gateway.context = replace(gateway.context, secrets=secrets)
     return gateway

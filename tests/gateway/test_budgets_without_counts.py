@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from flyball.gateway.upstream.token_counts import Reckoner
+from flyball.gateway.upstream.token_counts import TokenCounter
 from flyball.security.principals import create_key
-from flyball.standalone.config import FrontConfig, Upstream
+from flyball.standalone.config import StandaloneConfig, Upstream
 from flyball.standalone.routes import front_routes
 from flyball.storage.ledger import Ledger
 from running_gateway import RunningGateway, chat, receive
@@ -48,7 +48,7 @@ def gateway(
     engine: OddEngine, keys: dict[str, str], sqlite_ledger: Ledger, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningGateway]:
     upstream = Upstream(url=engine.url, models=("shop",), usd_per_million={"shop": (PROMPT, COMPLETION)})
-    routes = front_routes(FrontConfig(upstreams=(upstream,)), secrets={}.__getitem__)
+    routes = front_routes(StandaloneConfig(upstreams=(upstream,)), secrets={}.__getitem__)
     with RunningGateway(tmp_path_factory.mktemp("gateway"), routes, ledger=sqlite_ledger) as running:
         yield running
 
@@ -64,7 +64,7 @@ def test_a_budget_stops_whoever_asks_a_server_that_does_not_count(
     gateway: RunningGateway, engine: OddEngine, keys: dict[str, str], case: Behaviour
 ) -> None:
     assert gateway.gateway is not None
-    gateway.gateway.state.reckoner = Reckoner()
+    gateway.gateway.state.reckoner = TokenCounter()
     engine.odd = replace(case, pause_s=0.0)
     body = chat("Where is my parcel?", max_tokens=MOST_TOKENS, stream=case.kind == "stream", **(case.request or {}))
     spent = 0.0

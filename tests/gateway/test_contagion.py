@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from flyball.gateway.config import GatewayConfig
-from flyball.standalone.config import FrontConfig
+from flyball.standalone.config import StandaloneConfig
 from flyball.standalone.routes import front_routes, given
 from flyball.storage.routing import RoutingTable
 from mock_engine import MockEngine
@@ -147,7 +147,7 @@ def test_a_rate_limited_model_leaves_the_others_of_its_server_alone(tmp_path: Pa
         return "429" if body["model"] == "limited" else "ok"
 
     engines = [stack.enter_context(MockEngine(limited)) for _ in range(2)]
-    config = FrontConfig(upstreams=given([engine.url for engine in engines], []), models=("limited", "shop"))
+    config = StandaloneConfig(upstreams=given([engine.url for engine in engines], []), models=("limited", "shop"))
     routes = front_routes(config, secrets={}.__getitem__)
     gateway = stack.enter_context(RunningGateway(tmp_path, routes, config=CONFIG))
     assert {asked(gateway.port, {**chat(), "model": "limited"})[0] for _ in range(10)} == {429}

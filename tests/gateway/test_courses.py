@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flyball.gateway.http.coroutines import Course
+from flyball.gateway.http.coroutines import RequestCoroutine
 
 
 class Bell:
@@ -35,9 +35,9 @@ class Bell:
         callback(self)
 
 
-def started(coroutine: Coroutine[Any, Any, None]) -> tuple[Course, list[BaseException | None]]:
+def started(coroutine: Coroutine[Any, Any, None]) -> tuple[RequestCoroutine, list[BaseException | None]]:
     ends: list[BaseException | None] = []
-    course = Course(coroutine, lambda _course, bug: ends.append(bug))
+    course = RequestCoroutine(coroutine, lambda _course, bug: ends.append(bug))
     course.start()
     return course, ends
 
@@ -112,7 +112,7 @@ def test_futures_sleeps_and_tasks_are_waited_for_as_in_a_task() -> None:
                 await future
             steps.append("end")
 
-        Course(walk(), lambda _course, _bug: over.set()).start()
+        RequestCoroutine(walk(), lambda _course, _bug: over.set()).start()
         await asyncio.wait_for(over.wait(), 5)
         return steps
 
@@ -132,7 +132,7 @@ def test_a_future_that_is_done_when_its_course_is_cancelled_resumes_nothing() ->
                 await asyncio.sleep(0.01)
                 steps.append("goodbye")
 
-        course = Course(walk(), lambda _course, _bug: steps.append("ended"))
+        course = RequestCoroutine(walk(), lambda _course, _bug: steps.append("ended"))
         course.start()
         future.set_result(None)  # its callback is on its way
         course.cancel()

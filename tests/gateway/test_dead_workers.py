@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from flyball.cost.budgets import spent
-from flyball.cost.limit_leases import Ask, lease
+from flyball.cost.limit_leases import LeaseRequest, lease
 from flyball.cost.pools import SEATS, USD, period_of
 from flyball.cost.settlement import settle_dead
 from flyball.gateway.config import RecordingConfig
@@ -18,7 +18,7 @@ from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.gateway.recording.segment_writer import SegmentWriter
 from flyball.gateway.recording.segments import RequestEntry
-from flyball.gateway.recording.worker_locks import Lifeline, dead_workers, worker_of
+from flyball.gateway.recording.worker_locks import WorkerLock, dead_workers, worker_of
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7
 from flyball.security.principals import create_key
@@ -38,11 +38,11 @@ class Worker:
     def __init__(self, context: IngestContext) -> None:
         self.name = uuid7()
         self.ledger = context.ledger
-        self.lifeline = Lifeline(context.segments_dir, self.name)
+        self.lifeline = WorkerLock(context.segments_dir, self.name)
         self.writer = SegmentWriter(context.segments_dir, worker=self.name, project="shop", seal_key=KEY.seal_key)
 
     def lease(self, *, granted: float, spent: float, name: str = "", account: str = ACCOUNT, kind: int = USD) -> None:
-        ask = Ask(
+        ask = LeaseRequest(
             account=account,
             kind=kind,
             period=PERIOD if kind == USD else "",

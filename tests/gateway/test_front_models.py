@@ -15,8 +15,8 @@ import pytest
 
 from flyball.errors import EnvironmentMissing, InputError
 from flyball.standalone import models
-from flyball.standalone.config import FrontConfig, Upstream
-from flyball.standalone.models import Listings
+from flyball.standalone.config import StandaloneConfig, Upstream
+from flyball.standalone.models import ModelListings
 from flyball.standalone.routes import RoutesFile, front_routes
 from flyball.storage.routing import RoutingTable
 from raw_upstream import Asked, RawUpstream, either, plain
@@ -42,8 +42,8 @@ def names_of(table: RoutingTable) -> dict[str, list[str]]:
     return {route.name: [arm.endpoints[0].id for arm in route.arms] for route in table.routes}
 
 
-def table_of(*urls: str, listings: Listings | None = None, models: tuple[str, ...] = ()) -> RoutingTable:
-    config = FrontConfig(upstreams=tuple(Upstream(url=url) for url in urls), models=models)
+def table_of(*urls: str, listings: ModelListings | None = None, models: tuple[str, ...] = ()) -> RoutingTable:
+    config = StandaloneConfig(upstreams=tuple(Upstream(url=url) for url in urls), models=models)
     return front_routes(config, NONE.__getitem__, listings=listings)
 
 
@@ -88,7 +88,7 @@ def test_one_that_is_down_stops_nobody_and_one_without_a_list_has_what_others_li
     with socket.create_server(("127.0.0.1", 0)) as gone:
         down = f"http://127.0.0.1:{gone.getsockname()[1]}"
     assert names_of(table_of(down, up.url, mute.url)) == {"small": ["upstream-2", "upstream-3"]}
-    named = FrontConfig(upstreams=(Upstream(url=down), Upstream(url=up.url, models=("one",))))
+    named = StandaloneConfig(upstreams=(Upstream(url=down), Upstream(url=up.url, models=("one",))))
     assert names_of(front_routes(named, NONE.__getitem__)) == {"one": ["upstream-2"]}
     with pytest.raises(EnvironmentMissing, match="refused"):
         table_of(down)
@@ -115,7 +115,7 @@ def test_models_that_appear_are_served_at_once_when_a_client_names_them(
     with socket.create_server(("127.0.0.1", 0)) as later:
         port = later.getsockname()[1]
     urls = (server.url, f"http://127.0.0.1:{port}")
-    listings = Listings(NONE.__getitem__)
+    listings = ModelListings(NONE.__getitem__)
     gateway = RunningGateway(tmp_path, table_of(*urls, listings=listings), config=QUICK)
     file = RoutesFile(
         gateway.routes_path,
@@ -147,7 +147,7 @@ def test_a_server_that_goes_down_later_keeps_its_models_and_says_so_once(
     stack: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, server = serving("small")
-    listings = Listings(NONE.__getitem__, ask_s=1.0)
+    listings = ModelListings(NONE.__getitem__, ask_s=1.0)
     with server:
         found = table_of(server.url, listings=listings)
     listings.forget()

@@ -20,7 +20,7 @@ from flyball.errors import EnvironmentMissing, InputError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.routing import view_of
 from flyball.security.principals import create_key
-from flyball.standalone.config import FrontConfig, Upstream, read_config
+from flyball.standalone.config import StandaloneConfig, Upstream, read_config
 from flyball.standalone.routes import RoutesFile, described, front_routes, given
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Endpoint, RoutingTable, load
@@ -32,7 +32,7 @@ SECRETS = {"env:FIRST": "one", "env:KEY": "key"}
 
 
 def routes(*upstreams: Upstream, models: tuple[str, ...] = ()) -> RoutingTable:
-    return front_routes(FrontConfig(upstreams=upstreams, models=models), SECRETS.__getitem__)
+    return front_routes(StandaloneConfig(upstreams=upstreams, models=models), SECRETS.__getitem__)
 
 
 def test_models_are_named_or_asked_for() -> None:

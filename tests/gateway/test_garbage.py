@@ -18,14 +18,14 @@ from flyball.gateway.config import GatewayConfig
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.server import Connection
 from flyball.gateway.upstream.call import Call
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.gateway.upstream.stream_relay import Relay
 from flyball.storage.routing import Arm, Endpoint
 from mock_engine import MockEngine
 from running_gateway import LIVE, RunningGateway, arm, chat, table
 
 IMPATIENT = GatewayConfig(retries=0, queue_timeout_s=0.2)
-OURS = (Call, Connection, Exchange, Relay, Tally)
+OURS = (Call, Connection, Exchange, Relay, AnswerContent)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from flyball.gateway.recording.segments import RequestEntry
-from flyball.gateway.upstream.token_counts import Reckoner
+from flyball.gateway.upstream.token_counts import TokenCounter
 from running_gateway import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine
 
@@ -74,7 +74,7 @@ def test_a_client_reads_the_same_and_the_record_is_right(
     gateway: RunningGateway, engine: OddEngine, case: Behaviour
 ) -> None:
     assert gateway.gateway is not None
-    gateway.gateway.state.reckoner = Reckoner()  # what one server teaches is nothing to another
+    gateway.gateway.state.reckoner = TokenCounter()  # what one server teaches is nothing to another
     engine.odd = case
     direct = read(f"{engine.url}/v1", case)
     before, asked = len(gateway.requests()), len(engine.bodies)

@@ -19,8 +19,8 @@ from flyball.addresses import environment_proxy, target_of
 from flyball.errors import InputError
 from flyball.gateway.upstream.connector import Connector, first_of, in_turn, resolve
 from flyball.settings import secret
-from flyball.standalone.config import FrontConfig, Upstream
-from flyball.standalone.models import Listings
+from flyball.standalone.config import StandaloneConfig, Upstream
+from flyball.standalone.models import ModelListings
 from flyball.standalone.routes import front_routes
 from proxies import HttpProxy
 from raw_upstream import RawUpstream, either
@@ -53,7 +53,7 @@ def asked(tmp_path: Path, upstream: Upstream, *, models: tuple[str, ...] = ("sho
     def proxy_for(url: str) -> str | None:
         return environment_proxy(url, environment)
 
-    found = front_routes(FrontConfig(upstreams=(upstream,), models=models), secrets, proxy_for=proxy_for)
+    found = front_routes(StandaloneConfig(upstreams=(upstream,), models=models), secrets, proxy_for=proxy_for)
     gateway = RunningGateway(tmp_path, found, config=QUICK)
     gateway.context = replace(gateway.context, secrets=secrets, proxy_for=proxy_for)
     with gateway:
@@ -103,7 +103,7 @@ def test_rotated_certificates_take_effect_without_a_restart(
 
     write(stranger.pair("old"))
     upstream = Upstream(url=server.url, ca_file=authority.ca_file, client_cert=str(files[0]), client_key=str(files[1]))
-    found = front_routes(FrontConfig(upstreams=(upstream,), models=("shop",)), {}.__getitem__)
+    found = front_routes(StandaloneConfig(upstreams=(upstream,), models=("shop",)), {}.__getitem__)
     gateway = stack.enter_context(RunningGateway(tmp_path, found, config=QUICK))
     with pytest.raises(openai.APIStatusError):
         gateway.client().chat.completions.create(**chat())
@@ -233,12 +233,14 @@ def test_localhost_is_reached_whichever_family_listens(tmp_path: Path, stack: Ex
 def test_a_list_of_models_is_asked_for_the_same_way(tmp_path: Path, authority: Authority, secure: RawUpstream) -> None:
     point = (
         front_routes(
-            FrontConfig(upstreams=(Upstream(url=secure.url, ca_file=authority.ca_file, headers={"api-key": "env:K"}),)),
+            StandaloneConfig(
+                upstreams=(Upstream(url=secure.url, ca_file=authority.ca_file, headers={"api-key": "env:K"}),)
+            ),
             {"env:K": "k"}.__getitem__,
         )
         .routes[0]
         .arms[0]
         .endpoints[0]
     )
-    assert Listings({"env:K": "k"}.__getitem__).models([point]) == {point: ["m"]}
+    assert ModelListings({"env:K": "k"}.__getitem__).models([point]) == {point: ["m"]}
     assert secure.asked[-1].headers["api-key"] == "k" and secure.asked[-1].target == "/v1/models"

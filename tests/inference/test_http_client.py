@@ -15,7 +15,7 @@ from flyball import __version__
 from flyball.addresses import Reach
 from flyball.errors import InputError, UpstreamError
 from flyball.inference.completions import HttpCompleter
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.inference.model_list import served_model
 from proxies import HttpProxy
 from raw_upstream import Asked, RawUpstream, answer, either, plain
@@ -35,7 +35,7 @@ def said(url: str, **more: Any) -> str:
 def test_a_server_is_asked_at_its_own_path_with_its_own_headers(stack: ExitStack) -> None:
     server = stack.enter_context(RawUpstream(either))
     url = f"{server.url}/openai/deployments/g?api-version=1"
-    way = Way(reach=Reach(headers=(("api-key", "env:KEY"),)), secrets={"env:KEY": "secret"}.__getitem__)
+    way = ServerAccess(reach=Reach(headers=(("api-key", "env:KEY"),)), secrets={"env:KEY": "secret"}.__getitem__)
     assert said(url, way=way) == "on its way"
     assert server.asked[0].target == "/openai/deployments/g/chat/completions?api-version=1"
     assert server.asked[0].headers["api-key"] == "secret" and "authorization" not in server.asked[0].headers
@@ -64,14 +64,14 @@ def test_proxies_and_certificates_hold(tmp_path: Path, stack: ExitStack) -> None
     certificate, key = authority.pair("me")
     reach = Reach(ca_file=authority.ca_file, client_cert=certificate, client_key=key)
     url = "https://models.example/v1"
-    way = Way(reach=reach, proxy_for=lambda _url: proxy.url.replace("//", "//me:secret@"))
+    way = ServerAccess(reach=reach, proxy_for=lambda _url: proxy.url.replace("//", "//me:secret@"))
     assert said(url, way=way) == "on its way"
     assert proxy.heads[0].startswith("CONNECT models.example:443")
     with pytest.raises(UpstreamError, match="407") as caught:
-        said(url, way=Way(reach=reach, proxy_for=lambda _url: proxy.url.replace("//", "//me:hunter2@")))
+        said(url, way=ServerAccess(reach=reach, proxy_for=lambda _url: proxy.url.replace("//", "//me:hunter2@")))
     assert "hunter2" not in str(caught.value)
     with pytest.raises(InputError, match="no certificates"):
-        said(url, way=Way(reach=Reach(ca_file=str(tmp_path / "none.pem"))))
+        said(url, way=ServerAccess(reach=Reach(ca_file=str(tmp_path / "none.pem"))))
 
 
 def test_an_answer_that_is_compressed_all_the_same_is_read_within_bounds(stack: ExitStack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from flyball.cost.limit_leases import Ask, lease
+from flyball.cost.limit_leases import LeaseRequest, lease
 from flyball.cost.pools import USD, period_of
 from flyball.monitoring.budget_findings import watch_budgets
 from flyball.records import Finding
@@ -13,7 +13,7 @@ from flyball.storage.ledger import Ledger
 
 
 def spend(ledger: Ledger, usd: float, *, period: str) -> None:
-    ask = Ask(
+    ask = LeaseRequest(
         account="team:support",
         kind=USD,
         period=period,

@@ -21,7 +21,7 @@ from flyball.gateway.recording.segments import Entry, RequestEntry, SegmentReade
 from flyball.gateway.worker import Gateway
 from flyball.records import Constraint, EngineSettings, Release
 from flyball.security.keys import ProjectKey
-from flyball.standalone.config import FrontConfig
+from flyball.standalone.config import StandaloneConfig
 from flyball.standalone.routes import front_routes, given
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
@@ -55,7 +55,7 @@ def table(*arms: Arm, name: str = "shop", version: int = 1) -> RoutingTable:
 
 def in_front_of(*engines: Any) -> RoutingTable:
     """What `flyball gateway --upstream ONE --upstream OTHER` serves."""
-    config = FrontConfig(upstreams=given([engine.url for engine in engines], []), models=("shop",))
+    config = StandaloneConfig(upstreams=given([engine.url for engine in engines], []), models=("shop",))
     return front_routes(config, secrets={}.__getitem__)
 
 

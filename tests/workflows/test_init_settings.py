@@ -10,10 +10,10 @@ import yaml
 from flyball.settings import parse_settings
 from flyball.statistics.intervals import clopper_pearson_lower
 from flyball.workflows.init import shape_of
-from flyball.workflows.init_settings import ALPHA, Having, Rows, Shape, answered_floor, settings_text
+from flyball.workflows.init_settings import ALPHA, ProjectShape, Rows, Shape, answered_floor, settings_text
 
-FILE = Having(source="models/a b.gguf", is_url=False, context=8192)
-SERVER = Having(source="https://models.example/v1", is_url=True, model_name="m: 1", api_key="env:KEY")
+FILE = ProjectShape(source="models/a b.gguf", is_url=False, context=8192)
+SERVER = ProjectShape(source="https://models.example/v1", is_url=True, model_name="m: 1", api_key="env:KEY")
 MEASURED: dict[Shape, set[str]] = {
     "labels": {"exact_match"},
     "objects": {"exact_fields"},
@@ -35,7 +35,7 @@ def rows(shape: Shape) -> Rows:
 
 
 @pytest.mark.parametrize(("shape", "model"), list(product(MEASURED, (None, FILE, SERVER))))
-def test_the_gate_of_every_shape_has_rules_on_what_is_measured(shape: Shape, model: Having | None) -> None:
+def test_the_gate_of_every_shape_has_rules_on_what_is_measured(shape: Shape, model: ProjectShape | None) -> None:
     settings = parse_settings(yaml.safe_load(settings_text("My Desk!", rows(shape), model)))
     assert settings.project == "my-desk" and settings.task == ("classification" if shape == "labels" else "chat")
     assert {rule.measure for rule in settings.gate.rules} == MEASURED[shape]

@@ -14,8 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from flyball.console import charts
-from flyball.console.cached_metrics import Kept
-from flyball.console.chart_specs import PALETTES, Look, Spec, curve_spec, latency_spec, quality_spec, traffic_spec
+from flyball.console.cached_metrics import CachedMetrics
+from flyball.console.chart_specs import PALETTES, ChartStyle, Spec, curve_spec, latency_spec, quality_spec, traffic_spec
 from flyball.console.context import ConsoleContext
 from flyball.console.front_page import choose_route, read_compared, read_findings, read_live, read_overview
 from flyball.console.page_rendering import Pages, static_files
@@ -23,7 +23,7 @@ from flyball.console.record_page import read_record
 from flyball.console.request_list import Filters, read_answers, read_choices
 from flyball.console.request_page import read_story
 from flyball.console.rollouts import read_rollouts
-from flyball.console.security_middleware import Guard
+from flyball.console.security_middleware import SecurityMiddleware
 from flyball.console.traffic import read_traffic
 from flyball.console.versions import read_datasets, read_models
 from flyball.errors import FlyballError, NotFoundError
@@ -64,7 +64,7 @@ def build_app(context: ConsoleContext) -> Starlette:
     routes.append(Route("/charts/{name}-{size}-{theme}.svg", views.chart))
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard)],
+        middleware=[Middleware(SecurityMiddleware)],
         exception_handlers={
             FlyballError: views.refused,
             HTTPException: views.refused,
@@ -83,7 +83,7 @@ class Views:
         gateway = context.settings.gateway
         address = f"http://{gateway.host}:{gateway.port}"
         self._pages = Pages(project=context.settings.project, gateway=address, files=self._files)
-        self._kept = Kept()
+        self._kept = CachedMetrics()
         self._charts = charts.ChartStore()
         self._threads = CapacityLimiter(THREADS)
 
@@ -167,7 +167,7 @@ class Views:
         name, size, theme = (request.path_params[key] for key in ("name", "size", "theme"))
         if size not in WIDTHS.get(name, {}) or theme not in PALETTES:
             raise HTTPException(404)
-        look = Look(theme=theme, width=WIDTHS[name][size])
+        look = ChartStyle(theme=theme, width=WIDTHS[name][size])
         subject = request.query_params.get("run" if name == "curve" else "route")
         spec = await to_thread.run_sync(self._spec, name, look, subject, limiter=self._threads)
         try:
@@ -177,7 +177,7 @@ class Views:
             return PlainTextResponse(f"{error}\n", status_code=503)
         return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=15"})
 
-    def _spec(self, name: str, look: Look, subject: str | None) -> Spec:
+    def _spec(self, name: str, look: ChartStyle, subject: str | None) -> Spec:
         if name == "curve":
             run = read_record(self._ledger, subject or "", root=self._root)
             return curve_spec([msgspec.to_builtins(point) for point in run.curve], look)

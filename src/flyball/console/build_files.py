@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.console import text_formats
-from flyball.console.record_tables import Sheet
+from flyball.console.record_tables import RecordTable
 from flyball.errors import CorruptionError
 from flyball.telemetry import log
 from flyball.training.loss_curve import CurvePoint, read_curve, thinned
@@ -54,14 +54,14 @@ def curve_of(root: Path, run: str) -> tuple[CurvePoint, ...]:
         return ()
 
 
-def curve_sheet(points: tuple[CurvePoint, ...]) -> Sheet:
+def curve_sheet(points: tuple[CurvePoint, ...]) -> RecordTable:
     """The curve as a short table."""
     rows = tuple((text_formats.count(p.step), f"{p.loss:.4f}", f"{p.learning_rate:.3g}") for p in thinned(points, TOLD))
     head = ("up to step", "mean loss", "learning rate")
-    return Sheet(caption="Training loss", head=head, rows=rows, numeric=(1, 2))
+    return RecordTable(caption="Training loss", head=head, rows=rows, numeric=(1, 2))
 
 
-def mistakes(root: Path, report: str) -> Sheet:
+def mistakes(root: Path, report: str) -> RecordTable:
     """Wrong answers of the labels with the worst recall; of a report without labels, cases that failed."""
     details = _details(root / ".flyball" / "reports" / report / "report.json")
     head: tuple[str, ...] = ("label", "recall", "n", "asked", "answered")
@@ -72,10 +72,10 @@ def mistakes(root: Path, report: str) -> Sheet:
         if (row := recalls.get((one.suite, one.label)))
     )
     if rows:
-        return Sheet(caption="Wrong answers of the worst labels", head=head, rows=rows, numeric=(1, 2))
+        return RecordTable(caption="Wrong answers of the worst labels", head=head, rows=rows, numeric=(1, 2))
     head = ("suite", "asked", "expected", "answered")
     failed = tuple((one.suite, one.text, one.expected, _said(one)) for one in details.examples[:TOLD])
-    return Sheet(caption="Cases that failed", head=head, rows=failed)
+    return RecordTable(caption="Cases that failed", head=head, rows=failed)
 
 
 def _said(one: _Wrong) -> str:

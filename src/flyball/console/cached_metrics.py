@@ -62,7 +62,7 @@ class Figure:
             self._idle.set()
 
 
-class Kept:
+class CachedMetrics:
     """Spend and quality. A first look waits `wait_s` at most, later ones not at all: they see the last value."""
 
     def __init__(self, *, fresh_s: float = 5.0, wait_s: float = 0.05) -> None:

@@ -32,7 +32,7 @@ OUTCOMES = ("answered", "refused", "failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class ChartStyle:
     """How a chart is drawn: its colours, and its width in pixels."""
 
     theme: Theme
@@ -44,7 +44,7 @@ class Look:
         return PALETTES[self.theme]
 
 
-def traffic_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
+def traffic_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     """Requests per minute as bars, by how they ended. `points`: minute (negative to 0), answered, refused, failed."""
     ink = look.ink
     rows = [
@@ -70,7 +70,7 @@ def traffic_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     )
 
 
-def latency_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
+def latency_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     """Median and 99th percentile of the whole answer per minute. `points`: minute, p50, p99 in milliseconds or None."""
     ink = look.ink
     rows = [
@@ -98,7 +98,7 @@ def latency_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     return _chart({"mark": mark, "encoding": encoding}, rows, look)
 
 
-def curve_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
+def curve_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     """The loss of a training run by step. `points`: step, loss."""
     encoding = {
         "x": {"field": "step", "type": "quantitative", "title": None, "axis": {"grid": False, "tickCount": 5}},
@@ -108,7 +108,7 @@ def curve_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
     return _chart({"mark": mark, "encoding": encoding}, list(points), look)
 
 
-def quality_spec(points: Sequence[Mapping[str, JSON]], look: Look) -> Spec:
+def quality_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     """Quality of each release with its interval. `points`: release, kind, value, lower, upper as shares of one."""
     ink = look.ink
     colour = {"domain": ["evaluated", "in production"], "range": [ink["second"], ink["main"]]}
@@ -160,7 +160,7 @@ def _legend() -> Spec:
     return {"title": None, "orient": "top", "direction": "horizontal", "symbolSize": 60, "offset": 4, "padding": 0}
 
 
-def _chart(body: Spec, rows: list[Any], look: Look, *, height: object = 120) -> Spec:
+def _chart(body: Spec, rows: list[Any], look: ChartStyle, *, height: object = 120) -> Spec:
     ink = look.ink
     font = "Inter, -apple-system, 'Segoe UI', 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
     axis = {"labelColor": ink["ink"], "gridColor": ink["grid"], "domain": False, "ticks": False, "labelPadding": 6}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from flyball.console import loop_diagram
-from flyball.console.cached_metrics import Kept
+from flyball.console.cached_metrics import CachedMetrics
 from flyball.console.record_facts import SEVERITIES, State
 from flyball.console.request_list import Answer, read_answers
 from flyball.console.rollouts import Rollout, read_rollouts
@@ -36,7 +36,7 @@ COMPARED_RELEASES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noticed:
+class RecentFinding:
     """A finding as it is shown, and whether it still speaks of something that serves."""
 
     stored: Stored
@@ -74,13 +74,13 @@ class Overview:
     routes: tuple[str, ...]
     now_ms: int
     stages: tuple[Stage, ...]
-    pictures: tuple[loop_diagram.Picture, ...]
+    pictures: tuple[loop_diagram.LoopDiagram, ...]
     live: Live | None
     traffic: Traffic
     listening: Listening | None
     evaluated: Measure | None
     compared: tuple[Compared, ...]
-    findings: tuple[Noticed, ...]
+    findings: tuple[RecentFinding, ...]
     rollout: Rollout | None
     cost: CostSummary | None
     answers: tuple[Answer, ...]
@@ -95,7 +95,7 @@ def choose_route(ledger: Ledger, wanted: str | None) -> tuple[str, tuple[str, ..
     return (known[0] if known else ledger.project), known
 
 
-def read_overview(ledger: Ledger, kept: Kept, *, route: str | None, now_ms: int) -> Overview:
+def read_overview(ledger: Ledger, kept: CachedMetrics, *, route: str | None, now_ms: int) -> Overview:
     """The state of the whole loop, seen from one route."""
     chosen, known = choose_route(ledger, route)
     live = read_live(ledger, chosen)
@@ -162,7 +162,7 @@ def read_live(ledger: Ledger, route: str) -> Live | None:
     )
 
 
-def read_findings(ledger: Ledger, *, limit: int) -> list[Noticed]:
+def read_findings(ledger: Ledger, *, limit: int) -> list[RecentFinding]:
     """Findings, newest first. One is open while its release serves, or is about to, on its route."""
     serving = {
         pointer.live_release for name in deployments.routes(ledger) if (pointer := deployments.pointer(ledger, name))
@@ -172,11 +172,11 @@ def read_findings(ledger: Ledger, *, limit: int) -> list[Noticed]:
     for stored in ledger.find(Finding, limit=limit):
         finding = cast(Finding, stored.record)
         is_open = finding.release is None or finding.release in serving
-        found.append(Noticed(stored=stored, finding=finding, tone=SEVERITIES[finding.severity], is_open=is_open))
+        found.append(RecentFinding(stored=stored, finding=finding, tone=SEVERITIES[finding.severity], is_open=is_open))
     return found
 
 
-def read_compared(ledger: Ledger, kept: Kept, live: Live | None) -> tuple[Compared, ...]:
+def read_compared(ledger: Ledger, kept: CachedMetrics, live: Live | None) -> tuple[Compared, ...]:
     """Releases that were ever deployed, newest first and the live one always among them, with both their qualities."""
     names = [cast(Deployment, stored.record).release for stored in ledger.find(Deployment, limit=20)]
     ordered = list(dict.fromkeys(([live.release] if live else []) + names))[:COMPARED_RELEASES]

@@ -43,7 +43,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class LoopDiagram:
     """Everything that the template draws."""
 
     name: str
@@ -56,7 +56,7 @@ class Picture:
     notes: tuple[Note, ...] = ()
 
 
-def wide(stages: Sequence[Stage]) -> Picture:
+def wide(stages: Sequence[Stage]) -> LoopDiagram:
     """Two rows: building to the right, learning back to the left."""
     half = (len(stages) + 1) // 2
     width, gap_y, box_width, box_height = 1216, 64, 172, 106
@@ -73,7 +73,7 @@ def wide(stages: Sequence[Stage]) -> Picture:
     return replace(drawn, notes=notes)
 
 
-def tall(stages: Sequence[Stage]) -> Picture:
+def tall(stages: Sequence[Stage]) -> LoopDiagram:
     """Two columns for a narrow screen: building downwards, learning back upwards."""
     half = (len(stages) + 1) // 2
     width, gap_y, box_width, box_height = 358, 22, 164, 104
@@ -90,7 +90,7 @@ def _drawn(
     *,
     size: tuple[int, int],
     box: tuple[int, int],
-) -> Picture:
+) -> LoopDiagram:
     room = box[0] - 2 * INSET
     boxes = tuple(
         Box(
@@ -106,7 +106,7 @@ def _drawn(
     arrows = tuple(
         _arrow(here, there, box, stage.onward) for stage, here, there in zip(stages, places, following, strict=True)
     )
-    return Picture(
+    return LoopDiagram(
         name=name,
         width=size[0],
         height=size[1],

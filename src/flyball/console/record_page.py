@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from flyball.console.build_files import curve_of, curve_sheet, mistakes
 from flyball.console.record_facts import TITLES, Fact, facts, link
-from flyball.console.record_tables import Sheet, sheets
+from flyball.console.record_tables import RecordTable, sheets
 from flyball.console.request_page import erased_effect
 from flyball.errors import NotFoundError
 from flyball.records import (
@@ -56,7 +56,7 @@ class RecordPage:
     record: Record
     at_ms: int | None
     facts: tuple[Fact, ...]
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[RecordTable, ...]
     curve: tuple[CurvePoint, ...]
     content: str
     recorded: Mapping[str, JSON]

@@ -26,7 +26,7 @@ LONG = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class RecordTable:
     """A table: its caption, heads and rows of text; `numeric` columns stand right, `tones` mark the rows."""
 
     caption: str
@@ -41,7 +41,7 @@ class Sheet:
         return len(self.head) > 3 or any(len(cell) >= LONG for row in self.rows for cell in row)
 
 
-def sheets(record: Record) -> tuple[Sheet, ...]:
+def sheets(record: Record) -> tuple[RecordTable, ...]:
     """Tables where a record has rows of its own."""
     match record:
         case DatasetVersion():
@@ -56,29 +56,29 @@ def sheets(record: Record) -> tuple[Sheet, ...]:
             return (_pairs("Metrics", record.metrics), _pairs("Recipe", record.recipe))
         case ModelVersion():
             files = tuple((f.path, text_formats.size(f.size_bytes), f.sha256) for f in record.files)
-            return (Sheet(caption="Files", head=("path", "size", "sha256"), rows=files, numeric=(1,)),)
+            return (RecordTable(caption="Files", head=("path", "size", "sha256"), rows=files, numeric=(1,)),)
     return ()
 
 
-def _pairs(caption: str, values: Mapping[str, JSON]) -> Sheet:
+def _pairs(caption: str, values: Mapping[str, JSON]) -> RecordTable:
     rows = tuple(text_formats.named(key, value) for key, value in values.items())
-    return Sheet(caption=caption, head=("what", "value"), rows=rows, numeric=(1,))
+    return RecordTable(caption=caption, head=("what", "value"), rows=rows, numeric=(1,))
 
 
-def _dataset_sheets(record: DatasetVersion) -> tuple[Sheet, ...]:
+def _dataset_sheets(record: DatasetVersion) -> tuple[RecordTable, ...]:
     splits = tuple((split.name, text_formats.count(split.rows)) for split in record.splits)
     sources = tuple((s.name, text_formats.count(s.rows), s.content_hash) for s in record.sources)
     reasons = [("dropped", *item) for item in record.dropped.items()]
     reasons += [("changed", *item) for item in record.changed.items()]
     changes = tuple((what, text_formats.words(reason), text_formats.count(rows)) for what, reason, rows in reasons)
     return (
-        Sheet(caption="Splits", head=("split", "rows"), rows=splits, numeric=(1,)),
-        Sheet(caption="Dropped and changed", head=("what", "reason", "rows"), rows=changes, numeric=(2,)),
-        Sheet(caption="Sources", head=("source", "rows", "sha256"), rows=sources, numeric=(1,)),
+        RecordTable(caption="Splits", head=("split", "rows"), rows=splits, numeric=(1,)),
+        RecordTable(caption="Dropped and changed", head=("what", "reason", "rows"), rows=changes, numeric=(2,)),
+        RecordTable(caption="Sources", head=("source", "rows", "sha256"), rows=sources, numeric=(1,)),
     )
 
 
-def _measures(measures: tuple[Measure, ...]) -> tuple[Sheet, ...]:
+def _measures(measures: tuple[Measure, ...]) -> tuple[RecordTable, ...]:
     """Measures over whole suites, then those of labels and edits, worst first."""
     whole = [measure for measure in measures if measure.slice is None]
     parts = sorted((measure for measure in measures if measure.slice is not None), key=lambda m: (m.value, m.upper))
@@ -86,7 +86,7 @@ def _measures(measures: tuple[Measure, ...]) -> tuple[Sheet, ...]:
     return tuple(sheet for sheet in found if sheet.rows)
 
 
-def _measure_sheet(caption: str, measures: Sequence[Measure]) -> Sheet:
+def _measure_sheet(caption: str, measures: Sequence[Measure]) -> RecordTable:
     rows = tuple(
         (
             m.suite + (f" · {m.slice}" if m.slice else ""),
@@ -99,10 +99,10 @@ def _measure_sheet(caption: str, measures: Sequence[Measure]) -> Sheet:
         for m in measures
     )
     head = ("suite", "measure", "value", "interval", "level", "n")
-    return Sheet(caption=caption, head=head, rows=rows, numeric=(2, 3, 4, 5))
+    return RecordTable(caption=caption, head=head, rows=rows, numeric=(2, 3, 4, 5))
 
 
-def _checks(checks: tuple[Check, ...]) -> Sheet:
+def _checks(checks: tuple[Check, ...]) -> RecordTable:
     rows = tuple(
         (
             check.verdict,
@@ -115,7 +115,7 @@ def _checks(checks: tuple[Check, ...]) -> Sheet:
         )
         for check in checks
     )
-    return Sheet(
+    return RecordTable(
         caption="Checks",
         head=("verdict", "measure", "rule", "bound", "value", "n", "reason"),
         rows=rows,

@@ -57,7 +57,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class RequestPage:
     """Everything on the page of one request."""
 
     record: RequestRecord
@@ -69,12 +69,12 @@ class Story:
     chain: tuple[Link, ...]
 
 
-def read_story(ledger: Ledger, name: str) -> Story:
+def read_story(ledger: Ledger, name: str) -> RequestPage:
     """The story of the request `name`; NotFoundError when there is none."""
     record = traffic.get_request(ledger, name)
     payload = traffic.payload_of(ledger, name)
     redacted = payload.redacted if payload else None
-    return Story(
+    return RequestPage(
         record=record,
         tone=TONES[record.outcome],
         turns=turns(redacted),

@@ -39,7 +39,7 @@ def is_loopback(host: str) -> bool:
     return name.lower() in LOOPBACK
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware: 421 for a foreign host, 405 for anything that is not reading, our headers on every answer."""
 
     def __init__(self, app: ASGIApp) -> None:

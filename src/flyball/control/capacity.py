@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from flyball.control.cluster_state import Standing, World
+from flyball.control.cluster_state import ClusterState, ReleaseStanding
 from flyball.control.context import ControlContext
 from flyball.control.hosts import others
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
@@ -20,14 +20,14 @@ from flyball.rollout.plans import takes_downtime
 from flyball.serving.placement import require_memory
 
 
-def wanted(world: World) -> dict[str, Release]:
+def wanted(world: ClusterState) -> dict[str, Release]:
     """The releases that need engines, by name; live ones first, so that they start first."""
     ended = ended_for_room(world)
     wanting = [one for one in world.standings if one.wants_engines and one.deployment.id not in ended]
     return {one.deployment.release: one.release for one in sorted(wanting, key=lambda one: not world.is_live(one))}
 
 
-def making_room(world: World) -> dict[str, set[str]]:
+def making_room(world: ClusterState) -> dict[str, set[str]]:
     """Releases whose engines end before a deployment's start, by that deployment's release."""
     return {
         standing.deployment.release: {one.deployment.release for one in _beside(world, standing)}
@@ -35,19 +35,19 @@ def making_room(world: World) -> dict[str, set[str]]:
     }
 
 
-def ended_for_room(world: World) -> set[str]:
+def ended_for_room(world: ClusterState) -> set[str]:
     """The deployments that have no engines meanwhile."""
     return {one.deployment.id for standing in _demanding(world) for one in _beside(world, standing)}
 
 
-def _demanding(world: World) -> Iterator[Standing]:
+def _demanding(world: ClusterState) -> Iterator[ReleaseStanding]:
     """Deployments that take downtime, while they start and while they are what their route points at."""
     for standing in world.standings:
         if takes_downtime(standing.deployment) and (standing.state == "starting" or world.is_live(standing)):
             yield standing
 
 
-def _beside(world: World, standing: Standing) -> Iterator[Standing]:
+def _beside(world: ClusterState, standing: ReleaseStanding) -> Iterator[ReleaseStanding]:
     """What was live on the route of a deployment that takes downtime."""
     for one in world.standings:
         another = one.deployment.release != standing.deployment.release
@@ -55,7 +55,7 @@ def _beside(world: World, standing: Standing) -> Iterator[Standing]:
             yield one
 
 
-def no_room(context: ControlContext, world: World, standing: Standing) -> str | None:
+def no_room(context: ControlContext, world: ClusterState, standing: ReleaseStanding) -> str | None:
     """Why a release does not fit beside what runs, with the choices; None when it does."""
     free = min([int(psutil.virtual_memory().available), *(host.state.free_bytes for host in others(context))])
     try:
@@ -67,7 +67,7 @@ def no_room(context: ControlContext, world: World, standing: Standing) -> str | 
     return None
 
 
-def room_here(context: ControlContext, world: World) -> dict[str, Callable[[int], None]]:
+def room_here(context: ControlContext, world: ClusterState) -> dict[str, Callable[[int], None]]:
     """By release that is to start: asks whether so many engines of it fit here, and raises NoRoom otherwise.
 
     What was admitted was asked on the host that leads; GPUs tell their memory only at home.
@@ -79,11 +79,13 @@ def room_here(context: ControlContext, world: World) -> dict[str, Callable[[int]
     }
 
 
-def _fits_here(context: ControlContext, world: World, standing: Standing, replicas: int) -> None:
+def _fits_here(context: ControlContext, world: ClusterState, standing: ReleaseStanding, replicas: int) -> None:
     _require_room(context, world, standing, replicas=replicas, free=int(psutil.virtual_memory().available))
 
 
-def _require_room(context: ControlContext, world: World, standing: Standing, *, replicas: int, free: int) -> None:
+def _require_room(
+    context: ControlContext, world: ClusterState, standing: ReleaseStanding, *, replicas: int, free: int
+) -> None:
     release = standing.release
     running = [one for one in world.standings if one.wants_engines and one.deployment.id != standing.deployment.id]
     if any(one.deployment.release == standing.deployment.release for one in running):

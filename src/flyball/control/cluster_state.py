@@ -15,7 +15,7 @@ from flyball.storage.deployments import Pointer, history, open_deployments, poin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ReleaseStanding:
     """One deployment that still matters: under way, live, or hot behind the live one."""
 
     deployment: Deployment
@@ -39,23 +39,23 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class ClusterState:
     """All deployments that matter and where the routes point."""
 
-    standings: tuple[Standing, ...]
+    standings: tuple[ReleaseStanding, ...]
     pointers: Mapping[str, Pointer]
 
-    def is_live(self, standing: Standing) -> bool:
+    def is_live(self, standing: ReleaseStanding) -> bool:
         """Whether its route points at it."""
         found = self.pointers.get(standing.deployment.route)
         return found is not None and found.live_deployment == standing.deployment.id
 
-    def named(self, deployment: str | None) -> Standing | None:
+    def named(self, deployment: str | None) -> ReleaseStanding | None:
         """The standing of a deployment; None when it is over."""
         return next((one for one in self.standings if one.deployment.id == deployment), None)
 
 
-def read_world(context: ControlContext) -> World:
+def read_world(context: ControlContext) -> ClusterState:
     """What the ledger says now."""
     ledger = context.ledger
     found = [stored.record for stored in open_deployments(ledger)]
@@ -64,9 +64,11 @@ def read_world(context: ControlContext) -> World:
     for deployment in deployments:
         release = _record(context, deployment.release)
         assert isinstance(release, Release)
-        standings.append(Standing(deployment=deployment, release=release, history=history(ledger, deployment.id)))
+        standings.append(
+            ReleaseStanding(deployment=deployment, release=release, history=history(ledger, deployment.id))
+        )
     pointers = {route: at for route in {one.route for one in deployments} if (at := pointer(ledger, route))}
-    return World(standings=tuple(standings), pointers=pointers)
+    return ClusterState(standings=tuple(standings), pointers=pointers)
 
 
 def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> dict[str, PackagedFiles]:

@@ -13,7 +13,7 @@ from flyball.rollout.analysis import Analysis
 from flyball.rollout.config import RolloutConfig
 from flyball.serving.config import ServingConfig
 from flyball.serving.load import Load
-from flyball.serving.terms import Terms, Way, terms_of
+from flyball.serving.terms import ServerAccess, Terms, terms_of
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.hosts import ReleaseState
 from flyball.storage.leases import Lease
@@ -95,7 +95,7 @@ class ControlContext:
     memory: Memory = field(default_factory=Memory)
     background: Background = field(default_factory=Background)
 
-    def way(self, name: str, release: Release) -> Way | None:
+    def way(self, name: str, release: Release) -> ServerAccess | None:
         """How the server of a release is reached; None for an engine of ours."""
         if release.engine.kind != "openai":
             return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flyball.control.capacity import no_room
-from flyball.control.cluster_state import Standing, World
+from flyball.control.cluster_state import ClusterState, ReleaseStanding
 from flyball.control.context import ControlContext
 from flyball.control.hosts import Readiness
 from flyball.records import Transition
@@ -27,7 +27,7 @@ SHOW_EVERY_S = 1.0
 
 
 def decide(
-    context: ControlContext, lease: Lease, world: World, engines: Mapping[str, Readiness]
+    context: ControlContext, lease: Lease, world: ClusterState, engines: Mapping[str, Readiness]
 ) -> Sequence[Transition]:
     """Ask the machine about every deployment and store what it says; the steps that were stored."""
     stored = []
@@ -51,7 +51,7 @@ def decide(
 
 
 def step_of(
-    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, Readiness]
+    context: ControlContext, world: ClusterState, standing: ReleaseStanding, engines: Mapping[str, Readiness]
 ) -> Transition | None:
     """What the machine says of one deployment now."""
     now = now_ms()
@@ -60,7 +60,7 @@ def step_of(
 
 
 def observation_of(
-    context: ControlContext, world: World, standing: Standing, engines: Mapping[str, Readiness], now: int
+    context: ControlContext, world: ClusterState, standing: ReleaseStanding, engines: Mapping[str, Readiness], now: int
 ) -> Observation:
     """What is known of one deployment: admission, engines, its place on the route, its traffic."""
     deployment, live = standing.deployment, world.is_live(standing)
@@ -91,7 +91,7 @@ def observation_of(
     return seen
 
 
-def _show(context: ControlContext, standing: Standing, seen: Observation) -> None:
+def _show(context: ControlContext, standing: ReleaseStanding, seen: Observation) -> None:
     """Keep the figures of a rollout where people look, now and then and beside the pass."""
     memory, name = context.memory, f"figures:{standing.deployment.id}"
     outcome = context.background.take(name)
@@ -104,7 +104,7 @@ def _show(context: ControlContext, standing: Standing, seen: Observation) -> Non
         context.background.submit(name, lambda: keep_figures(context.ledger, standing.deployment.id, figures))
 
 
-def _moved_on(world: World, standing: Standing) -> bool:
+def _moved_on(world: ClusterState, standing: ReleaseStanding) -> bool:
     """Whether something else is live now than when it was asked for."""
     found = world.pointers.get(standing.deployment.route)
     return standing.deployment.replaces != (found.live_deployment if found else None)
@@ -116,11 +116,11 @@ def _engine(mine: Readiness) -> Observation:
     )
 
 
-def _ready(engines: Mapping[str, Readiness], standing: Standing) -> bool:
+def _ready(engines: Mapping[str, Readiness], standing: ReleaseStanding) -> bool:
     return engines.get(standing.deployment.release, Readiness()).hot
 
 
-def _refusal(context: ControlContext, world: World, standing: Standing) -> str | None:
+def _refusal(context: ControlContext, world: ClusterState, standing: ReleaseStanding) -> str | None:
     """Why the control plane does not admit it: evidence, or a machine that is too small for both."""
     found = world.pointers.get(standing.deployment.route)
     if _moved_on(world, standing):

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyball.control.capacity import making_room, room_here, wanted
-from flyball.control.cluster_state import World, packaged_files, read_world
+from flyball.control.cluster_state import ClusterState, packaged_files, read_world
 from flyball.control.context import ControlContext
 from flyball.control.deployment_steps import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
@@ -65,14 +65,14 @@ def _pass(context: ControlContext) -> bool:
     return lease is not None
 
 
-def _world(context: ControlContext) -> tuple[World, FlyballError | None]:
+def _world(context: ControlContext) -> tuple[ClusterState, FlyballError | None]:
     """What the ledger says now; while it does not answer, what it said last, with the error."""
     memory, memory_world = context.memory, context.memory.world
     memory.world_read = time.monotonic()
     try:
         memory.world = world = read_world(context)
     except FlyballError as error:
-        if not isinstance(memory_world, World):
+        if not isinstance(memory_world, ClusterState):
             raise
         return memory_world, error
     return world, None
@@ -85,7 +85,9 @@ def _check_time(context: ControlContext) -> None:
         raise LockedError(f"a pass stood still for {slept:.0f} s", cure="nothing more was changed; the next one reads")
 
 
-def _lead(context: ControlContext, lease: leases.Lease, world: World, engines: Mapping[str, ReleaseEngines]) -> World:
+def _lead(
+    context: ControlContext, lease: leases.Lease, world: ClusterState, engines: Mapping[str, ReleaseEngines]
+) -> ClusterState:
     """What the holder of the lease does for all hosts; the world after its decisions."""
     if decide(context, lease, world, everywhere(context, engines, others(context))):
         world, _ = _world(context)
@@ -123,7 +125,7 @@ def _adopt(context: ControlContext) -> None:
                 context.memory.elsewhere_ready.add(arm.release)
 
 
-def _watch(context: ControlContext, world: World) -> None:
+def _watch(context: ControlContext, world: ClusterState) -> None:
     """Run the monitors beside the pass, and hand on what they found."""
     outcome = context.background.take("monitors")
     if outcome is not None and outcome.error is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from flyball.control.cluster_state import Standing, World
+from flyball.control.cluster_state import ClusterState, ReleaseStanding
 from flyball.control.context import ControlContext
 from flyball.control.fleet import ReleaseEngines
 from flyball.errors import CorruptionError
@@ -20,7 +20,7 @@ from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, load, pu
 LOOK_S = 1.0
 
 
-def publish_routes(context: ControlContext, world: World, engines: Mapping[str, ReleaseEngines]) -> bool:
+def publish_routes(context: ControlContext, world: ClusterState, engines: Mapping[str, ReleaseEngines]) -> bool:
     """Write the table when it differs from the one on disk; True when it was written.
 
     A table that somebody else wrote, such as a control process that was stopped in mid-pass, does not stay.
@@ -50,7 +50,7 @@ def on_disk(context: ControlContext) -> RoutingTable | None:
         return None
 
 
-def _route(context: ControlContext, world: World, route: str, engines: Mapping[str, ReleaseEngines]) -> Route:
+def _route(context: ControlContext, world: ClusterState, route: str, engines: Mapping[str, ReleaseEngines]) -> Route:
     live = world.named(world.pointers[route].live_deployment)
     candidate = next(
         (one for one in world.standings if one.deployment.route == route and one.state in ("ramping", "paused")), None
@@ -77,7 +77,7 @@ def _route(context: ControlContext, world: World, route: str, engines: Mapping[s
 def _not_answering(
     context: ControlContext,
     route: str,
-    live: Standing | None,
+    live: ReleaseStanding | None,
     arms: Sequence[Arm],
     engines: Mapping[str, ReleaseEngines],
 ) -> str:
@@ -101,20 +101,26 @@ def _missing(context: ControlContext, route: str) -> str:
     return known[0]
 
 
-def _shadow(context: ControlContext, standing: Standing, step: Step, engines: Mapping[str, ReleaseEngines]) -> Arm:
+def _shadow(
+    context: ControlContext, standing: ReleaseStanding, step: Step, engines: Mapping[str, ReleaseEngines]
+) -> Arm:
     steps = steps_of(standing.deployment)
     allowance = shadow_allowance_usd(standing.history, steps, context.rollout)
     return replace(_arm(context, standing, step.variant, step.share, engines), max_usd=allowance)
 
 
-def _step(standing: Standing) -> Step | None:
+def _step(standing: ReleaseStanding) -> Step | None:
     steps = steps_of(standing.deployment)
     last = standing.last
     return steps[last.step] if last and last.step < len(steps) else None
 
 
 def _arm(
-    context: ControlContext, standing: Standing, variant: str, weight: float, engines: Mapping[str, ReleaseEngines]
+    context: ControlContext,
+    standing: ReleaseStanding,
+    variant: str,
+    weight: float,
+    engines: Mapping[str, ReleaseEngines],
 ) -> Arm:
     release = standing.release
     ready = engines.get(standing.deployment.release, ReleaseEngines()).ready

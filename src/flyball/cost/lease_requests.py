@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from flyball.cost.limit_leases import Answer, Ask
+from flyball.cost.limit_leases import Answer, LeaseRequest
 from flyball.cost.pools import LOOK_AGAIN_S, REQUESTS, SEATS, TOKENS, USD, Kind, Need, Pool, Wish
 
 
@@ -40,12 +40,12 @@ class Waiter:
             self.told.set_result(shortage)
 
 
-def ask_of(item: Wish) -> Ask:
+def ask_of(item: Wish) -> LeaseRequest:
     """What the ledger is told and asked of one pool."""
     pool = item.pool
     is_rate = pool.kind in (REQUESTS, TOKENS)
     used = pool.spent if pool.kind == USD else pool.in_use if pool.kind == SEATS else 0.0
-    return Ask(
+    return LeaseRequest(
         account=pool.account,
         kind=pool.kind,
         period=pool.period,
@@ -59,7 +59,7 @@ def ask_of(item: Wish) -> Ask:
     )
 
 
-def take_answer(item: Wish, ask: Ask, answer: Answer, now: float) -> None:
+def take_answer(item: Wish, ask: LeaseRequest, answer: Answer, now: float) -> None:
     """Put what was granted into the pool, and remember what the ledger has left."""
     pool = item.pool
     pool.left += answer.granted

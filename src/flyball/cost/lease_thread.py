@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from flyball.cost.limit_leases import Ask, Outcome, lease
+from flyball.cost.limit_leases import LeaseRequest, Outcome, lease
 from flyball.storage.ledger import Ledger
 
 
 class _Job(NamedTuple):
-    asks: Sequence[Ask]
+    asks: Sequence[LeaseRequest]
     worker: str
     ttl_s: float
     holding: bool
@@ -21,7 +21,7 @@ class _Job(NamedTuple):
     done: Callable[[Outcome | Exception], None]
 
 
-class Clerk:
+class LeaseThread:
     """Runs lease transactions one after the other; starts its thread with the first."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -31,7 +31,7 @@ class Clerk:
 
     def run(
         self,
-        asks: Sequence[Ask],
+        asks: Sequence[LeaseRequest],
         *,
         worker: str,
         ttl_s: float,

@@ -24,7 +24,7 @@ LIMITS = "limits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class LeaseRequest:
     """What a worker says of one limit, and wants of it.
 
     `used`: dollars spent in this period, or seats taken; `held`: what it keeps beyond that; `had`: the most it may have
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def lease(
-    ledger: Ledger, *, worker: str, asks: Sequence[Ask], ttl_s: float, holding: bool, leaving: bool = False
+    ledger: Ledger, *, worker: str, asks: Sequence[LeaseRequest], ttl_s: float, holding: bool, leaving: bool = False
 ) -> Outcome:
     """Renew this worker's lease, take what it tells, grant what it wants.
 
@@ -107,7 +107,9 @@ def _renew(connection: Connection, project: str, worker: str, *, expires_ms: int
     upsert_many(connection, tables.limit_workers, [row])
 
 
-def answer_all(connection: Connection, project: str, worker: str, asks: Sequence[Ask], now: int) -> tuple[Answer, ...]:
+def answer_all(
+    connection: Connection, project: str, worker: str, asks: Sequence[LeaseRequest], now: int
+) -> tuple[Answer, ...]:
     """Take in what a worker tells and grant what it wants, at a time in Unix milliseconds; the caller holds LIMITS."""
     accounts = sorted({ask.account for ask in asks})
     others = _held_by_others(connection, project, worker, accounts)
@@ -130,7 +132,7 @@ def answer_all(connection: Connection, project: str, worker: str, asks: Sequence
     return tuple(answers)
 
 
-def _filled(ask: Ask, known: tuple[float, int] | None, theirs: float, now: int) -> float:
+def _filled(ask: LeaseRequest, known: tuple[float, int] | None, theirs: float, now: int) -> float:
     """The level of a rate now; before its first use it is full."""
     if known is None:
         return ask.limit - theirs - ask.held + min(0.0, ask.returned)
@@ -139,7 +141,7 @@ def _filled(ask: Ask, known: tuple[float, int] | None, theirs: float, now: int) 
     return min(full + ask.returned, ask.limit - theirs - ask.held)
 
 
-def _share(project: str, worker: str, ask: Ask, granted: float) -> dict[str, Any]:
+def _share(project: str, worker: str, ask: LeaseRequest, granted: float) -> dict[str, Any]:
     held = ask.held + granted
     is_money = ask.kind == USD
     return {
@@ -154,7 +156,7 @@ def _share(project: str, worker: str, ask: Ask, granted: float) -> dict[str, Any
     }
 
 
-def _named(project: str, ask: Ask) -> dict[str, Any]:
+def _named(project: str, ask: LeaseRequest) -> dict[str, Any]:
     return {"project": project, "account": ask.account, "kind": KINDS[ask.kind]}
 
 

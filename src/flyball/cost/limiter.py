@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from flyball.cost.lease_requests import Limit, Shortage, Waiter, ask_of, take_answer
-from flyball.cost.lease_thread import Clerk
-from flyball.cost.limit_leases import Ask, Outcome
+from flyball.cost.lease_thread import LeaseThread
+from flyball.cost.limit_leases import LeaseRequest, Outcome
 from flyball.cost.pools import (
     DUST,
     KINDS,
@@ -49,13 +49,13 @@ AWAY_S: Final = 1.0
 """After a failure the ledger is left alone for so long."""
 
 
-class LimitKeeper:
+class Limiter:
     """The limits of one worker process; `worker` is a name that is never used again."""
 
     def __init__(self, ledger: Ledger | None, *, worker: str, ttl_s: float = TTL_S) -> None:
         self.worker = worker
         self.transactions = self.failures = self.waited = 0
-        self._clerk = Clerk(ledger) if ledger is not None else None
+        self._clerk = LeaseThread(ledger) if ledger is not None else None
         self._ttl_s = ttl_s
         self._name, self._lives = worker, 1
         self._pools: dict[tuple[str, int, str], Pool] = {}
@@ -332,7 +332,13 @@ class LimitKeeper:
         )
 
     def _take_in(
-        self, wishes: list[Wish], asks: list[Ask], debts: list[float], result: Outcome | Exception, *, began: float
+        self,
+        wishes: list[Wish],
+        asks: list[LeaseRequest],
+        debts: list[float],
+        result: Outcome | Exception,
+        *,
+        began: float,
     ) -> None:
         now = time.monotonic()
         self.transactions += 1

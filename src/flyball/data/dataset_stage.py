@@ -51,7 +51,7 @@ class Source:
 
 
 @dataclass(slots=True, kw_only=True)
-class Books:
+class RowCounts:
     """What the steps have counted so far; everything that a DatasetVersion says comes from here."""
 
     tallies: list[SourceTally] = field(default_factory=list)
@@ -113,7 +113,7 @@ def build_dataset(
     InputError for a source or an outcome that breaks a rule of `data.validate`.
     """
     ordered = _in_order(sources)
-    books = Books()
+    books = RowCounts()
     with replaced_folder(out) as folder:
         with RowWriter(folder / f"{REJECTS}.parquet", Reject) as rejects:
             staging = Staging(folder / "staging")
@@ -165,7 +165,7 @@ def _preparation(source: Source, config: DataConfig, task: str) -> TextPreparer:
 
 
 def _collect(
-    source: Source, preparer: Preparer, books: Books, staging: Staging, rejects: RowWriter, progress: Progress
+    source: Source, preparer: Preparer, books: RowCounts, staging: Staging, rejects: RowWriter, progress: Progress
 ) -> None:
     """Read one source to its end: rows into staging, the rest into the rejects."""
     roles = mapped(source.config.fields)
@@ -218,7 +218,7 @@ def _moves(candidates: Sequence[Candidate], gone: Mapping[int, Verdict], config:
 def _write_sides(
     folder: Path,
     staging: Staging,
-    books: Books,
+    books: RowCounts,
     gone: Mapping[int, Verdict],
     moved: Mapping[int, str],
     rejects: RowWriter,
@@ -250,7 +250,9 @@ def _reject(row: Row, verdict: Verdict) -> Reject:
     )
 
 
-def _version(config: DataConfig, project: str, task: str, sources: Sequence[Source], books: Books) -> DatasetVersion:
+def _version(
+    config: DataConfig, project: str, task: str, sources: Sequence[Source], books: RowCounts
+) -> DatasetVersion:
     return DatasetVersion(
         project=project,
         task=task,

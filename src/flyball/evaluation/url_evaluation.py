@@ -19,7 +19,7 @@ from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.completions import HttpCompleter
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.records import JSON, EvalReport, fingerprint_of
 from flyball.telemetry import Progress, quiet
 
@@ -85,7 +85,7 @@ def evaluate_url(
     suite_paths: Sequence[Path] = (),
     cases: Cases | None = None,
     out: Path,
-    way: Way | None = None,
+    way: ServerAccess | None = None,
     request: Mapping[str, JSON] = GREEDY,
     timeout_s: float = 60.0,
     progress: Progress = quiet,

@@ -18,16 +18,16 @@ from flyball.gateway.engine_prompt import takes_long
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal, error_body
 from flyball.gateway.mirroring import mirror
-from flyball.gateway.recording.request_record import Story, cost_of, count, most_usd, request_record
+from flyball.gateway.recording.request_record import RequestTrace, cost_of, count, most_usd, request_record
 from flyball.gateway.recording.segments import RequestEntry
-from flyball.gateway.request_parsing import Ask, Kind, asked, engine_payload, estimated_tokens, understand
+from flyball.gateway.request_parsing import Kind, ParsedRequest, asked, engine_payload, estimated_tokens, understand
 from flyball.gateway.routing import ArmView
 from flyball.gateway.upstream.attempt import head_of
 from flyball.gateway.upstream.call import Call, UpstreamFailure
 from flyball.gateway.upstream.circuit_breaker import CLOSED
 from flyball.gateway.upstream.load_balancer import Target
 from flyball.gateway.upstream.model_listing import once_listed
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.gateway.upstream.status_codes import (
     EngineRefused,
     excerpt,
@@ -75,7 +75,7 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         state.metrics.refused.add(refusal.code)
         refuse(exchange, refusal)
         return
-    story = Story(tally=Tally(ask.view.route.name), arm=ask.arm, headers=admission.headers)
+    story = RequestTrace(tally=AnswerContent(ask.view.route.name), arm=ask.arm, headers=admission.headers)
     try:
         await _Answering(state, exchange, ask, story).run()
     finally:
@@ -84,7 +84,7 @@ async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
         _mirror(state, ask, exchange)
 
 
-def _mirror(state: WorkerState, ask: Ask, exchange: Exchange) -> None:
+def _mirror(state: WorkerState, ask: ParsedRequest, exchange: Exchange) -> None:
     """Ask the shadows of the route too, once a request is answered."""
     if ask.view.shadows and exchange.state == "answered":
         mirror(state, ask)
@@ -110,7 +110,7 @@ class _Answering:
 
     __slots__ = ("ask", "body", "exchange", "failed", "request_id", "state", "story", "until")
 
-    def __init__(self, state: WorkerState, exchange: Exchange, ask: Ask, story: Story) -> None:
+    def __init__(self, state: WorkerState, exchange: Exchange, ask: ParsedRequest, story: RequestTrace) -> None:
         self.state, self.exchange, self.ask, self.story = state, exchange, ask, story
         self.body = b""
         self.request_id = b""  # what the server calls this request
@@ -227,7 +227,7 @@ class _Answering:
     async def _on_endpoint(self, target: Target, payload: bytes) -> None:
         """One attempt."""
         if self.story.attempts > 1:
-            self.story.tally = Tally(self.ask.view.route.name)  # what an earlier attempt said does not count
+            self.story.tally = AnswerContent(self.ask.view.route.name)  # what an earlier attempt said does not count
         self.request_id = b""
         first_s = self.state.context.config.first_token_timeout_s
         call = await head_of(

@@ -6,7 +6,7 @@ from typing import Final
 
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.long_texts import HelperAway
-from flyball.gateway.request_parsing import Ask, check_endpoint, engine_payload
+from flyball.gateway.request_parsing import ParsedRequest, check_endpoint, engine_payload
 from flyball.gateway.routing import ArmView
 from flyball.gateway.worker_state import WorkerState
 
@@ -14,7 +14,7 @@ MODERATE_BYTES: Final = 65_536
 """What the worker prepares itself where no process can: it keeps others waiting for moments, not for seconds."""
 
 
-async def long_payload(state: WorkerState, ask: Ask, arm: ArmView) -> bytes:
+async def long_payload(state: WorkerState, ask: ParsedRequest, arm: ArmView) -> bytes:
     """As `engine_payload`, for a request whose preparation `takes_long`; 503 where nothing can do it now."""
     assert arm.path is not None
     check_endpoint(ask.kind, ask.view, arm)

@@ -17,15 +17,15 @@ import msgspec
 from flyball.errors import FlyballError
 from flyball.gateway.engine_payloads import long_payload
 from flyball.gateway.engine_prompt import takes_long
-from flyball.gateway.http.coroutines import Course
+from flyball.gateway.http.coroutines import RequestCoroutine
 from flyball.gateway.http.openai_errors import HttpRefusal
-from flyball.gateway.recording.request_record import Story, request_record
+from flyball.gateway.recording.request_record import RequestTrace, request_record
 from flyball.gateway.recording.segments import RequestEntry
-from flyball.gateway.request_parsing import PATHS, Ask, asked, engine_payload
+from flyball.gateway.request_parsing import PATHS, ParsedRequest, asked, engine_payload
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.upstream.call import Call, UpstreamFailure
 from flyball.gateway.upstream.client import EndpointClient
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.gateway.upstream.status_codes import is_refusal
 from flyball.gateway.worker_state import WorkerState
 from flyball.records.identity import request_id
@@ -34,7 +34,7 @@ from flyball.telemetry import log
 MOST_AT_ONCE = 8
 
 
-def mirror(state: WorkerState, ask: Ask) -> None:
+def mirror(state: WorkerState, ask: ParsedRequest) -> None:
     """Ask the shadows of a route what was just answered, in a course of its own; never raises."""
     try:
         for arm in ask.view.shadows:
@@ -45,7 +45,7 @@ def mirror(state: WorkerState, ask: Ask) -> None:
         state.metrics.errors.add()
 
 
-def _wanted(state: WorkerState, ask: Ask, arm: ArmView) -> bool:
+def _wanted(state: WorkerState, ask: ParsedRequest, arm: ArmView) -> bool:
     """Whether this request is one of the arm's share, still wanted, and within the bounds."""
     view = state.routes.views.get(ask.view.route.name)
     served = view is not None and any(shadow.arm.deployment == arm.arm.deployment for shadow in view.shadows)
@@ -64,10 +64,10 @@ def _wanted(state: WorkerState, ask: Ask, arm: ArmView) -> bool:
     return True
 
 
-def _begin(state: WorkerState, ask: Ask, arm: ArmView) -> None:
+def _begin(state: WorkerState, ask: ParsedRequest, arm: ArmView) -> None:
     now_ms = time.time_ns() // 1_000_000
     body = {name: value for name, value in ask.body.items() if name not in ("stream", "stream_options")}
-    shadow = Ask(
+    shadow = ParsedRequest(
         id=request_id(state.mac_key, ask.principal.id, now_ms=now_ms),
         kind=ask.kind,
         principal=ask.principal,
@@ -85,13 +85,13 @@ def _begin(state: WorkerState, ask: Ask, arm: ArmView) -> None:
         started_ms=now_ms,
         began=time.monotonic(),
     )
-    course = Course(_mirrored(state, shadow, of=ask.id), lambda ended, _bug: state.mirrors.discard(ended))
+    course = RequestCoroutine(_mirrored(state, shadow, of=ask.id), lambda ended, _bug: state.mirrors.discard(ended))
     state.mirrors.add(course)
     course.start()
 
 
-async def _mirrored(state: WorkerState, ask: Ask, *, of: str) -> None:
-    story = Story(tally=Tally(ask.view.route.name), arm=ask.arm)
+async def _mirrored(state: WorkerState, ask: ParsedRequest, *, of: str) -> None:
+    story = RequestTrace(tally=AnswerContent(ask.view.route.name), arm=ask.arm)
     outcome, status, error = "error", 502, None
     try:
         await _answer(state, ask, story)
@@ -111,7 +111,7 @@ async def _mirrored(state: WorkerState, ask: Ask, *, of: str) -> None:
     _record(state, ask, story, of=of, outcome=outcome, status=status, error=error)
 
 
-async def _answer(state: WorkerState, ask: Ask, story: Story) -> None:
+async def _answer(state: WorkerState, ask: ParsedRequest, story: RequestTrace) -> None:
     """One attempt, on one engine of the shadow; UpstreamFailure or HttpRefusal when it gives no answer."""
     config = state.context.config
     if takes_long(ask.arm.path, ask.raw):
@@ -150,7 +150,7 @@ async def _called(client: EndpointClient, path: bytes, payload: bytes, *, until:
     raise AssertionError("unreachable")
 
 
-def _understood(call: Call, story: Story) -> None:
+def _understood(call: Call, story: RequestTrace) -> None:
     if is_refusal(call.status):
         raise HttpRefusal(call.status, "the engine refused the request", code=f"engine_status:{call.status}")
     if call.status != 200:
@@ -161,7 +161,14 @@ def _understood(call: Call, story: Story) -> None:
 
 
 def _record(
-    state: WorkerState, ask: Ask, story: Story, *, of: str, outcome: str, status: int, error: str | None
+    state: WorkerState,
+    ask: ParsedRequest,
+    story: RequestTrace,
+    *,
+    of: str,
+    outcome: str,
+    status: int,
+    error: str | None,
 ) -> None:
     """Keep what the shadow answered, under its own id; it is no traffic, so it has numbers of its own."""
     record = request_record(state, ask, story, outcome=outcome, status=status, error=error, mirrors=of)

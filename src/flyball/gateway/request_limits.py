@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from flyball.cost.lease_requests import Limit, Shortage
-from flyball.cost.limiter import LimitKeeper
+from flyball.cost.limiter import Limiter
 from flyball.cost.pools import KINDS, REQUESTS, SEATS, TOKENS, Kind, Need, Pool
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.security.principals import Allowance, Principal
@@ -50,7 +50,7 @@ class Admission:
 
     __slots__ = ("headers", "keeper", "need", "pools")
 
-    def __init__(self, keeper: LimitKeeper, pools: tuple[Pool, ...], need: Need, headers: bytes) -> None:
+    def __init__(self, keeper: Limiter, pools: tuple[Pool, ...], need: Need, headers: bytes) -> None:
         self.keeper, self.pools, self.need, self.headers = keeper, pools, need, headers
 
     def settle(self, *, tokens: int, usd: float) -> None:
@@ -62,7 +62,7 @@ class Admission:
 class Limits:
     """The limits of all keys and teams in one worker."""
 
-    def __init__(self, keeper: LimitKeeper) -> None:
+    def __init__(self, keeper: Limiter) -> None:
         self.keeper = keeper
         self._accounts: dict[str, _Account] = {}
 

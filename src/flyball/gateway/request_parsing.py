@@ -36,7 +36,7 @@ _CONTAINER_BYTES: Final = 200
 """An object of 7 bytes of JSON takes so many in memory: a body may grow to thirty times its size."""
 
 
-class Ask:
+class ParsedRequest:
     """One request, understood."""
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Ask:
         self.ignored = b"x-flyball-ignored: %b\r\n" % names if names else b""
 
 
-def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
+def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> ParsedRequest:
     """The request as an Ask; HttpRefusal for whatever is wrong with it."""
     principal = state.access.principal(exchange)
     if len(exchange.body) > _LARGE:
@@ -94,7 +94,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     check_endpoint(kind, view, arm)
     options = body.get("stream_options")
     now_ms = time.time_ns() // 1_000_000
-    return Ask(
+    return ParsedRequest(
         id=request_id(state.mac_key, principal.id, now_ms=now_ms),
         kind=kind,
         principal=principal,
@@ -114,7 +114,7 @@ def understand(state: WorkerState, exchange: Exchange, kind: Kind) -> Ask:
     )
 
 
-def engine_payload(ask: Ask, arm: ArmView, *, count: bool = True) -> bytes:
+def engine_payload(ask: ParsedRequest, arm: ArmView, *, count: bool = True) -> bytes:
     """What the engine gets: the prompt path of the release applied, and in streams `count`, the tokens, asked for."""
     count = count and ask.stream
     if arm.path is None:
@@ -128,7 +128,7 @@ def engine_payload(ask: Ask, arm: ArmView, *, count: bool = True) -> bytes:
     return payload
 
 
-def uncounted(ask: Ask, arm: ArmView, payload: bytes) -> bytes:
+def uncounted(ask: ParsedRequest, arm: ArmView, payload: bytes) -> bytes:
     """The same without asking for the tokens, for a server that does not know how."""
     if arm.path is None:
         return engine_payload(ask, arm, count=False)
@@ -137,7 +137,7 @@ def uncounted(ask: Ask, arm: ArmView, payload: bytes) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
+def _untouched(ask: ParsedRequest, arm: ArmView, *, count: bool) -> bytes:
     """The client's own bytes for a bare upstream; where its name of the model differs, all other fields' bytes."""
     ask.ignored = b""
     changed: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def _untouched(ask: Ask, arm: ArmView, *, count: bool) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def estimated_tokens(ask: Ask) -> tuple[int, int]:
+def estimated_tokens(ask: ParsedRequest) -> tuple[int, int]:
     """Prompt and completion tokens that a request may use at most, roughly: what limits set aside for it."""
     prompt = _prompt_at_most(ask)
     if ask.kind == "embedding":
@@ -172,7 +172,7 @@ def estimated_tokens(ask: Ask) -> tuple[int, int]:
     return prompt, each * _answers(ask)
 
 
-def _prompt_at_most(ask: Ask) -> int:
+def _prompt_at_most(ask: ParsedRequest) -> int:
     """By its bytes; by its parts where it is long enough to hold pictures, sound or files, whose base64 is no text."""
     size = len(ask.raw)
     if size > _MEDIA and (b";base64," in ask.raw or b'"data"' in ask.raw or b'"file_data"' in ask.raw):
@@ -181,7 +181,7 @@ def _prompt_at_most(ask: Ask) -> int:
     return size // 3 + 8
 
 
-def _answers(ask: Ask) -> int:
+def _answers(ask: ParsedRequest) -> int:
     """How many texts a request asks for: n, for each of its prompts."""
     number = 1
     for name in ("n", "best_of"):
@@ -193,7 +193,7 @@ def _answers(ask: Ask) -> int:
     return min(number, 10_000)
 
 
-def asked(ask: Ask) -> Any:
+def asked(ask: ParsedRequest) -> Any:
     """The messages that are recorded: of a chat as they are, else the prompt as one message."""
     if ask.kind == "chat":
         return ask.body.get("messages")

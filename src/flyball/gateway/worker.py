@@ -18,30 +18,30 @@ from typing import Any, Final
 
 import uvloop
 
-from flyball.cost.limiter import LimitKeeper
+from flyball.cost.limiter import Limiter
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.authentication import Access, is_loopback
 from flyball.gateway.completions import answer, refuse
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.feedback import take_feedback
-from flyball.gateway.http.coroutines import Course
+from flyball.gateway.http.coroutines import RequestCoroutine
 from flyball.gateway.http.cors import Origins, is_preflight
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.open_files import client_connections
 from flyball.gateway.http.openai_errors import HttpRefusal
-from flyball.gateway.http.server import Connection, Edge
+from flyball.gateway.http.server import Connection, HttpServer
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.metrics_pages import MetricsPages
-from flyball.gateway.recording.endpoint_findings import Troubles
+from flyball.gateway.recording.endpoint_findings import EndpointFindings
 from flyball.gateway.recording.segment_writer import SegmentWriter
-from flyball.gateway.recording.unrecorded import Losses
-from flyball.gateway.recording.worker_locks import Lifeline
+from flyball.gateway.recording.unrecorded import Unrecorded
+from flyball.gateway.recording.worker_locks import WorkerLock
 from flyball.gateway.request_limits import Limits
 from flyball.gateway.request_parsing import Kind
 from flyball.gateway.routing import Routes
 from flyball.gateway.settings_reload import SettingsFile
 from flyball.gateway.status_pages import MODELS, PAGES, is_model_path, models, show
-from flyball.gateway.upstream.load_balancer import Balancer
+from flyball.gateway.upstream.load_balancer import LoadBalancer
 from flyball.gateway.worker_gauges import add_gauges
 from flyball.gateway.worker_state import WorkerState
 from flyball.records.identity import uuid7
@@ -112,7 +112,7 @@ class Gateway:
         self.state = WorkerState(
             context=context,
             routes=Routes(context.routes_path),
-            balancer=Balancer(
+            balancer=LoadBalancer(
                 connect_timeout_s=config.connect_timeout_s,
                 longest_pause_s=config.queue_timeout_s / 2,
                 secrets=context.secrets,
@@ -120,7 +120,7 @@ class Gateway:
                 on_eject=metrics.ejections.add,
             ),
             access=access,
-            limits=Limits(LimitKeeper(context.ledger, worker=name)),
+            limits=Limits(Limiter(context.ledger, worker=name)),
             writer=SegmentWriter(
                 context.segments_dir,
                 worker=name,
@@ -132,11 +132,11 @@ class Gateway:
             metrics=metrics,
             mac_key=context.project_key.mac_key,
             row_key=context.project_key.row_key,
-            lifeline=Lifeline(context.segments_dir, name),
-            losses=Losses(context.ledger, project=context.project, worker=name),
-            troubles=Troubles(context.ledger, project=context.project, worker=name),
+            lifeline=WorkerLock(context.segments_dir, name),
+            losses=Unrecorded(context.ledger, project=context.project, worker=name),
+            troubles=EndpointFindings(context.ledger, project=context.project, worker=name),
         )
-        self.edge = Edge(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
+        self.edge = HttpServer(self._handle, max_body_bytes=config.max_body_bytes, max_connections=client_connections())
         self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
@@ -225,7 +225,7 @@ class Gateway:
         path = exchange.path.partition(b"?")[0]
         kind = _COMPLETIONS.get(path)
         if kind is not None and exchange.method == b"POST":
-            started = Course(answer(self.state, exchange, kind), self._answered)
+            started = RequestCoroutine(answer(self.state, exchange, kind), self._answered)
             self.state.courses.add(started)
             exchange.on_disconnect = started.cancel
             started.start()
@@ -255,7 +255,7 @@ class Gateway:
         else:
             show(self.state, self._pages, exchange, path)
 
-    def _answered(self, course: Course, bug: BaseException | None) -> None:
+    def _answered(self, course: RequestCoroutine, bug: BaseException | None) -> None:
         self.state.courses.discard(course)
         if bug is not None:
             self._report(bug)

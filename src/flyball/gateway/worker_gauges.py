@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flyball import __version__
-from flyball.gateway.http.server import Edge
+from flyball.gateway.http.server import HttpServer
 from flyball.gateway.metrics import Gauge
 from flyball.gateway.worker_state import WorkerState
 
 
-def add_gauges(state: WorkerState, edge: Edge, *, compiled: bool) -> None:
+def add_gauges(state: WorkerState, edge: HttpServer, *, compiled: bool) -> None:
     """Add them to the worker's numbers; `compiled`: whether what answers is machine code (setup.py)."""
 
     def queues() -> dict[tuple[str, ...], float]:

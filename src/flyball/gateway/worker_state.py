@@ -10,21 +10,21 @@ from typing import Final
 
 from flyball.gateway.authentication import Access
 from flyball.gateway.context import GatewayContext
-from flyball.gateway.http.coroutines import Course
+from flyball.gateway.http.coroutines import RequestCoroutine
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.long_texts import LongTexts
 from flyball.gateway.metrics import Metrics
-from flyball.gateway.recording.endpoint_findings import Troubles
+from flyball.gateway.recording.endpoint_findings import EndpointFindings
 from flyball.gateway.recording.segment_writer import RecordingFailed, SegmentWriter
 from flyball.gateway.recording.segments import Entry, encode
-from flyball.gateway.recording.unrecorded import Losses
-from flyball.gateway.recording.worker_locks import Lifeline
+from flyball.gateway.recording.unrecorded import Unrecorded
+from flyball.gateway.recording.worker_locks import WorkerLock
 from flyball.gateway.request_limits import Limits
 from flyball.gateway.routing import Routes
-from flyball.gateway.upstream.failure_causes import Complaints
-from flyball.gateway.upstream.load_balancer import Balancer
-from flyball.gateway.upstream.token_counts import Reckoner
+from flyball.gateway.upstream.failure_causes import FailureCauses
+from flyball.gateway.upstream.load_balancer import LoadBalancer
+from flyball.gateway.upstream.token_counts import TokenCounter
 from flyball.records.identity import keyed_hash
 from flyball.telemetry import log
 
@@ -38,25 +38,25 @@ class WorkerState:
 
     context: GatewayContext
     routes: Routes
-    balancer: Balancer
+    balancer: LoadBalancer
     access: Access
     limits: Limits
     writer: SegmentWriter
     metrics: Metrics
     mac_key: bytes
     row_key: bytes
-    lifeline: Lifeline | None = None
-    losses: Losses | None = None
-    troubles: Troubles | None = None
-    courses: set[Course] = field(default_factory=set)
+    lifeline: WorkerLock | None = None
+    losses: Unrecorded | None = None
+    troubles: EndpointFindings | None = None
+    courses: set[RequestCoroutine] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    mirrors: set[Course] = field(default_factory=set)
+    mirrors: set[RequestCoroutine] = field(default_factory=set)
     mirrored_usd: dict[str, float] = field(default_factory=dict)  # by deployment of a shadow
     draining: bool = False
     wish_at: float = float("-inf")  # when a model was last wished for (model_listing.py)
     long_texts: LongTexts = field(default_factory=LongTexts)
-    complaints: Complaints = field(default_factory=Complaints)
-    reckoner: Reckoner = field(default_factory=Reckoner)
+    complaints: FailureCauses = field(default_factory=FailureCauses)
+    reckoner: TokenCounter = field(default_factory=TokenCounter)
     unwritten: list[tuple[Entry, Exchange, Callable[[bool], None]]] = field(default_factory=list)
     hashed: Callable[[str, str], str] = field(init=False)
     """(purpose, value) → the keyed hash under `row_key`; the same people come again and again."""

@@ -12,7 +12,7 @@ import msgspec
 
 from flyball.addresses import normal, shown
 from flyball.errors import UpstreamError
-from flyball.inference.http_client import Way, client_of
+from flyball.inference.http_client import ServerAccess, client_of
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Release
 
@@ -41,14 +41,14 @@ class HttpCompleter:
         release: Release | None = None,
         model: str = "default",
         api_key: str | None = None,
-        way: Way | None = None,
+        way: ServerAccess | None = None,
         timeout_s: float = 60.0,
     ) -> None:
         if release is not None and release.engine.kind == "openai":
             address, exact = url, release.engine.flags.get("exact") is True
         else:
             address, exact = normal(url)
-        self._client = client_of(address, way or Way(api_key=api_key), exact=exact, timeout_s=timeout_s)
+        self._client = client_of(address, way or ServerAccess(api_key=api_key), exact=exact, timeout_s=timeout_s)
         self._url, self._model = shown(url), model
         self._prompt_path = PromptPath(release) if release else None
 

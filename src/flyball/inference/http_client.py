@@ -27,7 +27,7 @@ ProxyOf = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class ServerAccess:
     """What asking a server takes besides its URL: a key or a reference to it, how it is reached, who knows secrets."""
 
     api_key: str | None = None
@@ -36,9 +36,9 @@ class Way:
     proxy_for: ProxyOf | None = None
 
 
-def client_of(url: str, way: Way | None, *, exact: bool, timeout_s: float) -> ServerClient:
+def client_of(url: str, way: ServerAccess | None, *, exact: bool, timeout_s: float) -> ServerClient:
     """A client of the server at a URL; InputError for a secret or a certificate that cannot be had."""
-    way = way or Way()
+    way = way or ServerAccess()
     target = resolved(url, exact=exact, key=way.api_key, reach=way.reach, secrets=way.secrets, proxy_for=way.proxy_for)
     return ServerClient(target, tls=tls_context(way.reach) if target.secure else None, timeout_s=timeout_s)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from flyball.addresses import normal, shown
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.http_client import Way, client_of
+from flyball.inference.http_client import ServerAccess, client_of
 
 TIMEOUT_S = 10.0
 _SHOWN = 20
@@ -32,7 +32,7 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def served_model(url: str, *, name: str | None, way: Way) -> ServedModel:
+def served_model(url: str, *, name: str | None, way: ServerAccess) -> ServedModel:
     """The model of this name, or the only one; InputError with the names where that is not one.
 
     A server without a list of models (404, 405) is believed, when a name is given. UpstreamError when none answers.
@@ -52,7 +52,7 @@ def served_model(url: str, *, name: str | None, way: Way) -> ServedModel:
     return ServedModel(name=name, context=_context(models[name]))
 
 
-def _listed(url: str, way: Way) -> dict[str, Mapping[str, Any]] | None:
+def _listed(url: str, way: ServerAccess) -> dict[str, Mapping[str, Any]] | None:
     """The entries of /v1/models by name; None where the server has no such list."""
     status, raw = _fetch(url, way)
     if status in (404, 405, 501):
@@ -68,7 +68,7 @@ def _listed(url: str, way: Way) -> dict[str, Mapping[str, Any]] | None:
         ) from error
 
 
-def _fetch(url: str, way: Way) -> tuple[int, bytes]:
+def _fetch(url: str, way: ServerAccess) -> tuple[int, bytes]:
     address, exact = normal(url)
     client = client_of(address, way, exact=exact, timeout_s=TIMEOUT_S)
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from flyball.inference.words import words_of
-from flyball.monitoring.monitors import Watch
+from flyball.monitoring.monitors import Monitor
 from flyball.monitoring.observations import user_texts
 from flyball.records import RequestRecord, parse
 from flyball.records.runtime import ASKED_PATHS
@@ -34,7 +34,7 @@ class Failure:
     requests: int
 
 
-def explain(watch: Watch, *, hits: int, n: int, e_value: float, alpha: float) -> str:
+def explain(watch: Monitor, *, hits: int, n: int, e_value: float, alpha: float) -> str:
     """Two or three sentences for a person."""
     tolerated = "at most" if watch.direction == "above" else "at least"
     return (

@@ -10,7 +10,7 @@ from flyball.monitoring.change_detection import ChangeTest
 from flyball.monitoring.config import MonitorConfig
 from flyball.monitoring.explanations import explain, name_failures, name_words, new_words, what_failed
 from flyball.monitoring.monitor_state import Place, Progress, load, save
-from flyball.monitoring.monitors import WATCHES, LiveView, Observation, Watch, observe, watches_for
+from flyball.monitoring.monitors import WATCHES, LiveView, Monitor, Observation, observe, watches_for
 from flyball.monitoring.observations import answered_since, graded_since, user_texts
 from flyball.records import JSON, Finding
 from flyball.records.identity import uuid7
@@ -67,7 +67,7 @@ def run_monitors(ledger: Ledger, *, config: MonitorConfig, route: str, live: Liv
     return findings
 
 
-def _advance(scene: _Scene, watch: Watch) -> tuple[Finding | None, bool]:
+def _advance(scene: _Scene, watch: Monitor) -> tuple[Finding | None, bool]:
     """One batch of one watch: its finding, and whether more waits."""
     place = load(scene.ledger, f"{watch.kind}:{scene.route}:{scene.live.release}")
     progress = _progress(place, watch)
@@ -87,13 +87,13 @@ def _advance(scene: _Scene, watch: Watch) -> tuple[Finding | None, bool]:
     return (finding if moved else None), moved and finding is None and batch.full
 
 
-def _progress(place: Place, watch: Watch) -> Progress:
+def _progress(place: Place, watch: Monitor) -> Progress:
     if place.state is None:
         return Progress(test=ChangeTest(watch.limit, watch.direction).state())
     return msgspec.json.decode(place.state, type=Progress)
 
 
-def _read(scene: _Scene, watch: Watch, after_seq: int, progress: Progress) -> _Batch:
+def _read(scene: _Scene, watch: Monitor, after_seq: int, progress: Progress) -> _Batch:
     ledger, route, release = scene.ledger, scene.route, scene.live.release
     if watch.kind == "quality":
         batch = graded_since(
@@ -112,7 +112,7 @@ def _read(scene: _Scene, watch: Watch, after_seq: int, progress: Progress) -> _B
     )
 
 
-def _take(observations: list[Observation], watch: Watch, progress: Progress, alpha: float) -> _Alarm | None:
+def _take(observations: list[Observation], watch: Monitor, progress: Progress, alpha: float) -> _Alarm | None:
     """Feed the test; stops at the observation at which the evidence suffices."""
     test = ChangeTest.restore(progress.test)
     wanted = watch.direction == "above"
@@ -132,7 +132,7 @@ def _take(observations: list[Observation], watch: Watch, progress: Progress, alp
     return alarm
 
 
-def _finding(scene: _Scene, watch: Watch, progress: Progress, alarm: _Alarm) -> Finding:
+def _finding(scene: _Scene, watch: Monitor, progress: Progress, alarm: _Alarm) -> Finding:
     examples = [example.request for example in progress.since(alarm.first_seq)]
     explanation = explain(watch, hits=alarm.hits, n=alarm.n, e_value=alarm.e_value, alpha=scene.alpha)
     evidence: dict[str, JSON] = {

@@ -32,7 +32,7 @@ class LiveView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Monitor:
     """One running test: the share of `what` and the limit it may not cross in `direction`.
 
     `people`: so many different people at least must have shown it, and each counts once per block of observations,
@@ -59,7 +59,7 @@ class Observation:
     seen: bool
 
 
-def watches_for(config: MonitorConfig, live: LiveView) -> list[Watch]:
+def watches_for(config: MonitorConfig, live: LiveView) -> list[Monitor]:
     """The watches that this release can have."""
     watches = [_errors()]
     if live.new_word_share is not None and live.has_new_word is not None:
@@ -72,7 +72,7 @@ def watches_for(config: MonitorConfig, live: LiveView) -> list[Watch]:
 
 
 def observe(
-    watch: Watch, answered: Sequence[Answered], texts: Mapping[str, str], config: MonitorConfig, live: LiveView
+    watch: Monitor, answered: Sequence[Answered], texts: Mapping[str, str], config: MonitorConfig, live: LiveView
 ) -> list[Observation]:
     """Answered requests as outcomes of one watch; a request without a readable text says nothing about drift."""
     found = []
@@ -83,7 +83,7 @@ def observe(
     return found
 
 
-def _outcome(watch: Watch, one: Answered, text: str | None, config: MonitorConfig, live: LiveView) -> bool | None:
+def _outcome(watch: Monitor, one: Answered, text: str | None, config: MonitorConfig, live: LiveView) -> bool | None:
     if watch.kind == "errors":
         return one.outcome != "ok"
     if watch.kind == "latency":
@@ -91,8 +91,8 @@ def _outcome(watch: Watch, one: Answered, text: str | None, config: MonitorConfi
     return None if text is None or live.has_new_word is None else live.has_new_word(text)
 
 
-def _errors() -> Watch:
-    return Watch(
+def _errors() -> Monitor:
+    return Monitor(
         kind="errors",
         measure="error_share",
         severity="critical",
@@ -103,8 +103,8 @@ def _errors() -> Watch:
     )
 
 
-def _drift(share: float, margin: float) -> Watch:
-    return Watch(
+def _drift(share: float, margin: float) -> Monitor:
+    return Monitor(
         kind="drift",
         measure="new_word_share",
         severity="warning",
@@ -116,8 +116,8 @@ def _drift(share: float, margin: float) -> Watch:
     )
 
 
-def _quality(quality: float, margin: float) -> Watch:
-    return Watch(
+def _quality(quality: float, margin: float) -> Monitor:
+    return Monitor(
         kind="quality",
         measure="good_share",
         severity="critical",
@@ -129,8 +129,8 @@ def _quality(quality: float, margin: float) -> Watch:
     )
 
 
-def _latency(limit_ms: float) -> Watch:
-    return Watch(
+def _latency(limit_ms: float) -> Monitor:
+    return Monitor(
         kind="latency",
         measure="slow_share",
         severity="warning",

@@ -14,7 +14,7 @@ UNDER_WAY = ("requested", "starting", "ramping", "paused")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class RouteDiagnosis:
     """What is missing, what to do, and what is known besides: an engine's words, which are not for clients.
 
     `soon`: nothing need be done but wait, where `flyball up` runs.
@@ -29,7 +29,7 @@ class Missing:
         return f"{self.what}: {self.cure}"
 
 
-def nothing_serves(ledger: Ledger, project: str) -> Missing | None:
+def nothing_serves(ledger: Ledger, project: str) -> RouteDiagnosis | None:
     """Why a project serves nothing at all, told of its own route; None where any route has something live."""
     others = [route for route in routes(ledger) if route != project]
     if any((found := pointer(ledger, route)) is not None and found.live_release is not None for route in others):
@@ -37,7 +37,7 @@ def nothing_serves(ledger: Ledger, project: str) -> Missing | None:
     return missing_on(ledger, project)
 
 
-def missing_on(ledger: Ledger, route: str) -> Missing | None:
+def missing_on(ledger: Ledger, route: str) -> RouteDiagnosis | None:
     """Why a route has nothing live; None where something is."""
     found = pointer(ledger, route)
     if found is not None and found.live_release is not None:
@@ -55,28 +55,30 @@ def missing_on(ledger: Ledger, route: str) -> Missing | None:
     return _of_release(ledger, release.id)
 
 
-def _unbuilt(ledger: Ledger) -> Missing:
+def _unbuilt(ledger: Ledger) -> RouteDiagnosis:
     if ledger.find(DatasetVersion, limit=1):
-        return Missing(what="the build has not come to a release yet", cure="`flyball run` goes on with it")
-    return Missing(what="nothing was built yet", cure="`flyball run` builds, gates and deploys a release")
+        return RouteDiagnosis(what="the build has not come to a release yet", cure="`flyball run` goes on with it")
+    return RouteDiagnosis(what="nothing was built yet", cure="`flyball run` builds, gates and deploys a release")
 
 
-def _of_release(ledger: Ledger, release: str) -> Missing:
+def _of_release(ledger: Ledger, release: str) -> RouteDiagnosis:
     """Of a release that was built and is not on the route."""
     decisions = [stored.record for stored in ledger.find(GateDecision, limit=LOOKED_AT)]
     decision = next((one for one in decisions if isinstance(one, GateDecision) and one.release == release), None)
     name = short(release)
     if decision is None:
-        return Missing(what=f"release {name} was built but not gated", cure="`flyball run` gates and deploys it")
+        return RouteDiagnosis(what=f"release {name} was built but not gated", cure="`flyball run` gates and deploys it")
     if decision.verdict == "pass":
-        return Missing(what=f"release {name} passed the gate but is not deployed", cure=f"`flyball deploy {name}`")
+        return RouteDiagnosis(
+            what=f"release {name} passed the gate but is not deployed", cure=f"`flyball deploy {name}`"
+        )
     why = next((_in_words(check) for check in decision.checks if check.verdict == decision.verdict), "")
     because = f" ({why})" if why else ""
     if decision.verdict == "fail":
         cure = "change the data, the recipe or the rules, then `flyball run`"
-        return Missing(what=f"release {name} failed the gate{because}", cure=cure)
+        return RouteDiagnosis(what=f"release {name} failed the gate{because}", cure=cure)
     cure = "add test rows or loosen the rules, then `flyball run`"
-    return Missing(what=f"the gate was inconclusive on release {name}{because}", cure=cure)
+    return RouteDiagnosis(what=f"the gate was inconclusive on release {name}{because}", cure=cure)
 
 
 def _in_words(check: Check) -> str:
@@ -86,22 +88,24 @@ def _in_words(check: Check) -> str:
     return f"{check.measure} on {check.suite} {rule} {check.threshold:g}{bound}, n {check.n}{needed}"
 
 
-def _of_deployment(ledger: Ledger, deployment: Stored) -> Missing | None:
+def _of_deployment(ledger: Ledger, deployment: Stored) -> RouteDiagnosis | None:
     steps = history(ledger, deployment.id)
     state = steps[-1][0].state if steps else "requested"
     reason = str(steps[-1][0].evidence.get("reason") or "") if steps else ""
     name = short(_release_of(deployment))
     if state == "requested":
         what = f"release {name} waits to be started"
-        return Missing(what=what, cure="that takes a moment where `flyball up` runs", soon=True)
+        return RouteDiagnosis(what=what, cure="that takes a moment where `flyball up` runs", soon=True)
     if state in ("starting", "ramping"):
         what = f"release {name} is being started"
-        return Missing(what=what, cure="ask again in a moment", detail=reason, soon=True)
+        return RouteDiagnosis(what=what, cure="ask again in a moment", detail=reason, soon=True)
     if state == "paused":
-        return Missing(what=f"the deployment of {name} is paused", cure="`flyball resume`", detail=reason)
+        return RouteDiagnosis(what=f"the deployment of {name} is paused", cure="`flyball resume`", detail=reason)
     if state in ("failed", "rolled_back"):
         cure = f"`flyball status` says why; then `flyball deploy {name}`"
-        return Missing(what=f"the deployment of release {name} {state.replace('_', ' ')}", cure=cure, detail=reason)
+        return RouteDiagnosis(
+            what=f"the deployment of release {name} {state.replace('_', ' ')}", cure=cure, detail=reason
+        )
     return None
 
 

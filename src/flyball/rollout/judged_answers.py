@@ -88,7 +88,7 @@ class JudgedSample:
         return said.request in self.drawn and said.score is not None
 
 
-class Desk:
+class JudgingQueue:
     """The answers that wait for a verdict in a project; remembers what it has read, so that looking often is cheap."""
 
     def __init__(self, ledger: Ledger, config: RolloutConfig) -> None:

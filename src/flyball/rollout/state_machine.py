@@ -44,7 +44,7 @@ def advance(
     deployment: Deployment, history: History, observation: Observation, config: RolloutConfig, now_ms: int
 ) -> Transition | None:
     """The next transition with its evidence; None while there is nothing to do."""
-    scene = Scene(deployment, history, observation, config, now_ms)
+    scene = MachineInput(deployment, history, observation, config, now_ms)
     return _DECIDE[scene.state](scene)
 
 
@@ -52,10 +52,10 @@ def figures_of(
     deployment: Deployment, history: History, observation: Observation, config: RolloutConfig
 ) -> dict[str, JSON]:
     """How the arms of a deployment stand: the figures that a transition would keep as its evidence."""
-    return Scene(deployment, history, observation, config, 0).figures()
+    return MachineInput(deployment, history, observation, config, 0).figures()
 
 
-class Scene:
+class MachineInput:
     """One look at one deployment."""
 
     def __init__(
@@ -100,13 +100,13 @@ class Scene:
         return began
 
 
-def _requested(scene: Scene) -> Transition | None:
+def _requested(scene: MachineInput) -> Transition | None:
     if scene.seen.refusal:
         return scene.to("failed", reason=scene.seen.refusal)
     return scene.to("starting", reason="admitted", decision=scene.deployment.decision)
 
 
-def _starting(scene: Scene) -> Transition | None:
+def _starting(scene: MachineInput) -> Transition | None:
     if gone := _moved_on(scene):
         return gone
     seen, config = scene.seen, scene.config
@@ -131,14 +131,14 @@ def _starting(scene: Scene) -> Transition | None:
     return None
 
 
-def _moved_on(scene: Scene) -> Transition | None:
+def _moved_on(scene: MachineInput) -> Transition | None:
     """What it was compared with is not live any more, such as after a rollback: its evidence speaks of the past."""
     if not scene.seen.moved_on:
         return None
     return scene.to("rolled_back", reason="the release that it was to replace is not the live one any more")
 
 
-def _ramping(scene: Scene) -> Transition | None:
+def _ramping(scene: MachineInput) -> Transition | None:
     if gone := _moved_on(scene):
         return gone
     if scene.variant == "shadow":
@@ -148,12 +148,12 @@ def _ramping(scene: Scene) -> Transition | None:
     return _hard(scene) or _harm(scene) or _doubt(scene) or _onward(scene) or _deadline(scene)
 
 
-def _paused(scene: Scene) -> Transition | None:
+def _paused(scene: MachineInput) -> Transition | None:
     """A person decides; what is certain still acts at once."""
     return _moved_on(scene) or _hard(scene) or _harm(scene)
 
 
-def _live(scene: Scene) -> Transition | None:
+def _live(scene: MachineInput) -> Transition | None:
     seen = scene.seen
     if seen.replaced:
         hot = (scene.now_ms - seen.replaced_at_ms) / 1000
@@ -163,11 +163,11 @@ def _live(scene: Scene) -> Transition | None:
     return _hard(scene) if seen.fallback_hot else None
 
 
-def _ended(scene: Scene) -> Transition | None:
+def _ended(scene: MachineInput) -> Transition | None:
     return None
 
 
-def _hard(scene: Scene) -> Transition | None:
+def _hard(scene: MachineInput) -> Transition | None:
     """Failures that need no statistics."""
     seen, limit = scene.seen, scene.config.max_failures
     watching = scene.state == "live"
@@ -188,14 +188,14 @@ def _hard(scene: Scene) -> Transition | None:
     return scene.to("rolled_back", reason=problem, seconds=seconds, back_to=scene.deployment.replaces)
 
 
-def _proven_harm(scene: Scene) -> list[str]:
+def _proven_harm(scene: MachineInput) -> list[str]:
     """Measures on the wrong side of zero at α/m over the m measures; in a test of two only failures are harm."""
     harm = scene.seen.mirrored.harm if scene.variant == "shadow" else scene.seen.harm
     proven = [name for name, p in harm.items() if p <= scene.config.alpha / len(harm)]
     return [name for name in proven if name == "failures"] if scene.variant == "b" else proven
 
 
-def _proven_harmless(scene: Scene) -> bool:
+def _proven_harmless(scene: MachineInput) -> bool:
     """Whether every measure is within the margin, each at α, on enough judged units."""
     seen, config = scene.seen, scene.config
     if scene.variant == "shadow":
@@ -205,7 +205,7 @@ def _proven_harmless(scene: Scene) -> bool:
     return enough and bool(seen.not_worse) and all(p <= config.alpha for p in seen.not_worse.values())
 
 
-def _harm(scene: Scene) -> Transition | None:
+def _harm(scene: MachineInput) -> Transition | None:
     harm = _proven_harm(scene)
     if not harm:
         return None
@@ -216,7 +216,7 @@ def _harm(scene: Scene) -> Transition | None:
     return scene.to("rolled_back", reason=f"worse than live in {', '.join(harm)}", back_to=scene.deployment.replaces)
 
 
-def _doubt(scene: Scene) -> Transition | None:
+def _doubt(scene: MachineInput) -> Transition | None:
     if scene.seen.sample_ratio <= RATIO_ALPHA:
         return scene.to("paused", reason="the units are not split as planned: its figures cannot be trusted")
     if scene.seen.doubts:
@@ -224,7 +224,7 @@ def _doubt(scene: Scene) -> Transition | None:
     return None
 
 
-def _onward(scene: Scene) -> Transition | None:
+def _onward(scene: MachineInput) -> Transition | None:
     """A canary: its next step on units without harm, live on proof."""
     step, seen, steps = scene.step, scene.seen, scene.steps
     proven = _proven_harmless(scene)
@@ -237,7 +237,7 @@ def _onward(scene: Scene) -> Transition | None:
     return None
 
 
-def _beyond_shadow(scene: Scene) -> Transition | None:
+def _beyond_shadow(scene: MachineInput) -> Transition | None:
     """A shadow: to the next step on enough copies without harm; alone it leaves the rest to a person."""
     if scene.step + 1 < len(scene.steps):
         return _to_next(scene, "its copies show no harm") if _enough_copies(scene) else None
@@ -248,7 +248,7 @@ def _beyond_shadow(scene: Scene) -> Transition | None:
     return None
 
 
-def _enough_copies(scene: Scene) -> bool:
+def _enough_copies(scene: MachineInput) -> bool:
     """Where a program judges, its verdicts are waited for; people may take longer than a shadow should."""
     copies, config = scene.seen.mirrored, scene.config
     if config.judge is not None and config.judge_share > 0 and copies.judged < config.min_units:
@@ -256,12 +256,12 @@ def _enough_copies(scene: Scene) -> bool:
     return copies.units >= config.min_units
 
 
-def _to_next(scene: Scene, reason: str) -> Transition:
+def _to_next(scene: MachineInput, reason: str) -> Transition:
     following = scene.steps[scene.step + 1]
     return scene.to("ramping", step=scene.step + 1, reason=reason, variant=following.variant, share=following.share)
 
 
-def _allowance(scene: Scene) -> Transition | None:
+def _allowance(scene: MachineInput) -> Transition | None:
     """A shadow costs what was allowed and no more; whoever resumes it allows as much again."""
     allowed, spent = shadow_allowance_usd(scene.history, scene.steps, scene.config), scene.seen.mirrored.cost_usd
     if spent < allowed:
@@ -279,7 +279,7 @@ def shadow_allowance_usd(history: History, steps: Sequence[Step], config: Rollou
     return config.shadow_max_usd * (1 + resumed)
 
 
-def _deadline(scene: Scene) -> Transition | None:
+def _deadline(scene: MachineInput) -> Transition | None:
     waited = (scene.now_ms - scene.ramp_began_ms) / 1000
     if waited <= scene.config.deadline_s:
         return None
@@ -287,7 +287,7 @@ def _deadline(scene: Scene) -> Transition | None:
     return scene.to("paused", reason=reason, seconds=waited)
 
 
-def _why_undecided(scene: Scene) -> str:
+def _why_undecided(scene: MachineInput) -> str:
     """What was missing, and what a person can do about it."""
     seen = scene.seen
     if scene.variant == "b":
@@ -302,7 +302,7 @@ def _why_undecided(scene: Scene) -> str:
     return f"{why}; {replay}"
 
 
-_DECIDE: dict[DeploymentState, Callable[[Scene], Transition | None]] = {
+_DECIDE: dict[DeploymentState, Callable[[MachineInput], Transition | None]] = {
     "requested": _requested,
     "starting": _starting,
     "ramping": _ramping,

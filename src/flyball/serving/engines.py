@@ -18,7 +18,7 @@ import msgspec
 
 from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError, UpstreamError
 from flyball.inference.completions import HttpCompleter
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.records import Release
 from flyball.records.identity import short, uuid7
 from flyball.registry.adapters import ADAPTER
@@ -192,7 +192,7 @@ def is_alive(handle: EngineHandle) -> bool:
     return handle.pid == 0 or is_running(handle.pid, handle.started)
 
 
-def probe(handle: EngineHandle, release: Release, *, timeout_s: float, way: Way | None = None) -> None:
+def probe(handle: EngineHandle, release: Release, *, timeout_s: float, way: ServerAccess | None = None) -> None:
     """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
 
     Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
@@ -217,7 +217,9 @@ def probe(handle: EngineHandle, release: Release, *, timeout_s: float, way: Way 
         completer.close()
 
 
-def wait_ready(handle: EngineHandle, release: Release, *, timeout_s: float, way: Way | None = None) -> EngineHandle:
+def wait_ready(
+    handle: EngineHandle, release: Release, *, timeout_s: float, way: ServerAccess | None = None
+) -> EngineHandle:
     """Wait until a real inference has answered (healthy is not ready); UpstreamError with the engine's last lines."""
     deadline = time.monotonic() + timeout_s
     problem = "it did not listen"
@@ -308,7 +310,7 @@ def engine_process(
     log_dir: Path | None = None,
     adapter: Path | None = None,
     config: ServingConfig | None = None,
-    way: Way | None = None,
+    way: ServerAccess | None = None,
 ) -> Iterator[str]:
     """For evaluation: an engine that is ready, as its URL; it ends with the block, and with this process."""
     with TemporaryDirectory(prefix="flyball-engine-") as folder:

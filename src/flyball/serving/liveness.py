@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flyball.addresses import shown
 from flyball.errors import UpstreamError
-from flyball.inference.http_client import Way, client_of
+from flyball.inference.http_client import ServerAccess, client_of
 from flyball.serving.engines import EngineHandle
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import work_of
@@ -29,7 +29,7 @@ class EngineBusy(UpstreamError):
     """It gave no sign of life in time, but it is at work."""
 
 
-def look_at(handle: EngineHandle, way: Way | None = None) -> Load:
+def look_at(handle: EngineHandle, way: ServerAccess | None = None) -> Load:
     """Ask for a sign of life; the load where the sign says it. `way`: how somebody else's server is reached.
 
     UpstreamError or OSError when no sign comes, EngineBusy when its processes are at work meanwhile.
@@ -47,7 +47,7 @@ def look_at(handle: EngineHandle, way: Way | None = None) -> Load:
         raise
 
 
-def _elsewhere(handle: EngineHandle, way: Way | None) -> Load:
+def _elsewhere(handle: EngineHandle, way: ServerAccess | None) -> Load:
     """Any answer is a sign but one that says that the server itself fails: not all list their models."""
     client = client_of(handle.url, way, exact=handle.exact, timeout_s=ELSEWHERE_LOOK_S)
     try:

@@ -16,7 +16,7 @@ import msgspec
 
 from flyball.addresses import Reach, normal, reach_of
 from flyball.errors import InputError
-from flyball.inference.http_client import Way as Way
+from flyball.inference.http_client import ServerAccess as ServerAccess
 from flyball.records import JSON, Release
 from flyball.records.prices import UsdPerMillion, as_json, prices_of
 from flyball.registry.config import EngineConfig
@@ -33,10 +33,10 @@ class Terms:
     usd_per_million: UsdPerMillion | None = None
     reach: Reach | None = None  # headers, proxy and certificates of a server elsewhere
 
-    def way(self, secrets: Callable[[str], str] | None, proxy_for: Callable[[str], str | None] | None) -> Way:
+    def way(self, secrets: Callable[[str], str] | None, proxy_for: Callable[[str], str | None] | None) -> ServerAccess:
         """What asks that server is given; without `secrets` no key goes along."""
         key = self.api_key if secrets else None
-        return Way(api_key=key, reach=self.reach, secrets=secrets, proxy_for=proxy_for)
+        return ServerAccess(api_key=key, reach=self.reach, secrets=secrets, proxy_for=proxy_for)
 
 
 def recorded_terms(config: EngineConfig) -> dict[str, JSON]:

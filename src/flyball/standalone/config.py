@@ -36,7 +36,7 @@ class Upstream(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     slots: Annotated[int, Meta(ge=1, description="Requests at once, per worker.")] = 64
 
 
-class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StandaloneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`gateway` and `cost` are the same as in flyball.yaml."""
 
     upstreams: Annotated[tuple[Upstream, ...], Meta(description="OpenAI-compatible servers, asked in this order.")] = ()
@@ -45,13 +45,13 @@ class FrontConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
 
 
-def read_config(path: Path | None) -> FrontConfig:
+def read_config(path: Path | None) -> StandaloneConfig:
     """The configuration file, or the defaults."""
     if path is None:
-        return FrontConfig()
+        return StandaloneConfig()
     if not path.is_file():
         raise InputError(f"{path} is not a file", cure="give a YAML file with upstreams: and gateway:")
-    return parse(read_yaml(path), FrontConfig, source=str(path))
+    return parse(read_yaml(path), StandaloneConfig, source=str(path))
 
 
 def source_of(path: Path) -> Source:

@@ -23,13 +23,13 @@ from flyball.gateway.worker import run_gateway
 from flyball.inference.http_client import answers, beside
 from flyball.security.principals import load_keyring
 from flyball.settings import proxy_for
-from flyball.standalone.config import FrontConfig, read_config
-from flyball.standalone.models import Listings
+from flyball.standalone.config import StandaloneConfig, read_config
+from flyball.standalone.models import ModelListings
 from flyball.standalone.routes import RoutesFile, described, front_routes, given
 from flyball.standalone.state import ingest_context, keep_recording, open_state
-from flyball.standalone.worker import FrontSpec, secret_of, worker_context
+from flyball.standalone.worker import WorkerSpec, secret_of, worker_context
 from flyball.storage.routing import RoutingTable
-from flyball.supervision.children import Keeper
+from flyball.supervision.children import ChildKeeper
 from flyball.workflows.up import LOOPBACK, free_port
 
 
@@ -52,7 +52,7 @@ def front(
     )
     check_address(state, gateway.host)
     gateway = msgspec.structs.replace(gateway, port=free_port(gateway.host, gateway.port, "--port"))
-    listings = Listings(secret_of, proxy_for)
+    listings = ModelListings(secret_of, proxy_for)
 
     def routes_now() -> RoutingTable:
         now = configured(upstreams, upstream_keys, config_file)
@@ -61,7 +61,7 @@ def front(
     table = front_routes(
         config, secret_of, proxy_for=proxy_for, listings=listings
     )  # whatever is wrong is said before anything is written
-    spec = FrontSpec(
+    spec = WorkerSpec(
         state=str(state.resolve()),
         gateway=gateway,
         cost=config.cost,
@@ -78,7 +78,7 @@ def front(
         due=listings.due,
         wished=listings.forget,
     )
-    children = Keeper(commands(spec))
+    children = ChildKeeper(commands(spec))
     url = f"http://{gateway.host}:{gateway.port}"
     threading.Thread(target=tell_when_ready, args=(url, partial(ready, url, described(table))), daemon=True).start()
     try:
@@ -90,7 +90,7 @@ def front(
         ledger.close()
 
 
-def configured(upstreams: Sequence[str], keys: Sequence[str], config_file: Path | None) -> FrontConfig:
+def configured(upstreams: Sequence[str], keys: Sequence[str], config_file: Path | None) -> StandaloneConfig:
     """The configuration file with the servers of the command line; InputError where both name some."""
     config = read_config(config_file)
     if not upstreams:
@@ -102,7 +102,7 @@ def configured(upstreams: Sequence[str], keys: Sequence[str], config_file: Path 
     return msgspec.structs.replace(config, upstreams=given(upstreams, keys))
 
 
-def commands(spec: FrontSpec) -> dict[str, list[str]]:
+def commands(spec: WorkerSpec) -> dict[str, list[str]]:
     """The processes beside this one: what moves segments into the ledger, and further workers."""
     recording = msgspec.json.encode(spec.gateway.recording).decode()
     module, me = [sys.executable, "-m"], str(os.getpid())

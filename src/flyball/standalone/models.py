@@ -32,7 +32,7 @@ class Silent(EnvironmentMissing):
     """A server that cannot be reached."""
 
 
-class Listings:
+class ModelListings:
     """What each server listed last, and when it was asked."""
 
     def __init__(

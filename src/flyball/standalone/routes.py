@@ -17,8 +17,8 @@ from flyball.addresses import normal, reach_of, shown
 from flyball.errors import FlyballError, InputError
 from flyball.inference.http_client import resolved, tls_context
 from flyball.records.identity import content_hash, short
-from flyball.standalone.config import FrontConfig, Upstream
-from flyball.standalone.models import Listings
+from flyball.standalone.config import StandaloneConfig, Upstream
+from flyball.standalone.models import ModelListings
 from flyball.standalone.state import PROJECT
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish, stamp_of, wish_of
 from flyball.telemetry import log
@@ -28,11 +28,11 @@ WISH_S = 2.0
 
 
 def front_routes(
-    config: FrontConfig,
+    config: StandaloneConfig,
     secrets: Callable[[str], str],
     *,
     proxy_for: Callable[[str], str | None] | None = None,
-    listings: Listings | None = None,
+    listings: ModelListings | None = None,
 ) -> RoutingTable:
     """The table that a configuration means; InputError for a contradiction, EnvironmentMissing for silent servers.
 
@@ -43,7 +43,7 @@ def front_routes(
     for point in points:
         _check(point, secrets, proxy_for)
     open_to_all = _open(config, points)
-    listings = listings or Listings(secrets, proxy_for)
+    listings = listings or ModelListings(secrets, proxy_for)
     listed = listings.models(open_to_all)
     arms: dict[str, list[Arm]] = {}
     for upstream, point in zip(config.upstreams, points, strict=True):
@@ -64,7 +64,7 @@ def front_routes(
     return RoutingTable(version=1, project=PROJECT, routes=routes, listed=bool(open_to_all))
 
 
-def endpoints_of(config: FrontConfig) -> list[Endpoint]:
+def endpoints_of(config: StandaloneConfig) -> list[Endpoint]:
     """The servers as tables hold them, in the order of the configuration; InputError for a contradiction."""
     if not config.upstreams:
         raise InputError("no upstream is named", cure="give --upstream URL, or `upstreams:` in the configuration file")
@@ -78,7 +78,7 @@ def endpoints_of(config: FrontConfig) -> list[Endpoint]:
     return points
 
 
-def _open(config: FrontConfig, points: Sequence[Endpoint]) -> list[Endpoint]:
+def _open(config: StandaloneConfig, points: Sequence[Endpoint]) -> list[Endpoint]:
     if config.models:
         return []
     return [point for upstream, point in zip(config.upstreams, points, strict=True) if not upstream.models]

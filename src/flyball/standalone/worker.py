@@ -27,7 +27,7 @@ from flyball.telemetry import configure_logging
 from flyball.workflows.child_processes import PR_SET_PDEATHSIG
 
 
-class FrontSpec(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What every worker of one gateway without a project is given."""
 
     state: str
@@ -36,7 +36,7 @@ class FrontSpec(msgspec.Struct, frozen=True, kw_only=True):
     settings: str | None = None  # the configuration file, re-read when it changes
 
 
-def worker_context(spec: FrontSpec, ledger: Ledger) -> GatewayContext:
+def worker_context(spec: WorkerSpec, ledger: Ledger) -> GatewayContext:
     """The world of one worker."""
     state = Path(spec.state)
     return GatewayContext(
@@ -60,7 +60,7 @@ def secret_of(reference: str) -> str:
     return secret(reference, Path.cwd())
 
 
-def main(worker: int, spec: FrontSpec, gateway: int) -> None:
+def main(worker: int, spec: WorkerSpec, gateway: int) -> None:
     """Serve until told to stop."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     configure_logging()
@@ -69,4 +69,4 @@ def main(worker: int, spec: FrontSpec, gateway: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=FrontSpec), int(sys.argv[3]))
+    main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=WorkerSpec), int(sys.argv[3]))

@@ -17,7 +17,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
 LOOK_S = 0.1
 
 
-class Keeper:
+class ChildKeeper:
     """Some processes by name, each started again when it ends."""
 
     def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:

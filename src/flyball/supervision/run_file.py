@@ -10,7 +10,7 @@ import msgspec
 FILE = "supervisor.json"
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
+class RunFile(msgspec.Struct, frozen=True, kw_only=True):
     """Where a project is served, and by which processes."""
 
     pid: int
@@ -19,17 +19,17 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, int]
 
 
-def write_note(folder: Path, note: Note) -> None:
+def write_note(folder: Path, note: RunFile) -> None:
     """Leave the note; a reader sees the old one or the new one."""
     temporary = folder / f".{FILE}"
     temporary.write_bytes(msgspec.json.encode(note))
     temporary.replace(folder / FILE)
 
 
-def read_note(folder: Path) -> Note | None:
+def read_note(folder: Path) -> RunFile | None:
     """The note of a supervisor that is alive."""
     try:
-        note = msgspec.json.decode((folder / FILE).read_bytes(), type=Note)
+        note = msgspec.json.decode((folder / FILE).read_bytes(), type=RunFile)
         os.kill(note.pid, 0)
     except (OSError, msgspec.MsgspecError):
         return None

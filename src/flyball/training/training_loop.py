@@ -26,7 +26,7 @@ Report = Callable[[int, float, float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
+class LossPoint:
     """One step of the loss curve."""
 
     step: int
@@ -83,7 +83,7 @@ def fit(
     first_word: int | None,
     progress: Progress,
     report: Report,
-) -> list[Point]:
+) -> list[LossPoint]:
     """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number.
 
     Ids from `first_word` on may be dropped from prompts; None: no id may.
@@ -92,7 +92,7 @@ def fit(
     batches = endless_batches(
         [len(example.ids) for example in examples], batch_size=config.batch_size, seed=config.seed
     )
-    curve: list[Point] = []
+    curve: list[LossPoint] = []
     began = time.monotonic()
     model.train()
     for step in range(1, config.steps + 1):
@@ -113,7 +113,7 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimiser.step()
-        curve.append(Point(step=step, loss=value, rate=rate))
+        curve.append(LossPoint(step=step, loss=value, rate=rate))
         report(step, value, rate)
         if step % 10 == 0 or step == config.steps:
             left_s = (time.monotonic() - began) / step * (config.steps - step)

@@ -163,7 +163,11 @@ def _examples(learner: Learner, rows: Sequence[Any], most: int) -> Examples:
 
 
 def _metrics(
-    learner: Learner, training: Examples, held_out: Examples, curve: Sequence[training_loop.Point], config: TrainConfig
+    learner: Learner,
+    training: Examples,
+    held_out: Examples,
+    curve: Sequence[training_loop.LossPoint],
+    config: TrainConfig,
 ) -> dict[str, float]:
     """Numbers without a clock in them: they are part of the run's fingerprint. All floats, so that they parse back."""
     last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]

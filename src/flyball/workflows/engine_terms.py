@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flyball.errors import FlyballError
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.records import Release, name_of
 from flyball.records.record_files import read_document
 from flyball.registry.config import EngineConfig
@@ -42,10 +42,10 @@ class EngineTerms:
         last = release.engine.kind != "openai" and bool(_prices(recorded, settings)) and self._is_built_last(name)
         return terms_of(release, recorded=recorded, settings=settings, built_last=last)
 
-    def way(self, name: str, release: Release) -> Way:
+    def way(self, name: str, release: Release) -> ServerAccess:
         """How the release's server is reached, where it is one elsewhere."""
         if release.engine.kind != "openai":
-            return Way()
+            return ServerAccess()
         terms = self.of(name, release)
         return self._project.way(terms.api_key, terms.reach)
 

@@ -14,7 +14,7 @@ from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.files import read_report, write_report
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate
@@ -30,7 +30,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class UrlVerdict:
     """What came of it; the files are in `folder`."""
 
     report: EvalReport
@@ -53,7 +53,7 @@ def judge(
     config: EvaluateConfig | None = None,
     timeout_s: float = 60.0,
     progress: Progress,
-) -> Judged:
+) -> UrlVerdict:
     """The report on the server and, with a gate file, the decision; wrong files are named before anything is asked."""
     if not suites:
         raise InputError("no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line")
@@ -64,7 +64,7 @@ def judge(
         url,
         model=model,
         cases=cases,
-        way=Way(
+        way=ServerAccess(
             api_key=api_key,
             reach=reach_of(ReachConfig(headers=dict(map(_header, headers))), source="--header"),
             secrets=lambda reference: secret(reference, Path.cwd()),
@@ -77,7 +77,7 @@ def judge(
     )
     document = read_report(folder / "report.json")
     if policy is None:
-        return Judged(report=report, decision=None, details=document.details, folder=folder)
+        return UrlVerdict(report=report, decision=None, details=document.details, folder=folder)
     decision = decide(
         policy,
         project=report.project,
@@ -88,4 +88,4 @@ def judge(
         baseline=None,
     )
     write_report(folder, document.report, document.details, decision=decision)
-    return Judged(report=report, decision=decision, details=document.details, folder=folder)
+    return UrlVerdict(report=report, decision=decision, details=document.details, folder=folder)

@@ -130,7 +130,7 @@ def engine_for(engine: EngineConfig, source: str, *, model_name: str | None, api
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class ImportedModel:
     """A model as it was found, the engine with what only its own server could say, and whether its numbers are kept."""
 
     model: ModelVersion
@@ -138,7 +138,7 @@ class Taken:
     agreement: JSON
 
 
-def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> Taken:
+def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> ImportedModel:
     """The model with its files in `out`; what was converted is compared with transformers (workflows/probability_check.py)."""
     if engine.kind == "openai":
         way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
@@ -146,20 +146,20 @@ def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path
         out.mkdir(parents=True, exist_ok=True)
         known = msgspec.structs.replace(engine, model=served.name)
         unseen = unchecked("its weights are at a server elsewhere")
-        return Taken(model=model_elsewhere(served, project=project.name), engine=known, agreement=unseen)
+        return ImportedModel(model=model_elsewhere(served, project=project.name), engine=known, agreement=unseen)
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix in (".safetensors", ".bin", ".pt", ".pth"):
             raise InputError(f"{source} is one file of a model", cure=f"give its folder: {path.parent}")
         as_it_is = unchecked("a GGUF file is loaded as it is")
-        return Taken(model=import_gguf(path, project=project.name, out=out), engine=engine, agreement=as_it_is)
+        return ImportedModel(model=import_gguf(path, project=project.name, out=out), engine=engine, agreement=as_it_is)
     if not path.is_dir():
         raise InputError(
             f"{source} is neither a folder nor a file",
             cure="give a Hugging Face model folder with safetensors, a GGUF file, or a server's URL",
         )
     model = import_model(path, config=project.settings.package, project=project.name, out=out)
-    return Taken(model=model, engine=engine, agreement=agreement(path, out, model, progress))
+    return ImportedModel(model=model, engine=engine, agreement=agreement(path, out, model, progress))
 
 
 def model_source(project: Project) -> str:

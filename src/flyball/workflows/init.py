@@ -20,7 +20,7 @@ from flyball.errors import InputError, NotFoundError
 from flyball.evaluation.measures.exact_fields import json_object
 from flyball.settings import FILE, load_settings
 from flyball.wiring import Project
-from flyball.workflows.init_settings import Having, Rows, Shape, settings_text
+from flyball.workflows.init_settings import ProjectShape, Rows, Shape, settings_text
 
 SAMPLE, QUESTIONS = "tickets.jsonl", "questions.jsonl"
 IGNORED = ("/.flyball/",)
@@ -136,7 +136,7 @@ def missing_key(project: Project) -> list[str]:
     return create_key(project)
 
 
-def _existing(root: Path, model: ModelChoice) -> Having:
+def _existing(root: Path, model: ModelChoice) -> ProjectShape:
     from flyball.workflows.model_probe import existing_model  # most projects begin without one
 
     return existing_model(model.source, root=root, model_name=model.model_name, api_key=model.api_key)
@@ -152,7 +152,7 @@ def needs_a_model(source: Path, rows: Rows) -> InputError:
     )
 
 
-def sample_rows(root: Path, having: Having | None) -> tuple[Rows, list[str]]:
+def sample_rows(root: Path, having: ProjectShape | None) -> tuple[Rows, list[str]]:
     """Generated customer-support tickets to learn from; for a model that exists, questions to ask it."""
     if having is None:
         from flyball.data.samples.tickets import write_tickets

@@ -38,7 +38,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Having:
+class ProjectShape:
     """A model that exists: its path, or its server's URL with the name and the key there."""
 
     source: str
@@ -90,7 +90,7 @@ _ROWS_TO_LEARN = "{validation: 0.05, test: 0.15}   # by hash of the group: a row
 _ROWS_TO_ASK = "{validation: 0.0, test: 1.0}     # nothing is trained: all rows are cases that a release has to pass"
 
 
-def settings_text(name: str, rows: Rows, model: Having | None) -> str:
+def settings_text(name: str, rows: Rows, model: ProjectShape | None) -> str:
     """flyball.yaml for these rows, around `model` where there is one."""
     free = rows.shape != "labels"
     text = TEMPLATE.format(
@@ -140,13 +140,13 @@ def _fields(rows: Rows) -> list[str]:
     return [*lines, f"        label: null   # {why}"]
 
 
-def _train(model: Having) -> str:
+def _train(model: ProjectShape) -> str:
     if model.is_url:
         return "  method: none                  # the model is the one of the server under release.engine"
     return f"  method: none                  # the model is taken as it is\n  base: {quoted(model.source)}"
 
 
-def _engine(model: Having) -> str:
+def _engine(model: ProjectShape) -> str:
     if not model.is_url:
         context = min(model.context, MOST_CONTEXT)
         return f"{{kind: llama.cpp, slots: 4, threads: 1, context: {context}}}   # it reads {model.context} tokens"
@@ -162,12 +162,12 @@ def _system_prompt(rows: Rows) -> str:
     )
 
 
-def _evaluate(rows: Rows, model: Having | None) -> str:
+def _evaluate(rows: Rows, model: ProjectShape | None) -> str:
     suites = "  suites: [test, invariance]" if rows.shape == "labels" else "  suites: [test]"
     return f"{suites}\n  max_items: {MOST_CASES}               # a seeded sample; null: all rows" if model else suites
 
 
-def _rules(rows: Rows, model: Having | None) -> list[str]:
+def _rules(rows: Rows, model: ProjectShape | None) -> list[str]:
     """What a first release has to show, and that a later one is not worse."""
     if rows.shape == "labels":
         floor, why = 0.6, ""

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from flyball.gateway.feedback import FeedbackBody, feedback_id
 from flyball.records import JSON, Feedback
-from flyball.rollout.judged_answers import Desk
+from flyball.rollout.judged_answers import JudgingQueue
 from flyball.security import audit
 from flyball.security.principals import LOCAL
 from flyball.storage import tables
@@ -56,7 +56,7 @@ _LINE = msgspec.json.Decoder(VerdictLine)
 
 def open_items(project: Project, *, limit: int) -> tuple[list[dict[str, JSON]], int]:
     """The first of the answers that wait for a verdict, with redacted texts, and how many wait in all."""
-    waiting = Desk(project.ledger, project.settings.rollout).waiting(now_ms())
+    waiting = JudgingQueue(project.ledger, project.settings.rollout).waiting(now_ms())
     documents = redacted_texts(project, waiting[:limit])
     return [item(name, documents[name]) for name in waiting[:limit] if name in documents], len(waiting)
 

@@ -24,7 +24,7 @@ import msgspec
 from flyball.records import Finding
 from flyball.records.identity import uuid7
 from flyball.rollout.config import JudgeConfig
-from flyball.rollout.judged_answers import Desk
+from flyball.rollout.judged_answers import JudgingQueue
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 from flyball.wiring import Project
@@ -51,7 +51,7 @@ class JudgeProgram:
 
     def __init__(self, project: Project, config: JudgeConfig) -> None:
         self.project, self.config = project, config
-        self._desk = Desk(project.ledger, project.settings.rollout)
+        self._desk = JudgingQueue(project.ledger, project.settings.rollout)
         self._tries: Counter[str] = Counter()
 
     def judge(self) -> int:

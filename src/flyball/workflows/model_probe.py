@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from flyball.errors import InputError
-from flyball.inference.http_client import Way
+from flyball.inference.http_client import ServerAccess
 from flyball.inference.model_folders import read_model_folder
 from flyball.inference.model_list import is_url, served_model
 from flyball.registry.config_keys import context_length
@@ -14,15 +14,17 @@ from flyball.registry.gguf.architectures import architecture_of
 from flyball.registry.gguf.model import check_model, context_of
 from flyball.registry.gguf.tensors import read_layout
 from flyball.settings import proxy_for, secret
-from flyball.workflows.init_settings import Having
+from flyball.workflows.init_settings import ProjectShape
 
 
-def existing_model(source: str, *, root: Path, model_name: str | None, api_key: str | None) -> Having:
+def existing_model(source: str, *, root: Path, model_name: str | None, api_key: str | None) -> ProjectShape:
     """What flyball.yaml says of it; InputError for what cannot be released, UpstreamError for a server that is away."""
     if is_url(source):
-        way = Way(api_key=api_key, secrets=lambda reference: secret(reference, Path.cwd()), proxy_for=proxy_for)
+        way = ServerAccess(
+            api_key=api_key, secrets=lambda reference: secret(reference, Path.cwd()), proxy_for=proxy_for
+        )
         served = served_model(source, name=model_name, way=way)
-        return Having(source=source, is_url=True, context=served.context, model_name=served.name, api_key=api_key)
+        return ProjectShape(source=source, is_url=True, context=served.context, model_name=served.name, api_key=api_key)
     if model_name or api_key:
         raise InputError("--model-name and --api-key belong to a URL", cure="leave them out")
     path = Path(source).expanduser().resolve()
@@ -33,7 +35,7 @@ def existing_model(source: str, *, root: Path, model_name: str | None, api_key: 
     else:
         context = _context_of_folder(path, source)
     inside = path.is_relative_to(root)
-    return Having(source=os.path.relpath(path, root) if inside else str(path), is_url=False, context=context)
+    return ProjectShape(source=os.path.relpath(path, root) if inside else str(path), is_url=False, context=context)
 
 
 def _context_of_folder(path: Path, source: str) -> int:

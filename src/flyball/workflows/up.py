@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from flyball.errors import EnvironmentMissing, RefusedError
 from flyball.inference.http_client import answers, beside
-from flyball.supervision.run_file import Note, remove_note, write_note
+from flyball.supervision.run_file import RunFile, remove_note, write_note
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
-    from flyball.monitoring.route_diagnosis import Missing
+    from flyball.monitoring.route_diagnosis import RouteDiagnosis
     from flyball.security.principals import Keyring
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
@@ -103,7 +103,7 @@ class Supervisor:
 
     def note(self) -> None:
         """Leave the process ids where `flyball status` and tests find them."""
-        note = Note(
+        note = RunFile(
             pid=os.getpid(),
             gateway=f"http://{self.host}:{self.port}",
             console=f"http://127.0.0.1:{self.console_port}",
@@ -211,7 +211,7 @@ def kept_keyring(project: Project) -> Keyring | None:
     return None if found is None else found[0]
 
 
-def nothing_to_serve(project: Project) -> Missing | None:
+def nothing_to_serve(project: Project) -> RouteDiagnosis | None:
     """Why no release is live; None where one is, and where the ledger does not say."""
     from flyball.monitoring.route_diagnosis import nothing_serves
     from flyball.storage.database_errors import LedgerAway

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flyball.gateway.upstream.choice_content import Utterance
+from flyball.gateway.upstream.choice_content import ChoiceContent
 from flyball.gateway.upstream.chunks import Function, Message, ToolCall
 
 BERN, ROME = '{"city": "Bern"}', '{"city": "Rome"}'
@@ -17,7 +17,7 @@ Piece = tuple[int | None, str | None, str | None, str | None]
 
 def gathered(*events: list[Piece]) -> list[dict[str, Any]]:
     """The calls of events, each with pieces of (index, id, name, arguments)."""
-    said = Utterance()
+    said = ChoiceContent()
     for pieces in events:
         calls = [
             ToolCall(index=index, id=name, function=Function(name=function, arguments=arguments))
@@ -105,7 +105,7 @@ def test_parallel_calls_stay_apart_and_pieces_of_one_come_together(
 
 
 def test_everything_that_is_said_is_in_the_document_and_nothing_that_is_not() -> None:
-    said = Utterance()
+    said = ChoiceContent()
     assert not said.take(Message(content="the text is kept elsewhere"))
     assert said.document("a text") == {"content": "a text", "tool_calls": []}
     for message in (
@@ -141,6 +141,6 @@ def test_arguments_that_never_close_their_brackets_are_incomplete() -> None:
 
 @pytest.mark.parametrize("audio", [7, "loud", [], {"transcript": 7, "data": 7}])
 def test_audio_of_another_shape_breaks_nothing(audio: Any) -> None:
-    said = Utterance()
+    said = ChoiceContent()
     said.take(Message(audio=audio))
     assert said.document("")["content"] == ""

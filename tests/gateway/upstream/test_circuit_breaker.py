@@ -12,15 +12,15 @@ from flyball.gateway.upstream.circuit_breaker import (
     MAX_PAUSE_S,
     OPEN,
     PAUSE_S,
-    Breaker,
+    CircuitBreaker,
 )
 from flyball.gateway.upstream.status_codes import DEFAULT_S, is_load, is_refusal, wait_s
 
 LONG_AGO = 100.0
 
 
-def failing(kind: str, times: int = FAILURES_TO_OPEN) -> Breaker:
-    breaker = Breaker()
+def failing(kind: str, times: int = FAILURES_TO_OPEN) -> CircuitBreaker:
+    breaker = CircuitBreaker()
     for _ in range(times):
         breaker.failed(kind, f"{kind}: it failed", LONG_AGO)
     return breaker
@@ -47,7 +47,7 @@ def test_each_kind_of_failure_says_as_much_as_it_can(kind: str, state: int) -> N
 
 @pytest.mark.parametrize("kind", ["dropped", "total", "status 500"])
 def test_whoever_answers_others_meanwhile_is_not_ill(kind: str) -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(50):
         breaker.succeeded(LONG_AGO)
         breaker.failed(kind, kind, LONG_AGO + 0.5)
@@ -55,7 +55,7 @@ def test_whoever_answers_others_meanwhile_is_not_ill(kind: str) -> None:
 
 
 def test_no_connection_is_certain_whoever_was_answered_before() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     breaker.succeeded(LONG_AGO)
     for _ in range(FAILURES_TO_OPEN):
         breaker.failed("connect", "connect: refused", LONG_AGO + 0.1)
@@ -107,14 +107,14 @@ def test_pauses_have_an_end() -> None:
 
 
 def test_a_pause_is_no_longer_than_whoever_waits_has_time_for() -> None:
-    breaker = Breaker(0.5)
+    breaker = CircuitBreaker(0.5)
     for _ in range(10):
         breaker.failed("connect", "connect: refused", LONG_AGO)
     assert breaker.until == LONG_AGO + 0.5
 
 
 def test_load_asks_others_first_and_keeps_nobody_away() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     breaker.limited(LONG_AGO + 20.0)
     breaker.limited(LONG_AGO + 5.0)  # another request's word takes nothing back
     assert breaker.rank(LONG_AGO + 19.0) == 1 and breaker.rank(LONG_AGO + 20.0) == 0

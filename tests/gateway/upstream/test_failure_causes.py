@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 from certificates import self_signed
-from flyball.gateway.recording.endpoint_findings import Troubles
-from flyball.gateway.upstream.failure_causes import SAY_AGAIN_S, Complaints, connect_words, words_of
+from flyball.gateway.recording.endpoint_findings import EndpointFindings
+from flyball.gateway.upstream.failure_causes import SAY_AGAIN_S, FailureCauses, connect_words, words_of
 from flyball.records import Finding
 from flyball.storage.ledger import Ledger
 from flyball.storage.routing import Arm, Endpoint
@@ -168,7 +168,7 @@ def test_of_several_addresses_that_fail_the_reason_is_read_from_their_text() -> 
 def test_a_cause_is_said_again_after_a_minute_with_how_often_it_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("flyball.gateway.upstream.failure_causes.time.monotonic", lambda: now)
-    complaints = Complaints()
+    complaints = FailureCauses()
     assert complaints.due("a", "x") == 0
     assert complaints.due("a", "x") is None and complaints.due("a", "x") is None
     assert complaints.due("b", "x") == 0 and complaints.due("a", "y") == 0
@@ -209,7 +209,7 @@ def test_a_finding_names_the_kind_of_request_that_fails(tmp_path: Path, ledger: 
 
 
 def test_an_engine_that_is_started_again_is_no_finding(tmp_path: Path, ledger: Ledger) -> None:
-    troubles = Troubles(ledger, project="shop", worker="w")
+    troubles = EndpointFindings(ledger, project="shop", worker="w")
     for _ in range(50):
         troubles.note(endpoint="e", route="shop", path="/v1/chat/completions", cause="connect: refused", request="r")
     troubles.close()

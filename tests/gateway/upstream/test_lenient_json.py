@@ -21,7 +21,7 @@ from flyball.gateway.upstream.lenient_json import (
     valid,
     without_bytes,
 )
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -37,7 +37,7 @@ JSON = st.recursive(
 @given(document=JSON, streamed=st.booleans())
 def test_no_json_breaks_the_gateway_and_none_is_refused(document: Any, streamed: bool) -> None:
     body = json.dumps(document).encode()
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     if streamed:
         tally.event(b"data: " + body, wants_usage=True)
     else:
@@ -49,7 +49,7 @@ def test_no_json_breaks_the_gateway_and_none_is_refused(document: Any, streamed:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"data: {}", b"\xff\xfe", b'{"a": }', b"[" * 100_000, b"nul"])
 def test_what_is_no_json_is_none(body: bytes) -> None:
-    assert decoded(body) is None and Tally("shop").whole(body) is None
+    assert decoded(body) is None and AnswerContent("shop").whole(body) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def nested(levels: int) -> str:
 @pytest.mark.parametrize("levels", [60, 300, 900])
 @pytest.mark.parametrize("place", ['{"x": %s}', '{"choices": [{"message": {"images": %s, "audio": {"id": %s}}}]}'])
 def test_an_answer_of_any_depth_is_recorded_as_far_as_anybody_reads(levels: int, place: str) -> None:
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     assert tally.whole(place.replace("%s", nested(levels)).encode()) is not None
     assert (json.dumps(tally.choices).count("[") < 300) and ("nested too deeply" in str(tally.choices)) == (levels > 60)
     assert tally.spoken() == (["a"] if levels == 60 and "choices" not in place else [])

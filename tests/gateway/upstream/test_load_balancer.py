@@ -8,7 +8,7 @@ import time
 import pytest
 
 from flyball.gateway.routing import view_of
-from flyball.gateway.upstream.load_balancer import Balancer
+from flyball.gateway.upstream.load_balancer import LoadBalancer
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable
 from running_gateway import LIVE
 
@@ -26,7 +26,7 @@ def table(*routes: Route) -> RoutingTable:
 @pytest.mark.parametrize("points", [(NEW,), (OLD,)], ids=["which it had", "which came meanwhile"])
 def test_a_model_gets_its_turn_at_an_endpoint_though_another_never_rests(points: tuple[Endpoint, ...]) -> None:
     async def take_turns() -> None:
-        balancer = Balancer(connect_timeout_s=1.0, longest_pause_s=1.0, secrets=None)
+        balancer = LoadBalancer(connect_timeout_s=1.0, longest_pause_s=1.0, secrets=None)
         busy, other = route("busy", NEW), route("other", *points)
         balancer.install(table(busy, other))
         views = {one.name: view_of(one, {}).arms[0] for one in (busy, other)}

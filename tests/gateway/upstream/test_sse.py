@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.gateway.http.exchange import Exchange
-from flyball.gateway.http.server import Connection, Edge
+from flyball.gateway.http.server import Connection, HttpServer
 from flyball.gateway.upstream.call import Call
 from flyball.gateway.upstream.client import EndpointClient, UpstreamConnection
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.gateway.upstream.stream_relay import Relay
 from flyball.storage.routing import Endpoint
 
@@ -34,9 +34,9 @@ def event(text: str | None, *, spaced: bool, model_last: bool, field: str = "con
     return b"data: " + json.dumps(body, separators=separators, ensure_ascii=len(text or "") % 2 == 0).encode()
 
 
-def parsed_each(events: list[bytes]) -> tuple[list[bytes | None], Tally]:
+def parsed_each(events: list[bytes]) -> tuple[list[bytes | None], AnswerContent]:
     """The same events with nothing learned."""
-    tally, out = Tally("shop"), []
+    tally, out = AnswerContent("shop"), []
     for item in events:
         tally.pattern = None
         out.append(tally.event(item, wants_usage=False))
@@ -48,7 +48,7 @@ def test_learned_events_are_the_same_as_parsed_ones(texts: list[str], spaced: bo
     events = [event(text, spaced=spaced, model_last=model_last) for text in texts]
     events.append(event(None, spaced=spaced, model_last=model_last, finish_reason="stop"))
     expected, slow = parsed_each(events)
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     assert [tally.event(item, wants_usage=False) for item in events] == expected
     assert (tally.answer, tally.deltas, tally.finish_reason) == (slow.answer, slow.deltas, slow.finish_reason)
     assert tally.answer == "".join(texts)
@@ -63,7 +63,7 @@ def test_reasoning_and_legacy_text_are_learned_too_and_never_mixed_up(
 ) -> None:
     events = [event(text, spaced=spaced, model_last=False, field=field) for field, text in pieces]
     expected, slow = parsed_each(events)
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     assert [tally.event(item, wants_usage=False) for item in events] == expected
     assert (tally.answer, tally.deltas, tally.choices) == (slow.answer, slow.deltas, slow.choices)
     assert tally.answer == "".join(text for field, text in pieces if field in ("content", "text"))
@@ -78,7 +78,7 @@ def test_each_kind_of_text_takes_the_short_way(field: str) -> None:
 
 
 def test_a_pattern_is_used_at_all() -> None:
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     first, second = (event(text, spaced=False, model_last=True) for text in ("one", "two"))
     assert tally.pattern is None
     tally.event(first, wants_usage=False)
@@ -87,7 +87,7 @@ def test_a_pattern_is_used_at_all() -> None:
 
 
 def test_logprobs_and_other_choices_are_parsed_each() -> None:
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     tally.event(event("a", spaced=False, model_last=False, logprobs={"content": [{"token": "a"}]}), wants_usage=False)
     tally.event(event("b", spaced=False, model_last=False, index=1), wants_usage=False)
     assert tally.pattern is None
@@ -123,13 +123,13 @@ class Reader:
     """An engine's connection and the relay to a client; without the short way every event is parsed."""
 
     def __init__(self, *, short: bool) -> None:
-        self.tally, self.wire, self.short, self.relays = Tally("shop"), Wire(), short, 0
+        self.tally, self.wire, self.short, self.relays = AnswerContent("shop"), Wire(), short, 0
         client = EndpointClient(Endpoint(id="e", url="http://127.0.0.1:1", slots=1), connect_timeout_s=1)
         self.connection = UpstreamConnection(client)
         self.connection.connection_made(Wire())
         self.call = Call(client)
         self.connection.start(self.call, b"")
-        edge = Edge(lambda _exchange: None, max_body_bytes=1000)
+        edge = HttpServer(lambda _exchange: None, max_body_bytes=1000)
         to_client = Connection(edge)
         to_client.connection_made(self.wire)
         exchange = Exchange(to_client)
@@ -201,7 +201,7 @@ def test_the_short_way_is_taken_for_all_but_the_first_piece_and_the_end() -> Non
 )
 def test_chunks_that_are_framed_otherwise_are_left_to_the_parser(chunk: bytes) -> None:
     first, second = (event(text, spaced=False, model_last=True) + b"\n\n" for text in ("one", "two and some more"))
-    tally = Tally("shop")
+    tally = AnswerContent("shop")
     tally.event(first[:-2], wants_usage=False)
     assert tally.relayed(chunked(second)) is not None
     assert tally.relayed(chunk % (len(second), second)) is None

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flyball.gateway.upstream.sse import Tally
-from flyball.gateway.upstream.token_counts import Reckoner
+from flyball.gateway.upstream.sse import AnswerContent
+from flyball.gateway.upstream.token_counts import TokenCounter
 from flyball.records import Message
 from running_gateway import release
 from upstream_behaviours import ENDED, TEXT, WORDS, answer, event
@@ -17,22 +17,24 @@ BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Where is my pa
 TEXT_TOKENS = 13
 
 
-def heard(*events: Any) -> Tally:
-    tally = Tally("shop")
+def heard(*events: Any) -> AnswerContent:
+    tally = AnswerContent("shop")
     for item in events:
         tally.event(b"data: " + json.dumps(item).encode(), wants_usage=True)
     return tally
 
 
-def whole(body: Any) -> Tally:
-    tally = Tally("shop")
+def whole(body: Any) -> AnswerContent:
+    tally = AnswerContent("shop")
     tally.whole(json.dumps(body).encode())
     return tally
 
 
-def settled(tally: Tally, reckoner: Reckoner | None = None, body: Any = None, **options: Any) -> tuple[int, int]:
+def settled(
+    tally: AnswerContent, reckoner: TokenCounter | None = None, body: Any = None, **options: Any
+) -> tuple[int, int]:
     given = {"model": "m", "release": None, "embedding": False, "asked": False} | options
-    (reckoner or Reckoner()).settle(tally, BODY if body is None else body, **given)
+    (reckoner or TokenCounter()).settle(tally, BODY if body is None else body, **given)
     return tally.prompt_tokens, tally.completion_tokens
 
 
@@ -56,9 +58,9 @@ def test_a_count_from_before_the_end_is_a_lower_bound() -> None:
 
 
 def test_nothing_is_charged_for_what_no_server_read_or_said() -> None:
-    assert settled(Tally("shop")) == (0, 0)
+    assert settled(AnswerContent("shop")) == (0, 0)
     assert settled(heard({"error": {"message": "no"}})) == (0, 0)
-    prompt, completion = settled(Tally("shop"), asked=True)
+    prompt, completion = settled(AnswerContent("shop"), asked=True)
     assert prompt == pytest.approx(9, abs=2) and completion == 0, "a client that left before the first word"
 
 
@@ -93,7 +95,7 @@ def test_embeddings_have_no_completion() -> None:
 
 
 def test_answers_with_counts_teach_and_those_that_hide_something_do_not() -> None:
-    reckoner = Reckoner()
+    reckoner = TokenCounter()
     usage = {"prompt_tokens": 9, "completion_tokens": 2 * TEXT_TOKENS}
     hidden: list[Any] = [
         answer(TEXT, {**usage, "total_tokens": 900}),

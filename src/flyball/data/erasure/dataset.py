@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyball.data.dataset_folder import replaced_folder
-from flyball.data.dataset_stage import Books
+from flyball.data.dataset_stage import RowCounts
 from flyball.data.dataset_version import split_ref
 from flyball.data.rows import REJECTS, SPLITS, Reject, Row, RowWriter, read_rejects, read_rows
 from flyball.data.text_profile import make_profile
@@ -29,7 +29,7 @@ def rewrite_without(
     gone += sum(reject.subject == subject for reject in read_rejects(folder))
     if not gone:
         return previous, 0
-    books = Books()
+    books = RowCounts()
     with replaced_folder(out) as target:
         lost = _copy_rejects(folder, target, subject, books)
         for split in SPLITS:
@@ -43,7 +43,7 @@ def rewrite_without(
     return _without(previous, books, lost), gone
 
 
-def _copy_rejects(folder: Path, target: Path, subject: str, books: Books) -> Counter[str]:
+def _copy_rejects(folder: Path, target: Path, subject: str, books: RowCounts) -> Counter[str]:
     """Everybody else's rejects; how many of the person's there were by source."""
     lost: Counter[str] = Counter()
     with RowWriter(target / f"{REJECTS}.parquet", Reject) as writer:
@@ -55,7 +55,7 @@ def _copy_rejects(folder: Path, target: Path, subject: str, books: Books) -> Cou
     return lost
 
 
-def _without(previous: DatasetVersion, books: Books, lost: Counter[str]) -> DatasetVersion:
+def _without(previous: DatasetVersion, books: RowCounts, lost: Counter[str]) -> DatasetVersion:
     return replace(
         previous,
         parents=(fingerprint(previous),),

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from flyball.data.config import SourceConfig
 from flyball.data.erasure.subject_rows import (
-    Sought,
+    SubjectIds,
     as_in_file,
     find_elements,
     find_lines,
@@ -51,7 +51,7 @@ def rewrite_source(path: Path, config: SourceConfig, subject: str, key: bytes, *
             return _rewrite_lines(path, config, layout, who)
 
 
-def _rewrite_lines(path: Path, config: SourceConfig, layout: Layout, who: Sought) -> int:
+def _rewrite_lines(path: Path, config: SourceConfig, layout: Layout, who: SubjectIds) -> int:
     found, gone = find_lines(path, config, layout, who)
     if gone:
         with replaced_file(path) as target:
@@ -61,7 +61,7 @@ def _rewrite_lines(path: Path, config: SourceConfig, layout: Layout, who: Sought
     return found
 
 
-def _rewrite_document(path: Path, config: SourceConfig, layout: Layout, who: Sought) -> int:
+def _rewrite_document(path: Path, config: SourceConfig, layout: Layout, who: SubjectIds) -> int:
     content, cuts = find_elements(path, config, layout, who)
     if cuts:
         with open_plain(path) as stream:
@@ -75,7 +75,7 @@ def _rewrite_document(path: Path, config: SourceConfig, layout: Layout, who: Sou
     return len(cuts)
 
 
-def _remove_files(path: Path, config: SourceConfig, who: Sought) -> int:
+def _remove_files(path: Path, config: SourceConfig, who: SubjectIds) -> int:
     """Text files of the person: one is one row."""
     files = text_files(path) if path.is_dir() else [path]
     if not files:
@@ -86,7 +86,7 @@ def _remove_files(path: Path, config: SourceConfig, who: Sought) -> int:
     return len(mine)
 
 
-def _rewrite_parquet(path: Path, config: SourceConfig, who: Sought) -> int:
+def _rewrite_parquet(path: Path, config: SourceConfig, who: SubjectIds) -> int:
     parquet = require_parquet()
     import pyarrow as pa  # heavy; see require_parquet
 

@@ -15,7 +15,7 @@ import msgspec
 
 from flyball.data.columns import value_of
 from flyball.data.config import SourceConfig
-from flyball.data.erasure.subject_rows import Sought, rows_of_person, sought
+from flyball.data.erasure.subject_rows import SubjectIds, rows_of_person, sought
 from flyball.data.readers.layout import encoding_of, format_of
 from flyball.data.readers.source_file import open_plain
 from flyball.data.readers.source_rows import read_source
@@ -71,12 +71,12 @@ def _is_folder(path: Path, config: SourceConfig) -> bool:
         return True  # a folder that is gone has no suffix
 
 
-def _is_named(entry: Mapping[str, str], who: Sought) -> bool:
+def _is_named(entry: Mapping[str, str], who: SubjectIds) -> bool:
     path = PurePosixPath(entry.get("relpath", ""))
     return path.suffix.lower() in SUFFIXES and who.owns({"file": str(path), "folder": path.parent.name})
 
 
-def _holds(content: Path, link: Path, config: SourceConfig, who: Sought) -> bool:
+def _holds(content: Path, link: Path, config: SourceConfig, who: SubjectIds) -> bool:
     """The link gives the object its source's name, by which readers know formats."""
     link.unlink(missing_ok=True)
     link.symlink_to(content.resolve())

@@ -35,7 +35,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
+class SubjectIds:
     """A person in one source: by the keyed hash of the value in `field`, or by name in lines that cannot be read.
 
     `hashed`: the source may hold the keyed hash itself.
@@ -72,11 +72,13 @@ class Sought:
         )
 
 
-def sought(path: Path, config: SourceConfig, subject: str, key: bytes, names: Collection[str] = ()) -> Sought | None:
+def sought(
+    path: Path, config: SourceConfig, subject: str, key: bytes, names: Collection[str] = ()
+) -> SubjectIds | None:
     """Whom to look for in a source; None where its rows are about nobody."""
     if not config.fields.subject:
         return None
-    return Sought(
+    return SubjectIds(
         subject=subject,
         key=key,
         field=config.fields.subject,
@@ -93,7 +95,7 @@ def readings(text: str) -> set[str]:
     return {plain, unicodedata.normalize("NFC", unescaped), plain.replace('""', '"')}
 
 
-def rows_of_person(path: Path, config: SourceConfig, who: Sought) -> int:
+def rows_of_person(path: Path, config: SourceConfig, who: SubjectIds) -> int:
     """How many rows of a source, or lines of it that cannot be read, are the person's; it changes nothing."""
     layout, _ = look(path, config)
     if layout.format in ("jsonl", "csv"):
@@ -105,12 +107,12 @@ def rows_of_person(path: Path, config: SourceConfig, who: Sought) -> int:
     return sum(is_persons(raw, who) for raw in read_source(path, config))
 
 
-def is_persons(raw: RawRow, who: Sought) -> bool:
+def is_persons(raw: RawRow, who: SubjectIds) -> bool:
     """Whether a row is the person's; one that cannot be read, by what the reader says of it."""
     return who.owns(raw.fields) if raw.fields is not None else who.named_in(raw.detail)
 
 
-def find_lines(path: Path, config: SourceConfig, layout: Layout, who: Sought) -> tuple[int, set[int]]:
+def find_lines(path: Path, config: SourceConfig, layout: Layout, who: SubjectIds) -> tuple[int, set[int]]:
     """(how many rows and broken lines are the person's, the numbers of all their physical lines)."""
     gone: set[int] = set()
     broken: set[int] = set()
@@ -135,7 +137,9 @@ def find_lines(path: Path, config: SourceConfig, layout: Layout, who: Sought) ->
     return rows + len(naming), gone | naming
 
 
-def find_elements(path: Path, config: SourceConfig, layout: Layout, who: Sought) -> tuple[bytes, list[tuple[int, int]]]:
+def find_elements(
+    path: Path, config: SourceConfig, layout: Layout, who: SubjectIds
+) -> tuple[bytes, list[tuple[int, int]]]:
     """(a JSON document as UTF-8, what has to be cut out of it: the person's elements and the comma beside each)."""
     with open_utf8(path, layout) as stream:
         content = stream.read()

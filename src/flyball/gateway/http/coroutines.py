@@ -12,10 +12,10 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-Ended = Callable[["Course", BaseException | None], None]
+Ended = Callable[["RequestCoroutine", BaseException | None], None]
 
 
-class Course:
+class RequestCoroutine:
     """One running coroutine; `ended` is told of its end and of an exception that it did not catch."""
 
     __slots__ = ("_cancelled", "_coroutine", "_ended", "_running", "_steps", "_waits_for")

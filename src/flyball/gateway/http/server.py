@@ -41,7 +41,7 @@ SMALL_BODY_BYTES: Final = 786_432
 """What somebody says of an answer: the longest correction and comment, each character in six bytes (\\u1234)."""
 
 
-class Edge:
+class HttpServer:
     """What all connections of one worker share: their handler, their limits and the sweep that enforces times."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Edge:
 class Connection(asyncio.Protocol):
     """One client's connection: bytes in, Exchanges to the handler one at a time, bytes out."""
 
-    def __init__(self, edge: Edge) -> None:
+    def __init__(self, edge: HttpServer) -> None:
         self.edge = edge
         self.transport: Any = None
         self.parser: Any = None

@@ -55,7 +55,7 @@ class _Trouble:
         self.count, self.last_at, self.last_request = self.count + 1, now, request
 
 
-class Troubles:
+class EndpointFindings:
     """What endpoints failed in at one worker."""
 
     def __init__(self, ledger: Ledger | None, *, project: str, worker: str) -> None:

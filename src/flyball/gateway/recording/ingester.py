@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flyball.cost.settlement import book_recorded, recorded_spend, settle_dead
 from flyball.errors import CorruptionError, FlyballError
 from flyball.gateway.context import IngestContext
-from flyball.gateway.recording.ledger_writer import Filing
+from flyball.gateway.recording.ledger_writer import LedgerWriter
 from flyball.gateway.recording.segments import (
     Entry,
     FeedbackEntry,
@@ -93,7 +93,7 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
     """Take segments in until `stop()`; one ingester per folder works, others wait for it."""
     context.segments_dir.mkdir(parents=True, exist_ok=True)
     with _only_one(context.segments_dir, stop):
-        filing = Filing(context)
+        filing = LedgerWriter(context)
         settled_at = 0.0
         while not stop():
             try:
@@ -111,7 +111,7 @@ def run_ingester(context: IngestContext, *, stop: Callable[[], bool] = lambda: F
 
 def ingest_once(context: IngestContext) -> int:
     """Take in all that is there now; how many entries that were."""
-    filing, total = Filing(context), 0
+    filing, total = LedgerWriter(context), 0
     while (progress := ingest_pass(context, filing)).entries:
         total += progress.entries
     settle_the_dead(context)
@@ -126,7 +126,7 @@ def settle_the_dead(context: IngestContext) -> None:
         forget(context.segments_dir, name)
 
 
-def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
+def ingest_pass(context: IngestContext, filing: LedgerWriter) -> Progress:
     """One batch of each segment into the ledger, in one transaction; then finished segments are deleted."""
     progress = Progress()
     with contextlib.ExitStack() as stack:
@@ -152,7 +152,9 @@ def ingest_pass(context: IngestContext, filing: Filing) -> Progress:
     return progress
 
 
-def _file(connection: Connection, context: IngestContext, filing: Filing, segments: list[Segment]) -> dict[str, str]:
+def _file(
+    connection: Connection, context: IngestContext, filing: LedgerWriter, segments: list[Segment]
+) -> dict[str, str]:
     """File the batches. A feedback whose request is still behind in the backlog waits, unless nothing else moves.
 
     Returns the workers of requests that were filed though they stand behind the batches.
@@ -176,7 +178,7 @@ def _file(connection: Connection, context: IngestContext, filing: Filing, segmen
 def _book(
     connection: Connection,
     context: IngestContext,
-    filing: Filing,
+    filing: LedgerWriter,
     segments: list[Segment],
     writers: dict[str, str],
 ) -> None:

@@ -40,7 +40,7 @@ class Owner:
     release: str
 
 
-class Filing:
+class LedgerWriter:
     """Puts entries of one project where they belong."""
 
     def __init__(self, context: IngestContext) -> None:

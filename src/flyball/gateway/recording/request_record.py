@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from flyball.cost.prices import highest_usd, request_usd
-from flyball.gateway.request_parsing import PATHS, Ask
+from flyball.gateway.request_parsing import PATHS, ParsedRequest
 from flyball.gateway.routing import ArmView
 from flyball.gateway.upstream.call import UpstreamFailure
 from flyball.gateway.upstream.client import EndpointClient
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.gateway.worker_state import WorkerState
 from flyball.records import RequestRecord
 from flyball.telemetry import log
@@ -30,7 +30,7 @@ Written: Any = msgspec.defstruct(
 """A RequestRecord on its way into a segment: the same fields, made and encoded in a fifth of the time."""
 
 
-class Story:
+class RequestTrace:
     """What happened to a request so far."""
 
     __slots__ = (
@@ -38,7 +38,7 @@ class Story:
         "tally",
     )
 
-    def __init__(self, tally: Tally, arm: ArmView, headers: bytes = b"") -> None:
+    def __init__(self, tally: AnswerContent, arm: ArmView, headers: bytes = b"") -> None:
         self.tally, self.arm, self.headers = tally, arm, headers
         self.attempts = 0
         self.queue_s = self.first_at = self.longest_gap_s = 0.0
@@ -46,7 +46,7 @@ class Story:
         self.fallback: str | None = None
         self.cause: str | None = None  # why it failed last, in our own words
 
-    def blame(self, state: WorkerState, ask: Ask, client: EndpointClient, failure: UpstreamFailure) -> None:
+    def blame(self, state: WorkerState, ask: ParsedRequest, client: EndpointClient, failure: UpstreamFailure) -> None:
         """Keep why an endpoint failed this request, and log it: once a minute for each endpoint and cause."""
         endpoint = client.endpoint.id
         if state.troubles is not None:
@@ -61,8 +61,8 @@ class Story:
 
 def request_record(
     state: WorkerState,
-    ask: Ask,
-    story: Story,
+    ask: ParsedRequest,
+    story: RequestTrace,
     *,
     outcome: str,
     status: int,
@@ -142,7 +142,7 @@ def count(state: WorkerState, record: RequestRecord) -> None:
     )
 
 
-def cost_of(state: WorkerState, story: Story) -> float:
+def cost_of(state: WorkerState, story: RequestTrace) -> float:
     """Dollars for the tokens so far."""
     tally = story.tally
     return request_usd(
@@ -155,7 +155,7 @@ def cost_of(state: WorkerState, story: Story) -> float:
     )
 
 
-def most_usd(state: WorkerState, ask: Ask, prompt_tokens: int, completion_tokens: int) -> float:
+def most_usd(state: WorkerState, ask: ParsedRequest, prompt_tokens: int, completion_tokens: int) -> float:
     """Dollars for so many tokens where they cost most of all that may answer: what a budget sets aside."""
     cost, own = state.context.cost, ask.arm.arm.usd_per_million
     usd = highest_usd(cost, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, own=own)

@@ -16,7 +16,7 @@ from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger, now_ms
 
 
-class Losses:
+class Unrecorded:
     """What one worker could not record."""
 
     def __init__(self, ledger: Ledger | None, *, project: str, worker: str) -> None:

@@ -16,7 +16,7 @@ from flyball.telemetry import log
 SUFFIX = ".worker"
 
 
-class Lifeline:
+class WorkerLock:
     """Holds the file of one worker; a worker that cannot make one lives on, and its leases expire in full."""
 
     def __init__(self, folder: Path, name: str) -> None:

@@ -7,7 +7,7 @@ meanwhile, and a field that the gateway added and the server does not know (dial
 from __future__ import annotations
 
 from flyball.gateway.http.exchange import Exchange
-from flyball.gateway.request_parsing import PATHS, Ask, uncounted
+from flyball.gateway.request_parsing import PATHS, ParsedRequest, uncounted
 from flyball.gateway.routing import ArmView
 from flyball.gateway.upstream.call import Call
 from flyball.gateway.upstream.client import EndpointClient
@@ -15,7 +15,14 @@ from flyball.gateway.upstream.dialects import may_mean_usage, names_usage, refus
 
 
 async def head_of(
-    exchange: Exchange, ask: Ask, arm: ArmView, client: EndpointClient, payload: bytes, *, first_s: float, until: float
+    exchange: Exchange,
+    ask: ParsedRequest,
+    arm: ArmView,
+    client: EndpointClient,
+    payload: bytes,
+    *,
+    first_s: float,
+    until: float,
 ) -> Call:
     """A call with a whole plain answer, the first event of a stream, or a stream that thinks aloud.
 
@@ -40,7 +47,9 @@ async def head_of(
     return again
 
 
-async def _sent(ask: Ask, client: EndpointClient, payload: bytes, more: bytes, first_s: float, until: float) -> Call:
+async def _sent(
+    ask: ParsedRequest, client: EndpointClient, payload: bytes, more: bytes, first_s: float, until: float
+) -> Call:
     for fresh in (False, True):
         call = await client.send(PATHS[ask.kind], payload, more=more, fresh=fresh)
         try:

@@ -17,7 +17,7 @@ Call = dict[str, Any]
 """One call as it is gathered: id, name, arguments, and the index that its server gives it."""
 
 
-class Utterance:
+class ChoiceContent:
     """Whatever one choice says that is not its plain text."""
 
     __slots__ = ("audio", "audio_size", "calls", "function", "parts", "reasoning", "refusal", "transcript")

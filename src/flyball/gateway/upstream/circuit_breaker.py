@@ -28,7 +28,7 @@ _UNREACHABLE: Final = "connect"
 _LIKELY: Final = frozenset({"dropped", "first token", "total", "stall"})
 
 
-class Breaker:
+class CircuitBreaker:
     """What is known of one endpoint for one model. No pause is longer than `longest_s`."""
 
     __slots__ = ("answered_at", "cause", "failures", "longest_s", "not_before", "pauses", "state", "trial", "until")

@@ -57,7 +57,7 @@ def connect_words(error: BaseException, *, host: str, timeout_s: float) -> str:
     return f"no connection: {errno.errorcode.get(number, 'error') if number is not None else type(error).__name__}"
 
 
-class Complaints:
+class FailureCauses:
     """Tells a log when to name a failure: once a minute for each endpoint and cause."""
 
     def __init__(self) -> None:

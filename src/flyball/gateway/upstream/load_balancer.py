@@ -18,7 +18,7 @@ from flyball.errors import FlyballError
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.routing import ArmView, arm_key
 from flyball.gateway.upstream.call import UpstreamFailure
-from flyball.gateway.upstream.circuit_breaker import AVOIDED, MAX_LOAD_S, OPEN, Breaker
+from flyball.gateway.upstream.circuit_breaker import AVOIDED, MAX_LOAD_S, OPEN, CircuitBreaker
 from flyball.gateway.upstream.client import EndpointClient
 from flyball.storage.routing import Endpoint, RoutingTable
 from flyball.telemetry import log
@@ -35,7 +35,7 @@ class Target:
 
     def __init__(self, client: EndpointClient, longest_pause_s: float) -> None:
         self.client = client
-        self.breaker = Breaker(longest_pause_s)
+        self.breaker = CircuitBreaker(longest_pause_s)
 
 
 class ArmQueue:
@@ -122,7 +122,7 @@ class ArmQueue:
         self.length = 0
 
 
-class Balancer:
+class LoadBalancer:
     """All endpoints of all arms of one worker.
 
     No endpoint pauses for longer than `longest_pause_s`: whoever waits for one must see its next trial.

@@ -11,7 +11,7 @@ from typing import Final
 
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal
-from flyball.gateway.request_parsing import Ask, Kind, understand
+from flyball.gateway.request_parsing import Kind, ParsedRequest, understand
 from flyball.gateway.worker_state import WorkerState
 from flyball.storage.routing import wish_of
 from flyball.telemetry import log
@@ -22,7 +22,7 @@ WAIT_S: Final = 1.5
 LOOK_S: Final = 0.05
 
 
-async def once_listed(state: WorkerState, exchange: Exchange, kind: Kind, unknown: HttpRefusal) -> Ask:
+async def once_listed(state: WorkerState, exchange: Exchange, kind: Kind, unknown: HttpRefusal) -> ParsedRequest:
     """The request, once a new list names its model; `unknown` when none does."""
     if not await listed_anew(state):
         raise unknown

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from flyball.cost.token_usage import bounded, reconciled
-from flyball.gateway.upstream.choice_content import Utterance
+from flyball.gateway.upstream.choice_content import ChoiceContent
 from flyball.gateway.upstream.chunks import NO_DATA, Chunk, Message, Usage, decoded, shape_of, usage_beside
 from flyball.gateway.upstream.engine_errors import error_status, error_words, is_error
 from flyball.gateway.upstream.event_patterns import SIZES, Pattern
@@ -27,7 +27,7 @@ _LARGEST: Final = 4096 + 6
 """The whole length of a chunk with the largest size that SIZES has."""
 
 
-class Tally:
+class AnswerContent:
     """Gathers an answer, whole or event by event; whatever is not understood is passed on and counted as it can be."""
 
     __slots__ = (
@@ -39,7 +39,7 @@ class Tally:
     def __init__(self, model: str) -> None:
         self.model = model
         self.texts: dict[int, list[str]] = {}
-        self.others: dict[int, Utterance] = {}
+        self.others: dict[int, ChoiceContent] = {}
         self.shape: Any = None  # of an answer without choices: all of it
         self.deltas = 0
         self.finish_reason: str | None = None
@@ -210,7 +210,7 @@ class Tally:
                 if _says_more(message):
                     other = self.others.get(index)
                     if other is None:
-                        other = self.others[index] = Utterance()
+                        other = self.others[index] = ChoiceContent()
                     if other.take(message) and not text:
                         self.deltas += 1
             if text:
@@ -255,7 +255,7 @@ class Tally:
             self.reasoning_tokens = min(reasoning, self.reported or 0)
 
 
-_NOTHING: Final = Utterance()
+_NOTHING: Final = ChoiceContent()
 
 
 def _rest(text: str, pieces: list[str]) -> str:

@@ -6,7 +6,7 @@ import time
 
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.upstream.call import MAX_ANSWER_BYTES, Call
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 
 
 class Relay:
@@ -17,7 +17,7 @@ class Relay:
         "wants_usage",
     )
 
-    def __init__(self, call: Call, exchange: Exchange, tally: Tally, *, wants_usage: bool) -> None:
+    def __init__(self, call: Call, exchange: Exchange, tally: AnswerContent, *, wants_usage: bool) -> None:
         self.call, self.exchange, self.tally, self.wants_usage = call, exchange, tally, wants_usage
         self.connection = exchange.connection
         self.held = b""

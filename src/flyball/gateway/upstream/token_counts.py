@@ -12,7 +12,7 @@ from typing import Any, Final
 from flyball.cost.prompt_estimate import MESSAGE, SPEECH_PER_S, audio_tokens, prompt_parts
 from flyball.cost.token_estimate import Calibration, estimate
 from flyball.cost.token_usage import MAX_TOKENS
-from flyball.gateway.upstream.sse import Tally
+from flyball.gateway.upstream.sse import AnswerContent
 from flyball.records import Release
 
 PLAUSIBLE: Final = 64
@@ -22,7 +22,7 @@ _TEACHES: Final = 64
 """A text with fewer characters teaches nothing."""
 
 
-class Reckoner:
+class TokenCounter:
     """Counts tokens in one worker, and learns each model's tokenizer from the answers that come with a count."""
 
     __slots__ = ("_calibration",)
@@ -32,7 +32,7 @@ class Reckoner:
 
     def settle(
         self,
-        tally: Tally,
+        tally: AnswerContent,
         body: Mapping[str, Any],
         *,
         model: str,
@@ -68,7 +68,7 @@ class Reckoner:
             found += tokens + (self._calibration.tokens(model, text) if text else 0)
         return found
 
-    def _estimate_completion(self, tally: Tally, body: Mapping[str, Any], model: str) -> None:
+    def _estimate_completion(self, tally: AnswerContent, body: Mapping[str, Any], model: str) -> None:
         tally.estimated = True
         if tally.total:
             tally.completion = max(tally.total - tally.prompt_tokens, 1)
@@ -86,7 +86,7 @@ class Reckoner:
             tokens = deltas
         tally.completion = min(max(tokens, tally.reported or 0), MAX_TOKENS)
 
-    def _learn(self, tally: Tally, model: str, reported: int) -> None:
+    def _learn(self, tally: AnswerContent, model: str, reported: int) -> None:
         if tally.others or tally.reasoning_tokens or tally.hidden or tally.shape is not None:
             return  # part of what was counted is not there to be read
         text = tally.answer if len(tally.texts) == 1 else "".join(tally.spoken())
@@ -99,7 +99,7 @@ def estimated_prompt(body: Mapping[str, Any]) -> int:
     return sum(tokens + (estimate(text) if text else 0) for text, tokens in prompt_parts(body))
 
 
-def _is_too_few(tally: Tally, reported: int) -> bool:
+def _is_too_few(tally: AnswerContent, reported: int) -> bool:
     """Whether no tokenizer has so few tokens for such a text."""
     characters = 0
     for pieces in tally.texts.values():
