@@ -41,7 +41,7 @@ $(COMPILED): setup.py pyproject.toml $(shell find src -name '*.py')
 	touch $@
 
 test-compiled: compiled
-	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -c "from flyball.gateway import edge; assert edge.__file__.endswith('.so')"
+	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -c "from flyball.gateway.http import server; assert server.__file__.endswith('.so')"
 	PYTHONPATH=$(CURDIR)/build/compiled $(BIN)/python -m pytest tests/gateway tests/cost
 
 check: install

@@ -12,37 +12,13 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *(
-        "authentication",
-        "completions",
-        "request_parsing",
-        "upstream/load_balancer",
-        "upstream/circuit_breaker",
-        "upstream/call",
-        "http/coroutines",
-        "recording/request_record",
-    ),
-    *(
-        "upstream/destinations",
-        "http/server",
-        "http/openai_errors",
-        "http/exchange",
-        "request_limits",
-        "metrics",
-        "upstream/event_patterns",
-        "engine_payloads",
-    ),
-    *(
-        "subjects",
-        "engine_prompt",
-        "upstream/token_counts",
-        "recording/segment_writer",
-        "upstream/stream_relay",
-        "upstream/model_name",
-        "routing",
-        "upstream/attempt",
-    ),
-    *("worker", "worker_state", "upstream/status_codes", "upstream/sse", "upstream/client", "upstream/choice_content"),
+    *("authentication", "completions", "engine_payloads", "engine_prompt", "metrics", "request_limits"),
+    *("request_parsing", "routing", "subjects", "worker", "worker_state"),
+    *("http/coroutines", "http/exchange", "http/openai_errors", "http/server"),
+    *("upstream/attempt", "upstream/call", "upstream/choice_content", "upstream/circuit_breaker", "upstream/client"),
+    *("upstream/destinations", "upstream/event_patterns", "upstream/load_balancer", "upstream/model_name"),
+    *("upstream/sse", "upstream/status_codes", "upstream/stream_relay", "upstream/token_counts"),
+    *("recording/request_record", "recording/segment_writer"),
 )
 """What every request passes. Modules with msgspec's Structs stay Python: it reads annotations that mypyc leaves out."""
 OTHERS = (

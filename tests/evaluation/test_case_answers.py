@@ -124,7 +124,7 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-from test_answering import run
+from test_case_answers import run
 run(sys.argv[1], Path(sys.argv[2]), 60, concurrency=3)
 """
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_composing import composed
+from test_release_composition import composed
 
 from flyball.errors import ConfigError, InputError
 from flyball.records import Release, canonical_bytes, fingerprint, parse

@@ -18,7 +18,7 @@ from flyball.storage.traffic import add_request
 from record_samples import request_record
 from small_models import rows, write_dataset
 
-from test_composing import MODEL  # isort: skip
+from test_release_composition import MODEL  # isort: skip
 
 
 @pytest.fixture

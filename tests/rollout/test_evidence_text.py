@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from test_machine import CANARY, SHADOW, at
+from test_state_machine import CANARY, SHADOW, at
 
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.evidence import Evidence

@@ -19,7 +19,7 @@ from flyball.cli.error_messages import as_error
 from flyball.errors import FlyballError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "init": ("start", "Scaffold a project, in a new folder or an existing repository."),
+    "init": ("project", "Scaffold a project, in a new folder or an existing repository."),
     "run": ("build", "The whole build and, if the gate passes, the deployment."),
     "data": ("build", "Collect, clean, redact, deduplicate, validate, split, version."),
     "train": ("build", "Train on the dataset version."),
@@ -33,24 +33,24 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("release", "Go back to the release before."),
     "resume": ("release", "Let a paused deployment go on."),
     "promote": ("release", "Make the deployment under way live by a person's decision."),
-    "status": ("look", "The loop at a glance."),
-    "lineage": ("look", "An answer, back to its rows; a row or person, forward."),
-    "models": ("look", "Model versions and how they scored."),
-    "requests": ("look", "Recorded requests."),
+    "status": ("inspect", "The loop at a glance."),
+    "lineage": ("inspect", "An answer, back to its rows; a row or person, forward."),
+    "models": ("inspect", "Model versions and how they scored."),
+    "requests": ("inspect", "Recorded requests."),
     "watch": ("improve", "Findings of monitoring."),
     "improve": ("improve", "Proposals, and the retraining that they ask for."),
     "replay": ("judge", "Have two releases answer recorded requests again: is one worse?"),
     "judge": ("judge", "Judge a random sample of a rollout's answers, blind."),
     "feedback": ("improve", "Say what you think of one answer."),
-    "cost": ("look", "What the loop costs, in all and per good answer."),
+    "cost": ("inspect", "What the loop costs, in all and per good answer."),
     "key": ("access", "Create, list and revoke API keys."),
     "team": ("access", "Limits and budgets of teams."),
     "subject": ("access", "Erase or export what is held about one person."),
     "audit": ("access", "Who did what: the hash-chained log."),
-    "import": ("start", "Take in a Hugging Face model folder as a model version."),
-    "doctor": ("start", "Check this machine and project."),
-    "schema": ("start", "JSON Schema of flyball.yaml, for editors."),
-    "completion": ("start", "Shell completion: bash, zsh or fish."),
+    "import": ("project", "Take in a Hugging Face model folder as a model version."),
+    "doctor": ("project", "Check this machine and project."),
+    "schema": ("project", "JSON Schema of flyball.yaml, for editors."),
+    "completion": ("project", "Shell completion: bash, zsh or fish."),
 }
 HIDDEN = {"stage": "build", "process": "serve"}  # run by DVC and by the supervisor
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from flyball.control.context import ControlContext
-from flyball.control.restarts import Restarts
+from flyball.control.restarts import POLICY, Restarts
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import FileRef, Release
 from flyball.records.identity import short
@@ -28,8 +28,6 @@ from flyball.telemetry import log
 
 ROUTING_LAG_S = 1.0
 """Gateways follow a new table well within this; only then is an engine that left it asked to end."""
-CALM_S = 10.0
-"""Ready for so long, an engine's earlier deaths are forgotten."""
 SILENT_LOOKS, SILENT_LOOKS_ELSEWHERE = 2, 3
 BUSY_LIMIT_S = 120.0
 """An engine that works for so long without a sign of life works at nothing."""
@@ -147,7 +145,7 @@ class Fleet:
             return self._given_up(handle, f"engine {handle.id} has not answered {looks} looks in a row")
         if now - memory.busy_since.get(handle.id, now) > BUSY_LIMIT_S:
             return self._given_up(handle, f"engine {handle.id} works without answering for {BUSY_LIMIT_S:.0f} s")
-        if now - memory.calm_since.setdefault(handle.id, now) > CALM_S:
+        if now - memory.calm_since.setdefault(handle.id, now) > POLICY.calm_s:
             self.restarts.calm(handle.release)
         return handle
 

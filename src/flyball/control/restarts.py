@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.supervision.restart_policy import RestartPolicy
 from flyball.telemetry import log
 
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 10.0
+POLICY = RestartPolicy(first_s=0.2, longest_s=10.0)
 
 
 class Count(msgspec.Struct):
@@ -38,13 +38,13 @@ class Restarts:
         """Whether the pause after the last death is over."""
         count = self._counts.get(release)
         # a clock that was set back must not forbid starts for longer than any pause
-        return count is None or not 0 < count.not_before - time.time() <= LONGEST_PAUSE_S
+        return count is None or not 0 < count.not_before - time.time() <= POLICY.longest_s
 
     def died(self, release: str) -> int:
         """Count a death and lengthen the pause; the deaths in a row."""
         count = self._counts.setdefault(release, Count())
         count.in_row += 1
-        count.not_before = time.time() + min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (count.in_row - 1))
+        count.not_before = time.time() + POLICY.pause_s(count.in_row)
         self._save()
         return count.in_row
 

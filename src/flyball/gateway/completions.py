@@ -37,13 +37,10 @@ from flyball.gateway.upstream.status_codes import (
     own_words,
 )
 from flyball.gateway.upstream.stream_relay import Relay
-from flyball.gateway.worker_state import RECORDING_FAILED, WorkerState, unrecorded
+from flyball.gateway.worker_state import RECORDING_FAILED, WorkerState, first_route, unrecorded
 from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
-FIRST_ROUTE_S: Final = 1.0
-"""How long a request waits where nothing is served yet."""
-LOOK_S: Final = 0.02
 _LARGE: Final = 65_536
 TIME_OUTS = frozenset({"first token", "total"})
 """Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
@@ -88,14 +85,6 @@ def _mirror(state: WorkerState, ask: ParsedRequest, exchange: Exchange) -> None:
     """Ask the shadows of the route too, once a request is answered."""
     if ask.view.shadows and exchange.state == "answered":
         mirror(state, ask)
-
-
-async def first_route(state: WorkerState) -> None:
-    """Wait a little for a table of routes: the ledger says that the first release is live before the table has come."""
-    end = time.monotonic() + FIRST_ROUTE_S
-    while not state.routes.views and time.monotonic() < end:
-        await asyncio.sleep(LOOK_S)
-        state.reload_routes()
 
 
 def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"", body: bytes = b"") -> None:

@@ -5,11 +5,9 @@ Run as `python -m flyball.gateway.long_texts_process WORKER`, with the worker's 
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import msgspec
 
@@ -20,14 +18,12 @@ from flyball.gateway.long_texts import FRAME, MOST_RELEASES, READY, Done, Job
 from flyball.gateway.upstream.lenient_json import body_of
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Release
-
-PR_SET_PDEATHSIG: Final = 1
+from flyball.supervision.parent_death import ends_with
 
 
 def main(worker: int) -> None:
     """Answer jobs until there are none any more."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == worker:  # it may have died before we could ask
+    if ends_with(worker, signal.SIGKILL):
         serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

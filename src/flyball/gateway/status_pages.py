@@ -7,12 +7,11 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from flyball.gateway.completions import first_route
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal, error_body
 from flyball.gateway.metrics_pages import MetricsPages
 from flyball.gateway.request_parsing import not_ready
-from flyball.gateway.worker_state import WorkerState
+from flyball.gateway.worker_state import WorkerState, first_route
 from flyball.security.permissions import may
 from flyball.security.principals import Principal
 

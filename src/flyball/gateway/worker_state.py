@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -30,6 +31,9 @@ from flyball.telemetry import log
 
 HASHES_KEPT: Final = 16_384
 RECORDING_FAILED = b"x-flyball-recording: failed\r\n"
+FIRST_ROUTE_S: Final = 1.0
+"""How long a request waits where nothing is served yet."""
+LOOK_S: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -154,3 +158,11 @@ def unrecorded() -> HttpRefusal:
         code="recording_failed",
         headers=(("retry-after", "5"), ("x-flyball-recording", "failed")),
     )
+
+
+async def first_route(state: WorkerState) -> None:
+    """Wait a little for a table of routes: the ledger says that the first release is live before the table has come."""
+    end = time.monotonic() + FIRST_ROUTE_S
+    while not state.routes.views and time.monotonic() < end:
+        await asyncio.sleep(LOOK_S)
+        state.reload_routes()

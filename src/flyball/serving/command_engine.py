@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -14,6 +12,8 @@ from contextlib import suppress
 from flyball.serving.engine_spec import EngineSpec
 from flyball.serving.load import load_of
 from flyball.serving.processes import MARK, kill_marked, marked_processes, proportional_bytes
+from flyball.supervision.parent_death import end_with_parent
+from flyball.supervision.ports import any_port
 
 PORT = "{port}"
 """Stands in a command for what is known only when it starts."""
@@ -21,7 +21,6 @@ _HOST = "127.0.0.1"
 _ASK_S = 2.0
 _MEASURE_S = 1.0
 _END_S = 10.0
-_PR_SET_PDEATHSIG = 1
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """vLLM reports on its use by default; here it does so only where the environment asks for it."""
 
@@ -31,7 +30,7 @@ class CommandEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._id = spec.id
-        self._port = free_port()
+        self._port = any_port()
         self._listens = False
         self._measured, self._resident = 0.0, 0
         command = [part.replace(PORT, str(self._port)) for part in spec.command]
@@ -39,7 +38,7 @@ class CommandEngine:
             command,
             stdin=subprocess.DEVNULL,  # its output goes where ours goes: the engine's log
             env={**QUIET, **os.environ, MARK: spec.id},
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,  # it must not outlive the process that watches over it
         )
 
     def url(self) -> str:
@@ -78,13 +77,6 @@ class CommandEngine:
         kill_marked(self._id)
 
 
-def free_port() -> int:
-    """A port that is free now. Whoever takes it before the child does makes the child end, and it is started anew."""
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _status(port: int, path: str) -> int:
     connection = http.client.HTTPConnection(_HOST, port, timeout=_ASK_S)
     try:
@@ -94,8 +86,3 @@ def _status(port: int, path: str) -> int:
         return 0
     finally:
         connection.close()
-
-
-def _end_with_parent() -> None:
-    """Asked of the kernel in the child: it must not outlive the process that watches over it."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

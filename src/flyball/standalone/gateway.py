@@ -30,7 +30,7 @@ from flyball.standalone.state import ingest_context, keep_recording, open_state
 from flyball.standalone.worker import WorkerSpec, secret_of, worker_context
 from flyball.storage.routing import RoutingTable
 from flyball.supervision.children import ChildKeeper
-from flyball.workflows.up import LOOPBACK, free_port
+from flyball.supervision.ports import LOOPBACK, free_port
 
 
 def front(

@@ -7,9 +7,6 @@ control does in a project.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 import threading
 import time
@@ -25,18 +22,18 @@ from flyball.gateway.recording.ingester import run_ingester
 from flyball.gateway.recording.scheduling import give_way
 from flyball.standalone.state import ingest_context, open_state, state_key
 from flyball.storage.ledger import Ledger, now_ms
+from flyball.supervision.parent_death import ends_with
+from flyball.supervision.stop_signal import told_to_stop
 from flyball.telemetry import log
-from flyball.workflows.child_processes import PR_SET_PDEATHSIG, told_to_stop
 
 RETENTION_EVERY_S = 60.0
 
 
 def main(state: Path, recording: RecordingConfig, gateway: int) -> None:
     """Take segments in until told to stop."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     stop = told_to_stop()
     give_way()
-    if os.getppid() == gateway:  # it may have died before we could ask
+    if ends_with(gateway):
         ledger = open_state(state)
         threading.Thread(target=_let_go, args=(ledger, recording.retention_days), daemon=True).start()
         run_ingester(ingest_context(state, recording, state_key(state), ledger), stop=stop)

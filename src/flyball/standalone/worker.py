@@ -6,9 +6,6 @@ when it is told to, or when the gateway that started it dies.
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -23,8 +20,8 @@ from flyball.settings import proxy_for, secret
 from flyball.standalone.config import source_of
 from flyball.standalone.state import PROJECT, open_state, state_key
 from flyball.storage.ledger import Ledger
+from flyball.supervision.parent_death import ends_with
 from flyball.telemetry import configure_logging
-from flyball.workflows.child_processes import PR_SET_PDEATHSIG
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +59,8 @@ def secret_of(reference: str) -> str:
 
 def main(worker: int, spec: WorkerSpec, gateway: int) -> None:
     """Serve until told to stop."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     configure_logging()
-    if os.getppid() == gateway:  # it may have died before we could ask
+    if ends_with(gateway):
         run_gateway(worker_context(spec, open_state(Path(spec.state))), worker=worker)
 
 

@@ -11,9 +11,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
+from flyball.supervision.restart_policy import Restarts
 from flyball.telemetry import log
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
 LOOK_S = 0.1
 
 
@@ -23,8 +23,7 @@ class ChildKeeper:
     def __init__(self, commands: Mapping[str, Sequence[str]]) -> None:
         self._commands = commands
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._began = dict.fromkeys(commands, 0.0)
-        self._pauses = dict.fromkeys(commands, FIRST_PAUSE_S)
+        self._restarts = {name: Restarts() for name in commands}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self._thread.start()
@@ -40,23 +39,21 @@ class ChildKeeper:
 
     def _keep(self) -> None:
         for name in self._commands:
-            self._start(name)
+            self._start(name, again=False)
         while not self._stopping.wait(LOOK_S):
             for name in self._commands:
                 self._look(name)
 
     def _look(self, name: str) -> None:
-        process, age = self._running.get(name), time.monotonic() - self._began[name]
+        process, restarts, now = self._running.get(name), self._restarts[name], time.monotonic()
         if process is not None and process.poll() is None:
-            if age > CALM_S:
-                self._pauses[name] = FIRST_PAUSE_S
-        elif age >= self._pauses[name]:
-            self._pauses[name] = min(self._pauses[name] * 2, LONGEST_PAUSE_S)
+            restarts.lives(now)
+        elif restarts.may_start(now):
             log.warning("%s ended with %s; restarting it", name, process.returncode if process else "an error")
-            self._start(name)
+            self._start(name, again=True)
 
-    def _start(self, name: str) -> None:
-        self._began[name] = time.monotonic()
+    def _start(self, name: str, *, again: bool) -> None:
+        self._restarts[name].starts(time.monotonic(), again=again)
         try:
             self._running[name] = subprocess.Popen(
                 self._commands[name],

@@ -6,12 +6,9 @@ them.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 import msgspec
 
@@ -22,10 +19,10 @@ from flyball.gateway.settings_reload import Source
 from flyball.security.keyring_file import FILE as KEYRING
 from flyball.settings import FILE, load_settings, proxy_for, secret
 from flyball.storage.ledger import reach_ledger
+from flyball.supervision.parent_death import end_with_parent, ends_with
+from flyball.supervision.stop_signal import told_to_stop
 from flyball.telemetry import configure_logging
 from flyball.wiring import Project
-
-PR_SET_PDEATHSIG = 1
 
 
 def start(project: Project, name: str, *, worker: int, host: str | None, port: int | None) -> None:
@@ -44,22 +41,11 @@ def start(project: Project, name: str, *, worker: int, host: str | None, port: i
 def end_with_supervisor(project: Project) -> None:
     """Ask the kernel for SIGTERM when the supervisor dies (Linux)."""
     parent = project.environment.get("FLYBALL_SUPERVISOR")
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if parent and os.getppid() != int(parent):
-        sys.exit(0)  # it died before we could ask
-
-
-def told_to_stop() -> Callable[[], bool]:
-    """A flag that SIGTERM and SIGINT raise."""
-    told = False
-
-    def raise_flag(_number: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, raise_flag)
-    return lambda: told
+    if parent:
+        if not ends_with(int(parent)):
+            sys.exit(0)  # it died before we could ask
+    else:
+        end_with_parent(signal.SIGTERM)
 
 
 def gateway(project: Project, *, worker: int, host: str | None, port: int | None) -> None:

@@ -139,7 +139,7 @@ class ImportedModel:
 
 
 def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> ImportedModel:
-    """The model with its files in `out`; what was converted is compared with transformers (workflows/probability_check.py)."""
+    """The model with its files in `out`; what was converted is compared with transformers (probability_check.py)."""
     if engine.kind == "openai":
         way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
         served = served_model(source, name=engine.model, way=way)

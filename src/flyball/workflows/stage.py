@@ -23,7 +23,7 @@ from flyball.telemetry import Progress, peak_memory_mb
 from flyball.wiring import Project
 
 AGREEMENT = "agreement.json"
-"""Beside a model that was taken as it is: whether its package gives its probabilities (workflows/probability_check.py)."""
+"""Beside a model that was taken as it is: whether its package gives its probabilities (probability_check.py)."""
 
 
 def run_stage(project: Project, name: str, progress: Progress) -> Record:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,8 +16,10 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flyball.errors import EnvironmentMissing, RefusedError
+from flyball.errors import RefusedError
 from flyball.inference.http_client import answers, beside
+from flyball.supervision.ports import LOOPBACK, free_port
+from flyball.supervision.restart_policy import Restarts
 from flyball.supervision.run_file import RunFile, remove_note, write_note
 from flyball.wiring import Project
 
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from flyball.monitoring.route_diagnosis import RouteDiagnosis
     from flyball.security.principals import Keyring
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S, CALM_S = 0.1, 5.0, 10.0
 LARGEST_LOG = 10_000_000
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass
@@ -38,9 +37,7 @@ class Child:
     name: str
     arguments: list[str]
     process: subprocess.Popen[bytes] | None = None
-    began: float = 0.0
-    pause_s: float = FIRST_PAUSE_S
-    restarts: int = 0
+    restarts: Restarts = field(default_factory=Restarts)
 
 
 @dataclass
@@ -66,10 +63,10 @@ class Supervisor:
             Child("console", ["console", "--port", str(self.console_port)]),
         ]
         for child in self.children:
-            self.spawn(child)
+            self.spawn(child, again=False)
         self.note()
 
-    def spawn(self, child: Child) -> None:
+    def spawn(self, child: Child, *, again: bool) -> None:
         log = self.project.places.logs / f"{child.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         mode = "wb" if log.is_file() and log.stat().st_size > LARGEST_LOG else "ab"
@@ -82,7 +79,7 @@ class Supervisor:
                 start_new_session=True,  # ctrl-c reaches the supervisor alone, which drains in order
                 env={**os.environ, "FLYBALL_SUPERVISOR": str(os.getpid())},
             )
-        child.began = time.monotonic()
+        child.restarts.starts(time.monotonic(), again=again)
 
     def watch(self) -> None:
         """Restart what died, after a pause that grows while it keeps dying."""
@@ -90,15 +87,12 @@ class Supervisor:
         for child in self.children:
             assert child.process is not None
             if child.process.poll() is None:
-                if now - child.began > CALM_S:
-                    child.pause_s = FIRST_PAUSE_S
+                child.restarts.lives(now)
                 continue
-            if now - child.began < child.pause_s:
+            if not child.restarts.may_start(now):
                 continue
-            child.restarts += 1
-            child.pause_s = min(child.pause_s * 2, LONGEST_PAUSE_S)
             self.say(f"{child.name} ended with {child.process.returncode}; restarting it")
-            self.spawn(child)
+            self.spawn(child, again=True)
             self.note()
 
     def note(self) -> None:
@@ -252,17 +246,3 @@ def check_address(project: Project, host: str) -> None:
             f"binding to {host} without an API key would let anybody in",
             cure="create one first: flyball key create NAME --admin",
         )
-
-
-def free_port(host: str, port: int, setting: str) -> int:
-    """The port itself when nothing listens there, a free one for 0; EnvironmentMissing names the port otherwise."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise EnvironmentMissing(
-                f"{host}:{port} cannot be used: {error.strerror}",
-                cure=f"end what listens there, or choose another {setting} in flyball.yaml (or give the option)",
-            ) from error
-        return int(probe.getsockname()[1])

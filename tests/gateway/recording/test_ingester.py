@@ -17,8 +17,9 @@ from sqlalchemy import func, select, text
 
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
+from flyball.gateway.recording import ingester, ledger_writer
 from flyball.gateway.recording.ingester import ingest_once, run_ingester
-from flyball.gateway.recording.segment_writer import SegmentWriter, ingester, ledger_writer
+from flyball.gateway.recording.segment_writer import SegmentWriter
 from flyball.gateway.recording.segments import FeedbackEntry, RequestEntry
 from flyball.records import Feedback, Finding
 from flyball.records.identity import uuid7

@@ -38,7 +38,7 @@ def test_a_process_that_gives_way_is_nicer_and_has_the_longest_slice_but_is_no_i
 
 
 def test_where_the_kernel_refuses_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flyball.gateway.recording.segment_writer import scheduling
+    from flyball.gateway.recording import scheduling
 
     monkeypatch.setattr(os, "nice", lambda _more: 0)
     monkeypatch.setattr(scheduling, "_SCHED_SETATTR", {platform.machine(): 99_999})  # no such call

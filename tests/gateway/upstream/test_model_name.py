@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.gateway.upstream.client import model_name
+from flyball.gateway.upstream import model_name
 from flyball.gateway.upstream.model_name import renamed
 
 NAMES = st.text(min_size=1, max_size=8).filter(lambda name: not any(0xD800 <= ord(c) <= 0xDFFF for c in name))

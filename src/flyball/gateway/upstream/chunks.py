@@ -1,7 +1,7 @@
 """The parts of an engine's answer that the gateway reads, whole or one event: as OpenAI writes them, else leniently.
 
-Servers are observed, not judged: what has another shape than expected is read by `flyball.gateway.upstream.lenient_json`, as
-far as it can be; None is only what is no JSON at all.
+Servers are observed, not judged: what has another shape than expected is read by `lenient_json`, as far as it can be;
+None is only what is no JSON at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The upstream client: a pool of kept-alive connections per endpoint, one call (calls.py) on each. I/O: sockets."""
+"""The upstream client: a pool of kept-alive connections per endpoint, one call (call.py) on each. I/O: sockets."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class EndpointClient:
         self.active = 0
         self.trouble = ""  # why the last attempt to connect came to nothing
         self.hungry: dict[Any, None] = {}
-        """Queues of models that wait for a slot here, in turn (balancing.py)."""
+        """Queues of models that wait for a slot here, in turn (load_balancer.py)."""
 
     async def send(self, path: bytes, body: bytes, *, more: bytes = b"", fresh: bool = False) -> Call:
         """Start a call; UpstreamFailure("connect") when no connection can be made.
