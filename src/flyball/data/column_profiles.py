@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from flyball.data.row_preparation import as_text
 MOST_CELLS = 2_000_000
 """Cells looked at: of a file with thousands of columns, fewer rows."""
 FEWEST_ROWS = 100
+DEEPEST = 8
+"""Objects and lists inside each other that are looked into; what Label Studio exports needs six."""
 MOST_TEXT = 2000
 """Characters looked at of one value."""
 _NAME_PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+")
@@ -85,14 +87,31 @@ def profile_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 
 def _inner_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Paths to texts inside of objects, and of the first object of lists: `instances.0.output`."""
+    """Paths to texts inside of objects, and of the first object of lists: `instances.0.output`.
+
+    The one text of a list is at `labels.0`, unless a row has several there.
+    """
     found: Counter[str] = Counter()
+    several: set[str] = set()
     for row in rows:
         for name, value in row.items():
-            inner, path = (value[0], f"{name}.0") if isinstance(value, list) and value else (value, name)
-            if isinstance(inner, Mapping) and not _has_turns(value):
-                found.update(f"{path}.{key}" for key, one in inner.items() if isinstance(one, str))
-    return [name for name, times in found.most_common(FEWEST_ROWS) if times * 2 > len(rows)]
+            if isinstance(value, list | Mapping):
+                found.update(_paths(value, str(name), several, depth=0))
+    return [name for name, times in found.most_common(FEWEST_ROWS) if times * 2 > len(rows) and name not in several]
+
+
+def _paths(value: Any, path: str, several: set[str], *, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield path
+    elif depth == DEEPEST or not value or not isinstance(value, list | Mapping) or _has_turns(value):
+        return
+    elif isinstance(value, list):
+        if len(value) > 1 and not isinstance(value[0], Mapping):
+            several.add(f"{path}.0")
+        yield from _paths(value[0], f"{path}.0", several, depth=depth + 1)
+    else:
+        for key, one in value.items():
+            yield from _paths(one, f"{path}.{key}", several, depth=depth + 1)
 
 
 def _profile(rows: Sequence[Mapping[str, Any]], name: str) -> Column | None:

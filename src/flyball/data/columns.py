@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,8 +43,16 @@ def text_of(fields: Mapping[str, Any], name: str) -> Any:
         return value_of(fields, name)
 
     def part(match: re.Match[str]) -> str:
-        value = value_of(fields, match[1])
-        return "" if value is None else str(value)
+        return written(value_of(fields, match[1]))
 
     text = _PLACE.sub(part, name)
     return re.sub(r"\n{3,}", "\n\n", text).strip() if text.strip() else None
+
+
+def written(value: Any) -> str:
+    """A value inside a text: of an object its values, one a line, without the empty ones; a list as JSON."""
+    if isinstance(value, Mapping):
+        return "\n".join(line for one in value.values() if (line := written(one)))
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False, default=str) if value else ""
+    return "" if value is None else str(value)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from flyball.data.config import DedupeConfig
-from flyball.inference.words import units_of, written_words
+from flyball.inference.words import units_of, words_and_signs, written_words
 
 GRAM = 3
 MOST_ROWS = 128
@@ -59,13 +59,13 @@ class Verdict:
 
 
 def normal_form(text: str) -> str:
-    """What exact duplicates have in common: the words; a text without words stands for itself."""
+    """The words alone: texts that share them are on one side; a text without words stands for itself."""
     return " ".join(written_words(text)) or text
 
 
 def exact_key(text: str) -> int:
-    """One number for all texts with the same normal form."""
-    return _hash(normal_form(text))
+    """One number for all texts with the same words and signs: an emoji or a plus makes another text of it."""
+    return _hash(" ".join(words_and_signs(text)) or text)
 
 
 def grams_of(text: str) -> frozenset[int]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from flyball.data.column_profiles import Column, kind_of_column, name_words, names_in, profile_columns, word_count
 from flyball.data.config import SourceConfig
+from flyball.data.input_templates import pair_of, templated
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.readers.source_rows import look, read_source
@@ -41,7 +42,7 @@ BESIDES = frozenset(("rejected", "worse", "incorrect", "wrong", "negative"))
 """Answers that are not to be learned."""
 LABEL = {
     **dict.fromkeys(("label", "labels", "intent", "标签"), 12.0),
-    **dict.fromkeys(("category", "class", "sentiment", "target", "topic", "polarity", "emotion"), 10.0),
+    **dict.fromkeys(("category", "class", "sentiment", "target", "topic", "polarity", "emotion", "choice"), 10.0),
     **dict.fromkeys(("tag", "product", "department", "queue", "rating", "stars", "issue"), 6.0),
     **dict.fromkeys(("type", "priority", "answer", "output", "score", "response", "completion"), 4.0),
 }
@@ -62,9 +63,10 @@ ATTRIBUTE = frozenset(
 GROUP = frozenset(
     ("conversation", "thread", "session", "dialog", "dialogue", "group", "case", "ticket", "chat", "family")
 )
+WEAK_GROUP = frozenset(("template", "templ", "pair", "batch", "cluster"))
+"""Rows that were made together, where each such group is small."""
 NO_GROUP = frozenset(("near", "dup", "duplicate", "dedup", "dedupe", "bucket", "age", "blood", "ethnic", "control"))
 SIDES = frozenset(("split", "set", "partition", "subset", "fold"))
-OTHER_INPUT = ("input", "context", "passage", "document")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,11 @@ def guess(path: Path) -> Guess:
     rows = [raw.fields for raw in raws if raw.fields]
     if not rows:
         raise InputError(f"{path}: {_why_nothing(raws)}", cure="give a file with one JSON object a line, or a CSV")
+    if turned := _turned(rows):
+        raise InputError(
+            f"{path} holds one object of {turned} columns, as pandas' to_json() writes it, and no rows",
+            cure="write rows: df.to_json(PATH, orient='records', lines=True)",
+        )
     columns = profile_columns(rows)
     notes = [*_layout_line(layout, config), *_dirt_line(raws)]
     found = _conversation(columns) or _single(path, columns, rows)
@@ -112,6 +119,17 @@ def guess(path: Path) -> Guess:
     return replace(
         found, fields=fields, columns=config.columns or () if config else (), explanations=(*found.explanations, *notes)
     )
+
+
+def _turned(rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many columns a file has that holds columns of values in place of rows; 0: it holds rows."""
+    values = list(rows[0].values()) if len(rows) == 1 else []
+    inner = [value for value in values if isinstance(value, dict | list) and len(value) > 1]
+    whole = len(values) > 1 and len(inner) == len(values) and len({len(value) for value in inner}) == 1
+    same = len({tuple(value) for value in inner if isinstance(value, dict)}) == 1 or all(
+        isinstance(value, list) and not any(isinstance(one, dict) for one in value) for value in inner
+    )
+    return len(values) if whole and same else 0
 
 
 def _why_nothing(raws: Sequence[RawRow]) -> str:
@@ -189,7 +207,8 @@ def _conversation(columns: Sequence[Column]) -> Guess | None:
 
 def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Guess:
     """Rows with a text and a label or an answer."""
-    texts = _ranked(columns, _text_score)
+    most = max((column.filled for column in columns), default=1)
+    texts = _ranked(columns, lambda column: _text_score(column, most))
     if not texts:
         listed = _question_list(rows)
         if listed:
@@ -207,9 +226,11 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
     labels = _ranked(columns, lambda column: _label_score(column, text, len(rows)))
     free = bool(answers) and bool(text.parts & ASKED) and answers[0].repeats < 2
     why = f"free text, {text.words:.0f} words on average{_next(texts)}"
-    fields = [FieldGuess(role="text", column=_templated(text, columns, answers), explanation=why)]
+    fields = [FieldGuess(role="text", column=templated(text, columns, answers), explanation=why)]
     if labels and not free:
         label = labels[0]
+        if fields[0].column == text.name and (both := pair_of(text, columns, {label.name})):
+            fields = [FieldGuess(role="text", column=both, explanation=f"two texts that a label compares; {why}")]
         why = f"{label.distinct} values in {label.filled} rows{_next(labels)}"
         line = f"task classification: {label.name} repeats {label.distinct} short values in the first {len(rows)} rows"
         fields.append(FieldGuess(role="label", column=label.name, explanation=why))
@@ -225,7 +246,7 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
     return Guess(task="chat", fields=tuple(fields), explanations=(line,), answered=False)
 
 
-def _text_score(column: Column) -> float:
+def _text_score(column: Column, most: int) -> float:
     if not column.texts or column.words < 1.5 or column.plain > 0.5 or column.turns > 0.5:
         return 0.0
     wanted = _weight(column, TEXT) or (0.3 if _weight(column, ANSWER) or column.parts & BESIDES else 1.0)
@@ -233,7 +254,7 @@ def _text_score(column: Column) -> float:
         wanted = 6.0
     if column.parts & IDENTIFIER or "." in column.name:
         wanted *= 0.3
-    return wanted * min(column.words, 20) * column.distinct / column.filled
+    return wanted * min(column.words, 20) * column.distinct / most
 
 
 def _label_score(column: Column, text: Column, rows: int) -> float:
@@ -257,18 +278,6 @@ def _answer_score(column: Column, text: Column) -> float:
     return _weight(column, ANSWER) * (2.0 if column.turns > 0.5 else min(max(column.words, 0.5), 20))
 
 
-def _templated(text: Column, columns: Sequence[Column], answers: Sequence[Column]) -> str:
-    """The text, with a second column of input where there is one: `instruction` and `input`."""
-    if not text.parts & {"instruction", "question", "prompt"} or not answers:
-        return text.name
-    for word in OTHER_INPUT:
-        for column in columns:
-            named = name_words(column.name.rpartition(".")[2]) == {word}
-            if named and column.name != text.name and column.texts and column.filled:
-                return f"{{{text.name}}}\n\n{{{column.name}}}"
-    return text.name
-
-
 def _question_list(rows: Sequence[Mapping[str, Any]]) -> str:
     """A column of lists of texts, such as the turns of a benchmark; empty where there is none."""
     for name in names_in(rows):
@@ -280,24 +289,30 @@ def _question_list(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _person(columns: Sequence[Column], role: str, taken: set[str], notes: list[str]) -> FieldGuess | None:
+    most = max((column.filled for column in columns), default=1)
+
     def named(column: Column) -> float:
         if column.name in taken or column.parts & ATTRIBUTE - {"group"} or column.words >= 4:
             return 0.0
         if role == "group":
-            no = column.parts & NO_GROUP or column.parts & {"label", "name", "size", "count"}
-            return 0.0 if no else float(bool(column.parts & GROUP)) * (2.0 if column.parts & IDENTIFIER else 1.0)
+            if column.parts & NO_GROUP or column.parts & {"label", "name", "size", "count"}:
+                return 0.0
+            weak = 0.4 if column.parts & WEAK_GROUP and column.distinct >= 20 and column.repeats <= 50 else 0.0
+            wanted = 1.0 if column.parts & GROUP else weak
+            return wanted * (2.0 if column.parts & IDENTIFIER else 1.0) * column.filled / most
         weight = _weight(column, PERSON)
         alone = len(column.parts) == 1
         return weight * (2.0 if column.parts & IDENTIFIER - {"name"} else 1.0 if alone else 0.5) if weight else 0.0
 
     def score(column: Column) -> float:
         few = role == "subject" and column.distinct < min(10, column.filled / 10)
-        return named(column) if column.distinct > 1 and column.largest <= 0.5 and not few else 0.0
+        alone = role == "group" and column.repeats < 1.05
+        return named(column) if column.distinct > 1 and column.largest <= 0.5 and not (few or alone) else 0.0
 
     ranked = _ranked(columns, score)
     for column in columns:
         if named(column) and not score(column):
-            values = f"{column.distinct} values, the commonest in {column.largest:.0%} of the rows"
+            values = f"{column.distinct} values in {column.filled} rows, the commonest in {column.largest:.0%}"
             notes.append(f"{column.name} is no {role}: {values}")
     if not ranked:
         return None

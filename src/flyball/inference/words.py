@@ -19,6 +19,12 @@ _MARKS = (
 """Combining marks of living scripts, and the joiners within words; `\\w` holds letters and digits alone."""
 _LETTER = rf"[\w{_MARKS}]"
 WORDS = re.compile(rf"<\w{{1,64}}>|{_LETTER}++(?:['’]{_LETTER}++)*+")
+_SIGNS = (
+    "#$%+=\u00a2-\u00a5\u00b0\u00b1\u00d7\u00f7\u20a0-\u20cf\u2190-\u23ff\u25a0-\u27bf\u2b00-\u2bff"
+    "\U0001f000-\U0001faff"
+)
+"""Emoji, arrows, signs of money and arithmetic, and those that tell C++ from C#: what no word beside them says."""
+WORDS_AND_SIGNS = re.compile(rf"{WORDS.pattern}|[{_SIGNS}]")
 _HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _OTHER = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 UNSPACED = re.compile(f"[{_HAN}{_OTHER}]")
@@ -38,9 +44,14 @@ def written_words(text: str) -> list[str]:
     return WORDS.findall(_folded(text))
 
 
+def words_and_signs(text: str) -> list[str]:
+    """The written words, and the signs between them that mean something of their own."""
+    return WORDS_AND_SIGNS.findall(_folded(text))
+
+
 def units_of(text: str) -> list[str]:
-    """What n-grams of a text are made of: words, and the single characters of scripts without blanks."""
-    found = written_words(text)
+    """What n-grams of a text are made of: words, signs, and the single characters of scripts without blanks."""
+    found = words_and_signs(text)
     if text.isascii() or UNSPACED.search(text) is None:
         return found
     return [unit for word in found for unit in _units(word)]

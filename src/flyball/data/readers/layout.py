@@ -77,7 +77,9 @@ def format_of(path: Path, head: bytes, declared: Format | None = None) -> Format
             cure=f"use one of {', '.join(sorted(SUFFIXES))} (with .gz too, except Parquet), or set"
             " data.sources[].format",
         )
-    return "json" if kind == "jsonl" and is_json_document(head, whole=suffixes[-1] == ".json") else kind
+    if kind == "text" and re.match(rb"\s*\[?\s*\{\s*\"", head.removeprefix(codecs.BOM_UTF8)):
+        kind = "jsonl"  # rows that somebody saved under the name of a text
+    return "json" if kind == "jsonl" and is_json_document(head, whole=suffixes[-1] in (".json", ".txt")) else kind
 
 
 def is_json_document(head: bytes, *, whole: bool) -> bool:

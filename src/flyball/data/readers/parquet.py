@@ -28,13 +28,14 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
         raise EnvironmentMissing("pyarrow is not installed", cure='pip install "flyball[build]"') from error
     try:
         number = 0
-        repeated = _repeated(path, pq.read_schema(path))
+        schema = pq.read_schema(path)
+        repeated, classes = _repeated(path, schema), class_names(schema.metadata)
         with pq.ParquetFile(path, read_dictionary=repeated) as file:
             _check_size(path, file.metadata)
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in _plain_rows(_microseconds(batch)):
                     number += 1
-                    yield _row(number, row)
+                    yield _row(number, row, classes)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is no readable Parquet file: {error}", cure="check or write the file again"
@@ -114,9 +115,31 @@ def _widest(column: Any) -> int:
     return int(column.nbytes // max(1, len(column))) + 1
 
 
-def _row(number: int, found: dict[str, Any] | str) -> RawRow:
+def class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """The names of a column's classes, which Hugging Face's datasets keep beside the numbers."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        found = {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+        return {}
+    return {
+        name: names
+        for name, names in found.items()
+        if isinstance(names, list) and all(isinstance(one, str) for one in names)
+    }
+
+
+def _named(value: Any, names: list[str]) -> Any:
+    """A class by its name; None for -1, which says that the class is not known."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return names[value] if 0 <= value < len(names) else None
+
+
+def _row(number: int, found: dict[str, Any] | str, classes: dict[str, list[str]]) -> RawRow:
     if isinstance(found, str):
         digest = hashlib.sha256(f"{number}:{found}".encode()).digest()
         return RawRow(line=number, digest=digest, problem="malformed", detail=found)
     plain = json.dumps(found, sort_keys=True, default=str, ensure_ascii=True)
-    return RawRow(line=number, digest=hashlib.sha256(plain.encode()).digest(), fields=found)
+    fields = {name: _named(value, classes[name]) if name in classes else value for name, value in found.items()}
+    return RawRow(line=number, digest=hashlib.sha256(plain.encode()).digest(), fields=fields)

@@ -17,6 +17,7 @@ from flyball.data.readers.source_file import open_plain
 from flyball.errors import InputError
 
 SUFFIXES = (".txt", ".md")
+ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".pq")
 MAX_FILES = 200_000
 
 
@@ -41,7 +42,9 @@ def folder_rows(folder: Path, encoding: str | None) -> Iterator[RawRow]:
     """Every text file of the folder as a row; `line` counts the files."""
     files = text_files(folder) if folder.is_dir() else [folder]
     if not files:
-        raise InputError(f"{folder} holds no .txt or .md file", cure="name a file or another folder")
+        others = sorted(one.name for one in folder.iterdir() if "".join(one.suffixes[:1]).lower() in ROWS)
+        cure = f"name one file: {', '.join(others[:10])}" if others else "name a file or another folder"
+        raise InputError(f"{folder} holds no .txt or .md file", cure=cure)
     for number, path in enumerate(files, 1):
         yield _row(path, folder, number, encoding)
 
