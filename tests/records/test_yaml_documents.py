@@ -46,3 +46,14 @@ def test_a_huge_document_is_refused() -> None:
 def test_a_key_given_twice_is_refused() -> None:
     with pytest.raises(yaml.YAMLError, match="given twice"):
         load_yaml("a: 1\na: 2")
+
+
+def test_what_programs_write_may_be_larger_but_not_endless() -> None:
+    assert len(load_yaml("a: " + "x" * MAX_YAML_BYTES, times=2)["a"]) == MAX_YAML_BYTES
+    with pytest.raises(yaml.YAMLError, match="more than 200,000 values"):
+        load_yaml(nested(9), times=2)
+
+
+def test_a_day_that_no_calendar_has_is_no_value() -> None:
+    with pytest.raises(yaml.YAMLError, match="day"):
+        load_yaml("a: 2026-02-30")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from flyball.cli.output import ProgressLine, emit, json_option, pairs, say, warn
 from flyball.errors import GateFailed, GateInconclusive
 from flyball.records import DatasetVersion
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.data.rows import Reject
 
 wait_option = click.option("--no-wait", is_flag=True, help="Do not wait for another build of this project.")
 
@@ -48,9 +51,10 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
         from flyball.cli.result_text import record_document, sides_text
         from flyball.data.dataset_warnings import read_warnings
+        from flyball.data.rows import first_rejects
         from flyball.records.record_files import read_document
         from flyball.workflows.record_intake import take_record
-        from flyball.workflows.run import build
+        from flyball.workflows.run import build, read_as
 
         ran = build(project, stage=stage, wait=not no_wait, say=say)
         record, recorded = read_document(project.places.loop / stage / "record.json")
@@ -59,18 +63,31 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
         if isinstance(record, DatasetVersion):
             document["sides"] = sides_text(project, record)
             document["warnings"] = read_warnings(project.places.dataset)
+            document["read_as"] = read_as(project)
+            first = first_rejects(project.places.dataset)
+            document["first_dropped"] = {reason: place_of(reject) for reason, reject in first.items()}
         emit(document, as_json=as_json, text=stage_text)
 
     return command
 
 
+def place_of(reject: Reject) -> str:
+    """Where a dropped row stood, and what was wrong with it."""
+    return f"{reject.source} line {reject.line}" + (f": {reject.detail}" if reject.detail else "")
+
+
 def stage_text(document: dict[str, Any]) -> str:
+    """A stage's record for people; of a dataset also how its sources were read, and what was dropped and why."""
     ran = ", ".join(document["ran"]) or "nothing: everything was up to date"
-    facts = {key: value for key, value in document.items() if key not in ("ran", "content", "warnings")}
+    facts: dict[str, Any] = {key: document[key] for key in ("type", "id", "sides") if key in document}
     content = document["content"]
     if "rows_in" in content:
+        facts |= {f"{name} is read as": how for name, how in document.get("read_as", {}).items()}
         dropped = ", ".join(f"{count} {reason}" for reason, count in content["dropped"].items())
         facts |= {"rows read": content["rows_in"], "dropped": dropped or "none"}
+        facts |= {f"first {reason}": place for reason, place in document.get("first_dropped", {}).items()}
+        changed = ", ".join(f"{count} {step}" for step, count in content.get("changed", {}).items())
+        facts |= {"changed": changed or "none"}
     return warned(pairs({"ran": ran, **facts}), document.get("warnings", ()))
 
 

@@ -185,6 +185,9 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     allow_outside: Annotated[
         bool, Meta(description="Whether sources may be outside the project's folder, where no clone has them.")
     ] = False
+    max_rows: Annotated[
+        int, Meta(ge=1, description="Largest number of rows of one source, dropped ones too; more are refused.")
+    ] = 5_000_000
     clean: CleanConfig = msgspec.field(default_factory=CleanConfig)
     redact: RedactConfig = msgspec.field(default_factory=RedactConfig)
     dedupe: DedupeConfig = msgspec.field(default_factory=DedupeConfig)

@@ -1,6 +1,6 @@
 """The dataset stage: sources in, a DatasetVersion and its folder out. I/O: reads sources, replaces one folder.
 
-Every row of every source ends on a side or among the rejects with its reason: rows in = rows out + rejects.
+Every row of every source ends on a side or is counted with the reason why not: rows in = rows out + dropped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -27,7 +28,7 @@ from flyball.data.splits import place_of, side_of, validation_from_train
 from flyball.data.staging import Staging
 from flyball.data.stratification import STEP, moves
 from flyball.data.text_profile import make_profile
-from flyball.data.validation import Outcome, SourceTally, check_outcome, check_source, doubts_of, mapped
+from flyball.data.validation import Outcome, SourceTally, check_bounds, check_outcome, check_source, doubts_of, mapped
 from flyball.errors import ConfigError
 from flyball.inference.preparation import TextPreparer
 from flyball.privacy.redaction import profile_fingerprint
@@ -35,6 +36,11 @@ from flyball.records import DatasetVersion
 from flyball.telemetry import Progress, quiet
 
 PROGRESS_EVERY = 500
+REJECTS_KEPT = 100_000
+"""Rejects of one source that are kept one by one; beyond them only their reasons are counted."""
+CHECK_EVERY = 10_000
+LOOKED_AT = 100_000
+"""First rows of a source among which texts are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,7 @@ class RowCounts:
     tallies: list[SourceTally] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
     changed: Counter[str] = field(default_factory=Counter)
     labels: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     groups: Counter[int] = field(default_factory=Counter)
@@ -64,9 +71,11 @@ class RowCounts:
     pairs: int = 0
 
     def drop(self, reject: Reject, writer: RowWriter) -> None:
-        """A row that goes, with its reason."""
-        writer.write(reject)
+        """A row that goes: its reason is counted, and where it stood is kept of the first of each source."""
         self.dropped[reject.reason] += 1
+        self.rejects[reject.source] += 1
+        if self.rejects[reject.source] <= REJECTS_KEPT:
+            writer.write(reject)
 
     def keep(self, side: str, row: Row, writer: RowWriter, *, place: int = 0) -> None:
         """A row that stays, on its side; `place` stands for its group."""
@@ -86,7 +95,7 @@ class RowCounts:
     def outcome(self) -> Outcome:
         """The totals, for the rules of validation."""
         return Outcome(
-            rows_in=sum(len(tally.digests) for tally in self.tallies),
+            rows_in=sum(tally.rows for tally in self.tallies),
             kept={side: len(ids) for side, ids in self.row_ids.items()},
             labels=self.labels,
             dropped=self.dropped,
@@ -159,7 +168,8 @@ def _in_order(sources: Sequence[Source]) -> list[Source]:
 def _preparation(source: Source, config: DataConfig, task: str) -> TextPreparer:
     """The steps for the texts of one source, whose first rows are read for whether they are HTML."""
     name = source.config.fields.text
-    values = (text_of(raw.fields, name) for raw in read_source(source.path, source.config) if raw.fields)
+    first = islice(read_source(source.path, source.config), LOOKED_AT)
+    values = (text_of(raw.fields, name) for raw in first if raw.fields)
     markup = is_markup(source.config, config.clean, (value for value in values if isinstance(value, str)))
     return TextPreparer(preparation_of(config.clean, task=task, markup=markup))
 
@@ -172,13 +182,17 @@ def _collect(
     tally = SourceTally(name=source.name, people={role: roles[role] for role in ("subject", "group") if role in roles})
     books.tallies.append(tally)
     split, gives = preparer.config.split, validation_from_train(preparer.config)
+    most = preparer.config.max_rows
     for raw in read_source(source.path, source.config):
         tally.see(raw)
         if raw.line % PROGRESS_EVERY == 0:
             progress(f"reading {source.name}", raw.line, 0)
+        if tally.rows > most or tally.rows % CHECK_EVERY == 0:
+            check_bounds(tally, source.config, preparer.config)
         row = preparer.prepare(raw)
         if isinstance(row, Reject):
             books.drop(row, rejects)
+            tally.drop(row)
             continue
         staging.add(len(books.candidates), row)
         place = place_of(preparer.key, row.group)

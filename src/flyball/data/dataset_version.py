@@ -16,10 +16,20 @@ FIELDS_OF_LATER = ("messages", "split", "rejected")
 """Settings that came later: left out where they are not set, so that old datasets keep their names."""
 
 
-def source_ref(name: str, digests: Iterable[bytes]) -> SourceRef:
-    """A source by the hash over the sorted hashes of its rows: packing, path and order of the file do not matter."""
-    ordered = sorted(digests)
-    return SourceRef(name=name, content_hash=hashlib.sha256(b"".join(ordered)).hexdigest(), rows=len(ordered))
+DIGEST_BYTES = 32
+
+
+def source_ref(name: str, digests: bytes | bytearray) -> SourceRef:
+    """A source by the hash over the sorted hashes of its rows: packing, path and order of the file do not matter.
+
+    `digests` are those hashes one after another, 32 bytes each: of millions, objects of their own would fill memory.
+    """
+    import pyarrow as pa  # heavy; a dataset is Parquet, so it is here
+
+    rows = len(digests) // DIGEST_BYTES
+    hashes = pa.FixedSizeBinaryArray.from_buffers(pa.binary(DIGEST_BYTES), rows, [None, pa.py_buffer(digests)])
+    content = memoryview(hashes.sort().buffers()[1])[: rows * DIGEST_BYTES]
+    return SourceRef(name=name, content_hash=hashlib.sha256(content).hexdigest(), rows=rows)
 
 
 def split_ref(name: str, row_ids: Iterable[str]) -> SplitRef:

@@ -191,4 +191,6 @@ def as_text(value: object) -> str | None:
 def kind_of(value: object) -> str:
     """A JSON type's name, for messages that must not show the value."""
     names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    if isinstance(value, str) and not value.strip():
+        return "empty"
     return "missing or null" if value is None else names.get(type(value), type(value).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,13 +76,14 @@ class RowWriter:
     def __init__(self, path: Path, kind: type[Row] | type[Reject]) -> None:
         parquet = require_parquet()
         self._schema = schema_of(kind)
+        self._names = [field.name for field in fields(kind)]
         self._writer = parquet.ParquetWriter(path, self._schema, compression="zstd")
         self._pending: list[dict[str, Any]] = []
         self.rows = 0
 
     def write(self, row: Row | Reject) -> None:
         """Add one row."""
-        self._pending.append(asdict(row))
+        self._pending.append({name: getattr(row, name) for name in self._names})
         self.rows += 1
         if len(self._pending) >= BATCH:
             self._flush()
@@ -118,6 +119,16 @@ def read_rejects(folder: Path) -> Iterator[Reject]:
     """The rows that were dropped, with their reasons."""
     for values in read_parquet(folder / f"{REJECTS}.parquet"):
         yield Reject(**values)
+
+
+def first_rejects(folder: Path) -> dict[str, Reject]:
+    """For each reason the first row that was dropped for it."""
+    found: dict[str, Reject] = {}
+    for reject in read_rejects(folder):
+        known = found.setdefault(reject.reason, reject)
+        if (reject.source, reject.line) < (known.source, known.line):
+            found[reject.reason] = reject
+    return found
 
 
 def rows_by_id(folder: Path, ids: Collection[str]) -> dict[str, Row]:

@@ -24,6 +24,7 @@ from flyball.data.splits import side_named
 from flyball.errors import InputError
 
 ROWS = 20_000
+ROWS_CHARACTERS = 32_000_000
 MOST_LABELS = 500
 LABEL_LENGTH = 60
 SHOWN = 20
@@ -96,7 +97,7 @@ def guess(path: Path) -> Guess:
     """The guess from the first rows of `path`; InputError names the fields seen when none can be the text."""
     layout, _ = look(path)
     config = _headless(path, layout)
-    raws = list(islice(read_source(path, config), ROWS))
+    raws = first_rows(path, config)
     rows = [raw.fields for raw in raws if raw.fields]
     if not rows:
         raise InputError(f"{path}: {_why_nothing(raws)}", cure="give a file with one JSON object a line, or a CSV")
@@ -106,7 +107,7 @@ def guess(path: Path) -> Guess:
             cure="write rows: df.to_json(PATH, orient='records', lines=True)",
         )
     columns = profile_columns(rows)
-    notes = [*_layout_line(layout, config), *_dirt_line(raws)]
+    notes = [_layout_line(layout, config), *_dirt_line(raws)]
     found = _conversation(columns) or _single(path, columns, rows)
     found = replace(found, fields=(*found.fields, *_rejected(columns, found)))
     taken = {column for field in found.fields for column in (*re.findall(r"\{(.+?)\}", field.column), field.column)}
@@ -132,9 +133,23 @@ def _turned(rows: Sequence[Mapping[str, Any]]) -> int:
     return len(values) if whole and same else 0
 
 
+def first_rows(path: Path, config: SourceConfig | None = None) -> list[RawRow]:
+    """The rows that a guess goes by: so many as are enough, and as fit into memory."""
+    found: list[RawRow] = []
+    characters = 0
+    for raw in islice(read_source(path, config), ROWS):
+        found.append(raw)
+        characters += sum(len(value) for value in (raw.fields or {}).values() if isinstance(value, str))
+        if characters > ROWS_CHARACTERS:
+            break
+    return found
+
+
 def _why_nothing(raws: Sequence[RawRow]) -> str:
     if not raws:
         return "it has no rows"
+    if raws[0].fields is not None:
+        return f"the first {len(raws)} rows hold nothing that can be read; line {raws[0].line} is an empty object"
     return (
         f"none of the first {len(raws)} rows could be read; line {raws[0].line} is {raws[0].problem}: {raws[0].detail}"
     )
@@ -154,19 +169,9 @@ def _headless(path: Path, layout: Layout) -> SourceConfig | None:
     return SourceConfig(path=str(path), columns=tuple(f"column_{number}" for number in range(1, len(header) + 1)))
 
 
-def _layout_line(layout: Layout, config: SourceConfig | None) -> tuple[str, ...]:
-    if layout.format == "text":
-        return ("one row for each text file; `folder` is the name of the folder it lies in",)
-    if layout.format == "parquet":
-        return ()
-    parts = [] if layout.encoding == "utf-8" else [f"encoding {layout.encoding}"]
-    if layout.format == "csv":
-        parts.append(f"delimiter {layout.delimiter!r}")
-        parts += ["the first line is a row, so that columns are named by number"] if config else []
-    if layout.format == "json":
-        parts.append("one JSON document")
-    parts += ["lines end with a carriage return alone"] if layout.returns_alone else []
-    return (f"read as: {', '.join(parts)}",) if parts else ()
+def _layout_line(layout: Layout, config: SourceConfig | None) -> str:
+    headless = "; the first line is a row, so that columns are named by number" if config else ""
+    return f"read as: {layout.in_words()}{headless}"
 
 
 def _ranked(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:

@@ -11,10 +11,13 @@ from flyball.data.config import DataConfig, Fields, SourceConfig
 from flyball.data.label_rules import check_labels, check_trained, doubts, untested
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.row_preparation import PRODUCTION
+from flyball.data.rows import Reject
 from flyball.errors import InputError, nearest
 from flyball.records.identifiers import canonical_identifier
 
 FIELDS_SHOWN = 20
+EARLY_ROWS = 200_000
+"""After so many rows of which too many were dropped, a source is not read to its end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,8 +25,12 @@ class SourceTally:
     """What was seen of one source while it was read."""
 
     name: str
-    digests: list[bytes] = field(default_factory=list)
+    digests: bytearray = field(default_factory=bytearray)
+    """Of its rows, one after another."""
+    rows: int = 0
     readable: int = 0
+    dropped: int = 0
+    """Before duplicates are looked for; without those of erased people."""
     fields: Counter[str] = field(default_factory=Counter)
     first_problem: str = ""
     people: Mapping[str, str] = field(default_factory=dict)
@@ -33,7 +40,8 @@ class SourceTally:
 
     def see(self, raw: RawRow) -> None:
         """Count one row."""
-        self.digests.append(raw.digest)
+        self.digests += raw.digest
+        self.rows += 1
         if raw.fields is None:
             self.first_problem = self.first_problem or f"line {raw.line} is {raw.problem}: {raw.detail}"
             return
@@ -43,16 +51,21 @@ class SourceTally:
         for role, column in self.people.items():
             self.named[role] += names_somebody(value_of(raw.fields, column))
 
+    def drop(self, reject: Reject) -> None:
+        """Count one row that is not kept."""
+        self.dropped += reject.reason != "erased"
+        self.first_problem = self.first_problem or f"line {reject.line} is {reject.reason}: {reject.detail}"
+
 
 def check_source(tally: SourceTally, config: SourceConfig) -> None:
     """Whether a source holds rows at all, and the fields that flyball.yaml names."""
     if tally.name.startswith(PRODUCTION):
         return
-    if not tally.digests:
+    if not tally.rows:
         raise InputError(f"{config.path} has no rows", cure="check the file; `flyball data` needs at least one row")
     if not tally.readable:
         raise InputError(
-            f"{config.path}: none of {len(tally.digests)} rows could be read; {tally.first_problem}",
+            f"{config.path}: none of {tally.rows} rows could be read; {tally.first_problem}",
             cure=f"JSONL has one JSON object a line, in UTF-8; of an array: jq -c '.[]' {config.path} > rows.jsonl",
         )
     seen = [name for name, _ in tally.fields.most_common(FIELDS_SHOWN)]
@@ -70,6 +83,22 @@ def check_source(tally: SourceTally, config: SourceConfig) -> None:
                 f"{config.path}: {column}, mapped as {role}, is empty in all of {tally.readable} rows",
                 cure=f"set data.sources[].fields.{role} to a column that has values, or to null",
             )
+
+
+def check_bounds(tally: SourceTally, config: SourceConfig, data: DataConfig) -> None:
+    """Whether a source that is being read may be read on; asked now and then, so that no file takes hours to refuse."""
+    if tally.rows > data.max_rows:
+        raise InputError(
+            f"{config.path} has more rows than data.max_rows ({data.max_rows:,})",
+            cure="split the file or take a sample of it; or raise data.max_rows, which costs memory",
+        )
+    if tally.rows >= EARLY_ROWS and tally.dropped > data.validate.max_dropped * tally.rows:
+        check_source(tally, config)
+        raise InputError(
+            f"{config.path}: {tally.dropped:,} of its first {tally.rows:,} rows were dropped, more than"
+            f" data.validate.max_dropped allows ({data.validate.max_dropped:g}); {tally.first_problem}",
+            cure="fix the source, or raise data.validate.max_dropped to have it read to its end",
+        )
 
 
 def names_somebody(value: object) -> bool:

@@ -17,8 +17,9 @@ import msgspec
 from flyball.data.readers.source_file import kind_of_path, require_file
 from flyball.dvc.commands import dvc
 from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFoundError
+from flyball.records.yaml_documents import load_yaml
 from flyball.registry.gguf.header import read_header
-from flyball.settings import FILE, expand, leaves_project, source_path
+from flyball.settings import FILE, expand, leaves_project, read_yaml, source_path
 from flyball.wiring import Project
 
 STAGES = ("dataset", "training", "model", "release", "evaluation")
@@ -27,6 +28,9 @@ PREFIX = "flyball-"  # where a repository has stages of those names already
 CURVE = "loop/training/curve.json"
 PLOT: dict[str, Any] = {CURVE: {"x": "step", "y": "loss", "title": "Training loss"}}
 """What `dvc plots` draws; at the top of dvc.yaml, where it makes no stage run again."""
+
+LOCK_TIMES = 10
+"""How much larger than a file of people dvc.yaml and dvc.lock may be: programs write them."""
 
 Stage = dict[str, Any]
 
@@ -111,7 +115,7 @@ def sync(project: Project) -> dict[str, str]:
     yaml = round_trip_yaml()
     path = project.root / "dvc.yaml"
     document = read_pipeline(path, yaml)
-    present = list(yaml.load((project.root / FILE).read_text(encoding="utf-8")))
+    present = list(read_yaml(project.root / FILE))
     plotted = set_plot(document, wanted=project.settings.train.method in ("scratch", "finetune"))
     listed = document.setdefault("stages", {})
     taken = any(name in listed and not is_ours(listed[name]) for name in STAGES)
@@ -153,9 +157,10 @@ def read_pipeline(path: Path, yaml: Any) -> Any:
     """What dvc.yaml holds, with its comments; empty where there is none."""
     from ruamel.yaml.error import YAMLError  # comes with DVC
 
+    check_yaml(path)
     try:
         document: Any = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
-    except (YAMLError, UnicodeDecodeError) as error:
+    except YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}", cure="mend the line that it names") from error
     if not isinstance(document, dict) or not isinstance(document.get("stages", {}), dict):
         raise ConfigError(f"{path} is no DVC pipeline", cure="see https://dvc.org/doc/user-guide/project-structure")
@@ -200,16 +205,20 @@ def lock_entries(project: Project) -> Mapping[str, Any]:
 
 def stages_in(path: Path) -> Mapping[str, Any]:
     """The stages of a file of DVC's; empty where there is none."""
-    import yaml  # PyYAML reads dvc.lock in a millisecond; ruamel keeps comments but is slow
-
-    if not path.is_file():
-        return {}
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {error}", cure="mend it, or restore it from git") from error
+    document = check_yaml(path)
     found = document.get("stages") if isinstance(document, dict) else None
     return dict(found or {})
+
+
+def check_yaml(path: Path) -> Any:
+    """What a YAML file of DVC's holds, None where there is none; ConfigError when it is broken or larger than any."""
+    import yaml  # in milliseconds; ruamel keeps comments, but is slow and writes out every alias
+
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"), times=LOCK_TIMES) if path.is_file() else None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        problem = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise ConfigError(f"{path} is not YAML: {problem}", cure="mend it, or restore it from git") from error
 
 
 def check_sources(project: Project) -> None:

@@ -9,36 +9,43 @@ import yaml
 MAX_YAML_BYTES = 1_000_000
 MAX_YAML_VALUES = 100_000
 """Values after aliases are written out: nine aliases nested nine deep stand for more than a machine holds."""
+ENDLESS = 1_000_000_000
 
 
-def load_yaml(text: str) -> Any:
-    """A YAML document of a size that somebody wrote by hand; yaml.YAMLError for a larger one."""
-    if len(text) > MAX_YAML_BYTES:
-        raise yaml.YAMLError(f"it has {len(text):,} characters, more than {MAX_YAML_BYTES:,}")
+def load_yaml(text: str, *, times: int = 1) -> Any:
+    """A YAML document of a size that somebody wrote by hand; yaml.YAMLError for a larger one.
+
+    What programs write may be so many `times` larger.
+    """
+    most = times * MAX_YAML_BYTES
+    if len(text) > most:
+        raise yaml.YAMLError(f"it has {len(text):,} characters, more than {most:,}")
     loader = OnceOnly(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
         count = _values_in(node, {})
-        if count > MAX_YAML_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {MAX_YAML_VALUES:,} values: write them out")
+        if count > times * MAX_YAML_VALUES:
+            raise yaml.YAMLError(f"it stands for more than {times * MAX_YAML_VALUES:,} values, its aliases written out")
         return loader.construct_document(node)
+    except ValueError as error:
+        raise yaml.YAMLError(f"a value in it is none: {error}") from error  # the 30th of February
     finally:
         loader.dispose()
 
 
 def _values_in(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node holds when each alias is written out; more than allowed is told as just that."""
+    """How many values a node holds when each alias is written out; far more than allowed is told as just that."""
     if id(node) in known:
         return known[id(node)]
-    known[id(node)] = MAX_YAML_VALUES + 1  # a node within itself never ends
+    known[id(node)] = ENDLESS  # a node within itself never ends
     count = 1
     if isinstance(node, yaml.MappingNode):
         count += sum(_values_in(key, known) + _values_in(value, known) for key, value in node.value)
     elif isinstance(node, yaml.SequenceNode):
         count += sum(_values_in(value, known) for value in node.value)
-    known[id(node)] = min(count, MAX_YAML_VALUES + 1)
+    known[id(node)] = min(count, ENDLESS)
     return known[id(node)]
 
 

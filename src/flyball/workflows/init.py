@@ -10,7 +10,6 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +177,12 @@ def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
 def guessed_rows(root: Path, source: Path) -> Rows:
     """The user's rows, copied in where they are elsewhere; every guess is explained as a comment."""
     from flyball.data.config import SourceConfig
-    from flyball.data.readers.source_rows import read_source
-    from flyball.data.schema_inference import ROWS, guess
+    from flyball.data.schema_inference import first_rows, guess
 
     found = guess(source)
     fields = {field.role: (field.column, field.explanation) for field in found.fields}
     config = SourceConfig(path=str(source), columns=found.columns or None)
-    raws = [raw.fields for raw in islice(read_source(source, config), ROWS) if raw.fields]
+    raws = [raw.fields for raw in first_rows(source, config) if raw.fields]
     answers = answers_in(raws, fields) if found.answered else []
     shape = shape_of(found.task, answers)
     path, note = brought_in(root, source)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from flyball.dvc.pipeline import STAGES, check_context, reproduce
+from flyball.data.readers.source_rows import look
+from flyball.dvc.pipeline import STAGES, check_context, reproduce, source_paths
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import Deployment, EvalReport, GateDecision, Strategy, name_of
@@ -40,6 +41,12 @@ def build(project: Project, *, stage: str | None, wait: bool, say: Callable[[str
             check_context(project)
         make_ready(project, say)
         return tuple(reproduce(project, stage))
+
+
+def read_as(project: Project) -> dict[str, str]:
+    """How each source is read, as set or as seen in it: its format, delimiter, quotes, encoding."""
+    sources = zip(source_paths(project), project.settings.data.sources, strict=True)
+    return {source.name or path.name: look(path, source)[0].in_words() for path, source in sources}
 
 
 def run(

@@ -31,7 +31,7 @@ def rewrite_without(
         return previous, 0
     books = RowCounts()
     with replaced_folder(out) as target:
-        lost = _copy_rejects(folder, target, subject, books)
+        lost, dropped = _copy_rejects(folder, target, subject, previous)
         for split in SPLITS:
             with RowWriter(target / f"{split}.parquet", Row) as writer:
                 for row in read_rows(folder, split):
@@ -40,19 +40,23 @@ def rewrite_without(
                     else:
                         books.keep(split, row, writer)
         make_profile(target, key)
-    return _without(previous, books, lost), gone
+    return replace(_without(previous, books, lost), dropped=dropped), gone
 
 
-def _copy_rejects(folder: Path, target: Path, subject: str, books: RowCounts) -> Counter[str]:
-    """Everybody else's rejects; how many of the person's there were by source."""
+def _copy_rejects(
+    folder: Path, target: Path, subject: str, previous: DatasetVersion
+) -> tuple[Counter[str], dict[str, int]]:
+    """Everybody else's rejects; how many of the person's there were by source, and what is counted without them."""
     lost: Counter[str] = Counter()
+    dropped = Counter(dict(previous.dropped))  # of many rejects only the first stand in the file
     with RowWriter(target / f"{REJECTS}.parquet", Reject) as writer:
         for reject in read_rejects(folder):
             if reject.subject == subject:
                 lost[reject.source] += 1
+                dropped[reject.reason] -= 1
             else:
-                books.drop(reject, writer)
-    return lost
+                writer.write(reject)
+    return lost, {reason: count for reason, count in sorted(dropped.items()) if count > 0}
 
 
 def _without(previous: DatasetVersion, books: RowCounts, lost: Counter[str]) -> DatasetVersion:
@@ -63,6 +67,5 @@ def _without(previous: DatasetVersion, books: RowCounts, lost: Counter[str]) -> 
         splits=tuple(split_ref(side, books.row_ids[side]) for side in SPLITS),
         labels=books.label_names if previous.task == "classification" else (),
         rows_in=previous.rows_in - lost.total(),
-        dropped=dict(sorted(books.dropped.items())),
         changed=dict(sorted(books.changed.items())),
     )

@@ -62,6 +62,23 @@ class Layout:
         """Whether bytes can be read as they stand."""
         return self.encoding == "utf-8" and not self.returns_alone
 
+    def in_words(self) -> str:
+        """What a file is read as, for people."""
+        if self.format == "text":
+            return "text files, one row each; `folder` is the name of the folder it lies in"
+        if self.format == "parquet":
+            return "Parquet"
+        parts = [
+            {"csv": "delimited text", "json": "one JSON document", "jsonl": "JSON, one object a line"}[self.format]
+        ]
+        if self.format == "csv":
+            parts += [f"delimiter {self.delimiter!r}", f"quote {self.quote}" if self.quote else "no quotes"]
+            parts += ["quotes in quotes after a backslash"] if self.escape else []
+            parts += ["no line of column names"] if self.columns else []
+        parts.append(f"encoding {self.encoding}")
+        parts += ["lines end with a carriage return alone"] if self.returns_alone else []
+        return ", ".join(parts)
+
 
 def format_of(path: Path, head: bytes, declared: Format | None = None) -> Format:
     """The format of a file by its settings, else its name; a .json file by its first bytes too."""
