@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo models test test-long check docs compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -22,8 +22,15 @@ demo: install
 models: install
 	$(BIN)/python tests/support/real_models.py
 
+# A file's tests stay in one worker; `serial` ones run alone (tests/support/serial_tests.py).
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# What takes minutes: simulations, kills and load on real servers, training on Banking77.
+test-long: install
+	$(PYTEST) -m long
 
 # The gateway's way of a request as machine code, beside the checkout: PYTHONPATH=$PWD/build/compiled runs it.
 # Compiled twice: first to count, under mixed load, which branches are taken; then laid out by those counts.
@@ -78,7 +85,7 @@ bench-peers:
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet langchain-openai==1.7.4 litellm==1.110.2
 
-test-long: install .peers/sdks-node .peers/sdks-python
+test-clients: install .peers/sdks-node .peers/sdks-python
 	$(BIN)/python -m pytest tests/gateway/test_client_sdks.py
 
 soak: install

@@ -23,6 +23,10 @@ from flyball.storage import schema, tables
 from flyball.storage.ledger import Ledger, open_ledger
 
 PROJECT = "shop"
+TESTS = Path(__file__).parent
+pytest_plugins = ["seconds_by_folder", "serial_tests"]
+LONGEST = ("workflows", "failures", "control", "cli", "examples", "docs", "serving", "gateway", "registry", "training")
+"""Folders whose tests begin first, so that no worker is left with a long one at the end."""
 
 settings.register_profile(
     "flyball",
@@ -31,6 +35,13 @@ settings.register_profile(
 )
 settings.load_profile("flyball")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and children inherit that
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders with long tests first, and files with tests that run alone last; else the order of the files."""
+    alone = {item.path for item in items if item.get_closest_marker("serial")}
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (item.path in alone, rank.get(item.path.relative_to(TESTS).parts[0], len(rank))))
 
 
 @pytest.fixture

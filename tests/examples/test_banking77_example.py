@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/banking77"
 
 
 @pytest.mark.realdata
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_banking77_reaches_its_mark_in_its_engine_and_raw_rows_through_the_gateway_do_too(tmp_path: Path) -> None:
     if not (Path(os.environ.get("FLYBALL_DATA", "")) / "banking77").is_dir() or "FLYBALL_DATA" not in os.environ:

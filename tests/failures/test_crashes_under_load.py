@@ -12,7 +12,7 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 
 
-@pytest.mark.parametrize("ledger_url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("ledger_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 def test_random_kills_under_load_lose_double_overspend_and_stop_nothing(ledger_url: str) -> None:
     ledger = ["--ledger", ledger_url] if ledger_url.startswith("postgresql") else []
     command = [sys.executable, str(BENCH / "crashes.py"), "--rate", "60", "--kills", "7", "--every", "1.2", *ledger]

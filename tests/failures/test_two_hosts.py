@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 import whole_hosts
 from flyball.rollout.deployments import rollback
 from flyball.security.principals import create_key
@@ -13,6 +15,7 @@ from served import Served, add_release, make_project
 from whole_hosts import Clients, eventually, kill_all, recorded, twin
 
 
+@pytest.mark.long  # pass by pass in tests/control/test_hosts.py
 def test_hosts_follow_one_pointer_and_the_loss_of_one_is_neither_noticed_nor_forgotten(tmp_path: Path) -> None:
     with ExitStack() as stack:
         url = stack.enter_context(database()).url

@@ -1,4 +1,4 @@
-"""Other people's clients read through the gateway what they read directly. `make test-long` installs and runs them."""
+"""Other clients read through the gateway what they read directly. `make test-clients` installs and runs them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sdk:
             "python": (PYTHON / "bin/python", [str(PYTHON / "bin/python"), str(HERE / "ask.py")]),
         }[SDKS[name]]
         if not where.exists():
-            pytest.skip(f"{name} is not installed: run `make test-long`")
+            pytest.skip(f"{name} is not installed: run `make test-clients`")
         quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LANGCHAIN_TRACING_V2": "false", "LITELLM_LOG": "ERROR"}
         environment = {**os.environ, **quiet}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}

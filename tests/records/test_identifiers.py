@@ -25,7 +25,7 @@ def test_every_spelling_of_a_number_is_one_person(value: object) -> None:
     assert canonical_identifier(value) == "1005"
 
 
-@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), Decimal("NaN"), " ", b"", *NOBODY])
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), Decimal("NaN"), " ", b"", *sorted(NOBODY)])
 def test_a_missing_value_is_nobody_however_a_program_writes_it(value: object) -> None:
     assert canonical_identifier(value) is None
 

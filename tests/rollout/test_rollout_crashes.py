@@ -424,14 +424,18 @@ class Rollouts(RuleBasedStateMachine):
         )
 
 
-def test_whatever_people_do_and_wherever_control_dies_the_promises_hold(ledger: Ledger, tmp_path: Path) -> None:
+@pytest.mark.parametrize("walks", [8, pytest.param(20, marks=pytest.mark.long)])
+def test_whatever_people_do_and_wherever_control_dies_the_promises_hold(
+    ledger: Ledger, tmp_path: Path, walks: int
+) -> None:
     class OnThisLedger(Rollouts):
         ledger_of_test, folder, reached = ledger, tmp_path, Counter()
 
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         OnThisLedger,
         settings=settings(
-            max_examples=20,
+            max_examples=walks,
+            derandomize=walks < 20,  # the few of every run are the same few
             stateful_step_count=30,
             deadline=None,
             phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink a walk takes longer than to read it
@@ -439,4 +443,5 @@ def test_whatever_people_do_and_wherever_control_dies_the_promises_hold(ledger: 
         ),
     )
     for state in ("crashes", "live", "rolled_back", "ramping", "paused", "retired"):
-        assert OnThisLedger.reached[state] >= 3, OnThisLedger.reached  # a walk that goes nowhere proves nothing
+        at_least = 3 if walks == 20 else 1
+        assert OnThisLedger.reached[state] >= at_least, OnThisLedger.reached  # a walk that goes nowhere proves nothing

@@ -7,7 +7,6 @@ import urllib.request
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.templates import render
@@ -18,7 +17,6 @@ from flyball.serving.engines import engine_process
 from real_models import smollm2
 
 
-@pytest.mark.slow
 def test_smollm2_from_a_gguf_file_answers_in_its_own_template(tmp_path: Path) -> None:
     model = import_gguf(smollm2(), project="desk", out=tmp_path / "model")
     assert (model.parameters, model.formats, model.context_length) == (134_515_008, ("gguf:q4_1",), 8192)

@@ -37,7 +37,7 @@ CSV = "text,label,who\nhello,a,p1\nhello,a,%s\n"
         ("a.jsonl", JSONL % b"77.0", "77"),
         ("a.jsonl", JSONL % b'"org\\/ann"', "org/ann"),
         ("a.jsonl", JSONL % b'"x', "x"),
-        ("a.jsonl.gz", gzip.compress(JSONL % b'"u7"'), "u7"),
+        ("a.jsonl.gz", gzip.compress(JSONL % b'"u7"', mtime=0), "u7"),
         ("a.json", b'[{"text": "a", "who": "p1"}, {"text": "b", "who": "u7"}]', "u7"),
         ("a.json", JSONL % b'"u7"', "u7"),
         ("a.csv", (CSV % "u7").encode(), "u7"),
