@@ -62,11 +62,8 @@ def test_system_turns_come_first_as_one_and_tools_are_said() -> None:
 def test_what_nobody_answered_is_left_out_and_said() -> None:
     assert conversation_of([*OPENAI, {"role": "user", "content": "bye"}]).steps == ("turns:unanswered",)
     questions = conversation_of(["write a post", "now shorter"])
-    assert (questions.asked, questions.answer, questions.steps) == (
-        (Turn("user", "write a post"),),
-        None,
-        ("turns:later",),
-    )
+    assert (questions.asked, questions.answer) == ((Turn("user", "write a post"),), None)
+    assert (questions.later, questions.steps) == ((Turn("user", "now shorter"),), ())
 
 
 @pytest.mark.parametrize(
@@ -205,3 +202,18 @@ def test_where_the_validation_side_comes_from_is_known_from_the_settings() -> No
     assert validation_from_train(config(train, plain))
     for declared in (config(train, held), config(train, own), config(plain), config(train, validation=0)):
         assert not validation_from_train(declared)
+
+
+def test_rows_of_questions_alone_ask_all_of_them_in_order(tmp_path: Path) -> None:
+    lines = [{"turns": [f"write a post number {n}", f"now shorter than {n} words"], "gold": "x"} for n in range(30)]
+    path = write_lines(tmp_path / "a.jsonl", lines)
+    asked = {"split": SplitConfig(validation=0.0, test=0.5), **FREE}
+    version = build(path, tmp_path / "out", fields=Fields(messages="turns", label=None), **asked)
+    items = held_out_items(tmp_path / "out")
+    assert len(items) > 5 and "turns:later" not in version.changed
+    assert all(len(item.messages) == len(item.follow_ups) == 1 for item in items)
+    assert {item.messages[0].content.split()[0] for item in items} == {"write"}
+    assert {item.follow_ups[0].split()[0] for item in items} == {"now"}
+    answered = build(path, tmp_path / "gold", fields=Fields(messages="turns", label="gold"), **asked)
+    assert answered.changed["turns:later"] == 30, "one answer is one to the first question"
+    assert not any(item.follow_ups for item in held_out_items(tmp_path / "gold"))

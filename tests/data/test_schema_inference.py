@@ -25,7 +25,7 @@ def test_the_sample_tickets_are_a_classification_of_customers_rows(tmp_path: Pat
     assert columns(found) == {"text": "text", "label": "intent", "subject": "customer_id", "id": "id"}
     assert all(field.explanation for field in found.fields)
     assert any("cannot be read" in line for line in found.explanations)
-    assert any("customer_id" in line for line in found.explanations)
+    assert any("customer_id" in line for line in found.sides)
 
 
 def test_free_answers_make_a_chat(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_test_file_beside_a_training_file_is_seen(tmp_path: Path) -> None:
     write_lines(tmp_path / "test.jsonl", lines)
     found = guess(write_lines(tmp_path / "train.jsonl.gz", lines))
     assert columns(found) == {"text": "text", "label": "category"}
-    assert any("test.jsonl lies beside it" in line for line in found.explanations)
+    assert any("test.jsonl lies beside it" in line for line in found.sides)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_group_that_would_leave_a_side_empty_is_told(tmp_path: Path) -> None:
     lines = [{"text": KINDS["free"](n), "label": KINDS["three"](n), "case_id": f"c{n % 6}"} for n in range(120)]
     found = guess(write_lines(tmp_path / "a.jsonl", lines))
     assert columns(found)["group"] == "case_id"
-    assert any("has only 6 values" in line and "test side may stay empty" in line for line in found.explanations)
+    assert any("has only 6 values" in line and "test side may stay empty" in line for line in found.sides)
 
 
 def test_the_text_is_found_among_five_thousand_columns(tmp_path: Path) -> None:

@@ -98,3 +98,21 @@ def test_free_answers_without_a_model_are_refused_with_why_and_what_to_give(tiny
     assert {rule.measure for rule in settings.gate.rules} == {"answered", "chrf"}
     assert flyball("init", "x", "--model", "nowhere.gguf", cwd=tmp_path).code == 2
     assert not (tmp_path / "x").exists()
+
+
+def test_rows_of_two_questions_go_from_a_file_to_a_gate_with_both_asked(tiny: Path, tmp_path: Path) -> None:
+    rows = [
+        {"question_id": n, "turns": [f"Write a short note number {n} for me.", f"Now say it in {n} words."]}
+        for n in range(40)
+    ]
+    (tmp_path / "bench.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = ok("init", "bench", "--from", "bench.jsonl", "--model", str(tiny), cwd=tmp_path)
+    assert not [note for note in made["notes"] if "15 % test" in note], "all rows are cases"
+    root = tmp_path / "bench"
+    settings = (root / "flyball.yaml").read_text().replace("max_tokens: 128", "max_tokens: 4")
+    (root / "flyball.yaml").write_text(settings)
+    built = ok("run", cwd=root)
+    assert built["gate"]["content"]["verdict"] == "pass" and built["evaluation"]["asked"] == 40
+    report = json.loads((root / "loop/evaluation/report.json").read_text())
+    assert report["details"]["notes"] == ["test: 40 cases ask on after the model's own answer; the last answer counts"]
+    assert report["details"]["prompt_tokens"] / 40 > 80, "the last prompt holds both questions"

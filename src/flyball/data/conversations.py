@@ -36,11 +36,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """What is asked, turn by turn, the answer to it if there is one, and what was left out of the row."""
+    """What is asked, turn by turn, the answer to it if there is one, and what was left out of the row.
+
+    `later` are questions that follow on an answer which the row does not have.
+    """
 
     asked: tuple[Turn, ...]
     answer: str | None
     steps: tuple[str, ...] = ()
+    later: tuple[Turn, ...] = ()
 
     @property
     def text(self) -> str:
@@ -59,7 +63,7 @@ def conversation_of(value: Any, *, tools: Any = None) -> Conversation:
         turns.insert(0, Turn("system", "Tools: " + json.dumps(tools, ensure_ascii=False, default=str)))
     turns = _one_system(turns)
     answers = [place for place, turn in enumerate(turns) if turn.role == "assistant" and turn.content.strip()]
-    steps = []
+    steps, later = [], list[Turn]()
     if answers:
         asked, answer = turns[: answers[-1]], turns[answers[-1]].content
         if answers[-1] < len(turns) - 1:
@@ -68,11 +72,10 @@ def conversation_of(value: Any, *, tools: Any = None) -> Conversation:
         users = [place for place, turn in enumerate(turns) if turn.role == "user"]
         first = users[0] + 1 if users else len(turns)
         asked, answer = turns[:first], None
-        if first < len(turns):
-            steps.append("turns:later")  # what follows would need answers in between
+        later = [turn for turn in turns[first:] if turn.role == "user" and turn.content.strip()]
     if not any(turn.role == "user" and turn.content.strip() for turn in asked):
         raise NotTurns("no turn of a user before the answer")
-    return Conversation(asked=tuple(asked), answer=answer, steps=tuple(steps))
+    return Conversation(asked=tuple(asked), answer=answer, steps=tuple(steps), later=tuple(later))
 
 
 def turns_of(value: Any) -> list[Turn]:

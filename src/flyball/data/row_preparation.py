@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flyball.data.columns import holds, text_of, value_of
@@ -57,6 +57,8 @@ class Preparer:
         except NotTurns as error:
             return self._reject(raw, "malformed", f"{self.source.fields.messages}: {error}", subject)
         label = self._label(value)
+        if asked is not None and asked.later:
+            asked = self._in_order(asked, value)
         problem = self._problem(raw.fields, asked.text if asked else None, value, label)
         if problem or asked is None:
             return self._reject(raw, *(problem or ("malformed", "nothing asked")), subject)
@@ -114,6 +116,15 @@ class Preparer:
             )
         found = conversation_of(value_of(fields, names.messages), tools=fields.get("tools"))
         return found, (answer_of(answer) if answer is not None else found.answer)
+
+    def _in_order(self, asked: Conversation, answer: Any) -> Conversation:
+        """A conversation of questions alone with all of them, each to be asked after the answer to the one before.
+
+        Beside an answer to learn or to compare with, only the first can be meant.
+        """
+        if self.task == "chat" and answer is None:
+            return replace(asked, asked=(*asked.asked, *asked.later))
+        return replace(asked, steps=(*asked.steps, "turns:later"))
 
     def _rejected(self, fields: dict[str, Any], label: str | None, types: set[str]) -> str | None:
         """The answer that was not preferred, prepared as the one that was; None where there is none, or no other."""

@@ -83,7 +83,8 @@ class FieldGuess:
 class Guess:
     """What flyball.yaml should say; `explanations` are one line each, for people.
 
-    `columns` are the names of a delimited file that has none; `answered` says whether rows have answers.
+    `columns` are the names of a delimited file that has none; `answered` says whether rows have answers; `sides` what
+    becomes of rows that are learned from.
     """
 
     task: str
@@ -91,6 +92,7 @@ class Guess:
     explanations: tuple[str, ...]
     columns: tuple[str, ...] = ()
     answered: bool = True
+    sides: tuple[str, ...] = ()
 
 
 def guess(path: Path) -> Guess:
@@ -116,9 +118,12 @@ def guess(path: Path) -> Guess:
     sides = _sides(columns, taken)
     identifier = _identifier(columns, taken, len(rows))
     fields = (*found.fields, *people, *((sides,) if sides else ()), *((identifier,) if identifier else ()))
-    notes += [_split_line(path, people, sides), *_side_warning(columns, people)]
     return replace(
-        found, fields=fields, columns=config.columns or () if config else (), explanations=(*found.explanations, *notes)
+        found,
+        fields=fields,
+        columns=config.columns or () if config else (),
+        explanations=(*found.explanations, *notes),
+        sides=(_split_line(path, people, sides), *_side_warning(columns, people)),
     )
 
 
@@ -217,7 +222,7 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
     if not texts:
         listed = _question_list(rows)
         if listed:
-            why = "the first of each row's questions"
+            why = "the questions of each row, asked in order"
             asked = (FieldGuess(role="messages", column=listed, explanation=why),)
             line = f"task chat: {listed} holds questions without answers"
             return Guess(task="chat", fields=asked, explanations=(line,), answered=False)

@@ -9,6 +9,7 @@ import msgspec
 
 from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.follow_ups import FollowingUp
 from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
 from flyball.evaluation.measures.summaries import measures_of
 from flyball.evaluation.prepared_requests import changed_by_step
@@ -82,7 +83,8 @@ def evaluate_suites(
     plan = fingerprint_of([project, release, engine, PROMPT_PATH, references])
     partial = Partial(out / PARTIAL, plan)
     bodies = {key: {**body, **(request or {})} for key, body in bodies_of(suites).items()}
-    answers = ask_all(bodies, completer, concurrency=config.concurrency, partial=partial, progress=progress)
+    asker = FollowingUp(completer)
+    answers = ask_all(bodies, asker, concurrency=config.concurrency, partial=partial, progress=progress)
     scores: list[ItemScore] = [
         score for suite in suites for score in score_suite(suite, answers, classification=classification, labels=labels)
     ]

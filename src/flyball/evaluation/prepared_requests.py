@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from flyball.evaluation.follow_ups import FOLLOW_UPS
 from flyball.inference.messages import content_text
 from flyball.inference.preparation import TextPreparer
 from flyball.records import Preparation
@@ -18,5 +19,6 @@ def changed_by_step(bodies: Iterable[Mapping[str, Any]], preparation: Preparatio
     prepare = TextPreparer(preparation)
     changed: Counter[str] = Counter()
     for body in bodies:
-        changed.update({step for message in body["messages"] for step in prepare(content_text(message["content"]))[1]})
+        texts = [*(content_text(message["content"]) for message in body["messages"]), *body.get(FOLLOW_UPS, ())]
+        changed.update({step for text in texts for step in prepare(text)[1]})
     return dict(sorted(changed.items()))

@@ -8,6 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from flyball.evaluation.case_answers import Answer
+from flyball.evaluation.follow_ups import FOLLOW_UPS
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.chrf import chrf
 from flyball.evaluation.measures.exact_fields import exact_fields, json_object
@@ -16,26 +17,24 @@ from flyball.inference.labels import KnownLabels, one_form
 from flyball.records import Message, canonical_json
 
 
-def body_of(messages: Sequence[Message]) -> dict[str, Any]:
-    """What a client would send: the prompt path adds the rest."""
-    return {"messages": [{"role": message.role, "content": message.content} for message in messages]}
+def body_of(messages: Sequence[Message], follow_ups: Sequence[str] = ()) -> dict[str, Any]:
+    """What a client would send: the prompt path adds the rest; with what is asked on after its answer."""
+    body: dict[str, Any] = {"messages": [{"role": message.role, "content": message.content} for message in messages]}
+    return body | {FOLLOW_UPS: list(follow_ups)} if follow_ups else body
 
 
-def key_of(messages: Sequence[Message]) -> str:
+def key_of(messages: Sequence[Message], follow_ups: Sequence[str] = ()) -> str:
     """One key for one question, whatever suites it is in: it is asked once."""
-    return hashlib.sha256(canonical_json(body_of(messages))).hexdigest()
+    return hashlib.sha256(canonical_json(body_of(messages, follow_ups))).hexdigest()
 
 
 def bodies_of(suites: Sequence[Suite]) -> dict[str, dict[str, Any]]:
     """Every question of the suites, once."""
-    questions = (
-        messages
-        for suite in suites
-        for item in suite.items
-        for messages in (item.messages, item.original)
-        if messages is not None
-    )
-    return {key_of(messages): body_of(messages) for messages in questions}
+    questions: list[tuple[Sequence[Message], Sequence[str]]] = []
+    for item in (item for suite in suites for item in suite.items):
+        questions.append((item.messages, item.follow_ups))
+        questions += [(item.original, ())] if item.original is not None else []
+    return {key_of(messages, later): body_of(messages, later) for messages, later in questions}
 
 
 def labels_of(suite: Suite, known: Sequence[str]) -> KnownLabels:
@@ -58,7 +57,7 @@ def score_suite(
         if suite.kind == "invariance":
             yield from _invariance(suite.name, item, answers)
             continue
-        answer = answers[key_of(item.messages)]
+        answer = answers[key_of(item.messages, item.follow_ups)]
         if not known:
             yield from _free_answer(suite.name, item, answer, has_fields=has_fields)
         yield from _answer(suite.name, item, answer, known)

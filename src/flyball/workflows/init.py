@@ -82,7 +82,7 @@ def scaffold(root: Path, source: Path | None, model: ModelChoice | None) -> Star
     having = _existing(root, model) if model else None
     created: list[str] = []
     if source is not None:
-        rows, notes = guessed_rows(root, source.resolve()), list[str]()
+        rows, notes = guessed_rows(root, source.resolve(), learned=having is None), list[str]()
         if rows.shape in ("answers", "questions") and having is None:
             raise needs_a_model(source, rows)
     else:
@@ -174,8 +174,11 @@ def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
     return Rows(path=path, shape=shape, fields=columns, labels={}, count=ENOUGH)
 
 
-def guessed_rows(root: Path, source: Path) -> Rows:
-    """The user's rows, copied in where they are elsewhere; every guess is explained as a comment."""
+def guessed_rows(root: Path, source: Path, *, learned: bool) -> Rows:
+    """The user's rows, copied in where they are elsewhere; every guess is explained as a comment.
+
+    Where nothing is `learned` all rows are cases, so that only sides of their own matter.
+    """
     from flyball.data.config import SourceConfig
     from flyball.data.schema_inference import first_rows, guess
 
@@ -190,7 +193,7 @@ def guessed_rows(root: Path, source: Path) -> Rows:
         path=path,
         shape=shape,
         fields=fields,
-        comments=(*found.explanations, *note),
+        comments=(*found.explanations, *(found.sides if learned or "split" in fields else ()), *note),
         labels=Counter(str(answer) for answer in answers if answer is not None) if shape == "labels" else {},
         count=len(raws),
         columns=found.columns,

@@ -149,7 +149,8 @@ def outcomes_of(
 
 def fault_of(item: Item, answers: Mapping[str, Answer]) -> str:
     """Why a case has no answer; empty where it has one."""
-    asked = [answers[key_of(messages)] for messages in (item.original, item.messages) if messages is not None]
+    keys = [*([key_of(item.original)] if item.original else []), key_of(item.messages, item.follow_ups)]
+    asked = [answers[key] for key in keys]
     return next((answer.fault or "failed" for answer in asked if answer.error), "")
 
 
@@ -222,13 +223,13 @@ def label_examples(
 
 def example(suite: Suite, item: Item, answers: Mapping[str, Answer]) -> Example:
     """One failed case; for invariance what is expected is the answer to the original."""
-    answer = answers[key_of(item.messages)]
+    answer = answers[key_of(item.messages, item.follow_ups)]
     before = answers[key_of(item.original)] if item.original else None
     expected = before.text if before else item.expected
     return Example(
         suite=suite.name,
         item=item.id,
-        text=brief(item.messages[-1].content),
+        text=brief([item.messages[-1].content, *item.follow_ups][-1]),
         expected=brief(expected),
         answer=brief(answer.text),
         error=brief(answer.error or (before.error if before else None)) or None,

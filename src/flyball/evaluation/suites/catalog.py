@@ -8,7 +8,7 @@ from pathlib import Path
 from flyball.errors import InputError
 from flyball.evaluation.config import suite_name
 from flyball.evaluation.suites.files import Columns, file_items
-from flyball.evaluation.suites.held_out import test_items
+from flyball.evaluation.suites.held_out import noted, test_items
 from flyball.evaluation.suites.invariance import invariance_item
 from flyball.evaluation.suites.suite import Kind, Suite, sample
 
@@ -51,6 +51,7 @@ def load_suite(
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
         held_out = sample(test_items(dataset_dir), max_items)
         items = held_out if name == "test" else tuple(filter(None, map(invariance_item, held_out)))
+        notes = noted(items)
     else:
         cases, notes = file_items(root / name, columns)
         items = sample(cases, max_items)

@@ -14,13 +14,18 @@ Kind = Literal["answer", "invariance"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One case: what is asked, and what is expected: an answer, or the same answer as to `original`."""
+    """One case: what is asked, and what is expected: an answer, or the same answer as to `original`.
+
+    `follow_ups` are a user's further questions, each asked after the model's own answer to the one before; the answer
+    to the last counts.
+    """
 
     id: str
     messages: tuple[Message, ...]
     expected: str | None = None
     original: tuple[Message, ...] | None = None
     slice: str | None = None
+    follow_ups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +39,10 @@ class Suite:
 
     def reference(self) -> SuiteRef:
         """Name, size and fingerprint: two reports compare only where these are equal."""
-        contents = [[item.id, item.messages, item.expected, item.original, item.slice] for item in self.items]
+        contents = [
+            [item.id, item.messages, item.expected, item.original, item.slice, *([f] if (f := item.follow_ups) else [])]
+            for item in self.items
+        ]
         content = fingerprint_of({"name": self.name, "kind": self.kind, "items": contents})
         return SuiteRef(name=self.name, fingerprint=content, items=len(self.items))
 
