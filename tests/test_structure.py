@@ -37,7 +37,7 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     passed_on = {"settings.py", "wiring.py", "dvc/repositories.py"}
     passed_on |= {"workflows/up.py", "serving/command_engine.py"}  # to children
     passed_on |= {"serving/gpus.py"}  # CUDA's own variable, which engines inherit
-    passed_on |= {"training/mlflow_tracking.py", "workflows/stage.py"}  # set what MLflow and OpenMP read
+    passed_on |= {"training/tracking_store.py", "workflows/stage.py"}  # set what MLflow and OpenMP read
     assert readers <= passed_on, f"these read the environment: {readers - passed_on}"
 
 

@@ -28,6 +28,8 @@ class Places:
     """Where a project keeps what: `loop/` travels with DVC, `.flyball/` stays on this machine."""
 
     root: Path
+    home: Path | None = None
+    """The project that `root` is a copy of, where DVC runs an experiment in one."""
 
     @property
     def loop(self) -> Path:
@@ -69,7 +71,7 @@ class Places:
 
     @property
     def state(self) -> Path:
-        return self.root / ".flyball"
+        return (self.home or self.root) / ".flyball"
 
     @property
     def artifacts(self) -> Path:
@@ -116,7 +118,12 @@ class Project:
 
     @cached_property
     def places(self) -> Places:
-        return Places(self.root)
+        return Places(self.root, self.home)
+
+    @cached_property
+    def home(self) -> Path:
+        """Where keys, ledger and tracked runs are: the project itself, where `root` is an experiment's copy."""
+        return home_of(self.root, self.environment)
 
     @property
     def name(self) -> str:
@@ -133,13 +140,13 @@ class Project:
         url = self.settings.ledger.url
         if url is None:
             return f"sqlite:///{self.places.state / 'ledger.db'}"
-        return secret(url, self.root, self.environment) if url.startswith(("env:", "file:")) else url
+        return secret(url, self.home, self.environment) if url.startswith(("env:", "file:")) else url
 
     @cached_property
     def key(self) -> ProjectKey:
         from flyball.security.keys import parse_project_key  # cryptography takes a while
 
-        return parse_project_key(secret(self.settings.security.project_key, self.root, self.environment))
+        return parse_project_key(secret(self.settings.security.project_key, self.home, self.environment))
 
     def way(self, api_key: str | None, reach: Reach | None = None) -> ServerAccess:
         """How a server elsewhere is reached: with this project's secrets, and the environment's proxies."""
@@ -148,7 +155,7 @@ class Project:
         return ServerAccess(
             api_key=api_key,
             reach=reach,
-            secrets=lambda reference: secret(reference, self.root, self.environment),
+            secrets=lambda reference: secret(reference, self.home, self.environment),
             proxy_for=lambda url: proxy_for(url, self.environment),
         )
 
@@ -160,11 +167,21 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        return self.settings.train.tracking or f"sqlite:///{self.places.state / 'mlflow.db'}"
+        """The MLflow store; a SQLite file is told whole, from wherever the command runs."""
+        uri = self.settings.train.tracking or f"sqlite:///{self.places.state / 'mlflow.db'}"
+        file = uri.removeprefix("sqlite:///")
+        return uri if file == uri else f"sqlite:///{self.home / file}"
 
     def close(self) -> None:
         if "ledger" in self.__dict__:
             self.ledger.close()
+
+
+def home_of(root: Path, environment: Mapping[str, str]) -> Path:
+    """The project that `root` is a copy of, made by `dvc exp run --temp` or `--queue`; else `root` itself."""
+    copy = next((folder for folder in (root, *root.parents) if (folder / ".dvc").is_dir()), root)
+    origin = Path(environment.get("DVC_ROOT") or root).resolve()
+    return origin / root.relative_to(copy) if copy.is_relative_to(origin / ".dvc" / "tmp") else root
 
 
 def open_project(start: Path | None = None) -> Project:

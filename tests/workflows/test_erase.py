@@ -109,7 +109,7 @@ def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_ro
     version, recorded = read_document(shop / "loop/dataset/record.json")
     assert isinstance(version, DatasetVersion)
     project.ledger.append(version, recorded=recorded)  # as `flyball run` does
-    keep_rows(project, version)
+    keep_rows(project, version, project.places.dataset)
     page = report_page(shop, row_ids(project, who)[0])
     receipt = erase_subject(project, "u7", say=said.append)
     assert "u7" not in texts_of(shop) and "text of mine" not in texts_of(shop)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flyball.cli.lineage_text import lineage_text
-from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_ledger, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, say, show, table, with_ledger, with_project
 from flyball.records.identity import short
 from flyball.wiring import Project
 
@@ -83,12 +83,18 @@ _SCORES = ("exact_match", "chrf", "exact_fields", "answered")
 @json_option
 @with_project
 def models_command(project: Project, limit: int, as_json: bool) -> None:
-    """Model versions with their releases, how they scored, and what the gate said; newest first."""
+    """Model versions with their releases, how they scored, and what the gate said; newest first.
+
+    What `dvc exp run` built is among them, with the experiment's name.
+    """
+    from flyball.workflows.experiment_intake import take_in_experiments
     from flyball.workflows.models import model_rows
 
+    take_in_experiments(project, say)
     rows = model_rows(project, limit=limit)
     shown = [name for name in _SCORES if any(row.get(name) is not None for row in rows)] or list(_SCORES[:1])
-    columns = ("model", "release", *shown, "gate", "live", "agreement", "marks")
+    tried = ["experiment"] if any(row["experiment"] for row in rows) else []
+    columns = ("model", "release", *tried, *shown, "gate", "live", "agreement", "marks")
     emit_lines(rows, as_json=as_json, columns=columns)
 
 

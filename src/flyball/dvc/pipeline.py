@@ -205,18 +205,30 @@ def lock_entries(project: Project) -> Mapping[str, Any]:
 
 def stages_in(path: Path) -> Mapping[str, Any]:
     """The stages of a file of DVC's; empty where there is none."""
-    document = check_yaml(path)
+    return stages_of(check_yaml(path))
+
+
+def stages_of(document: Any) -> Mapping[str, Any]:
+    """The stages of what such a file holds; empty where that is something else."""
     found = document.get("stages") if isinstance(document, dict) else None
     return dict(found or {})
 
 
 def check_yaml(path: Path) -> Any:
     """What a YAML file of DVC's holds, None where there is none; ConfigError when it is broken or larger than any."""
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), path) if path.is_file() else None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not YAML: {error}", cure="mend it, or restore it from git") from error
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """What the text of such a file holds; ConfigError, which names `path`, when it is broken or larger than any."""
     import yaml  # in milliseconds; ruamel keeps comments, but is slow and writes out every alias
 
     try:
-        return load_yaml(path.read_text(encoding="utf-8"), times=LOCK_TIMES) if path.is_file() else None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        return load_yaml(text, times=LOCK_TIMES)
+    except (yaml.YAMLError, RecursionError) as error:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ConfigError(f"{path} is not YAML: {problem}", cure="mend it, or restore it from git") from error
 

@@ -25,6 +25,9 @@ from flyball.storage.connections import connect
 from flyball.storage.database_errors import LedgerAway, explained
 from flyball.storage.schema import bring_up_to_date
 
+EXPERIMENT = "experiment"
+"""Beside a record that an experiment of DVC built first, its name is recorded under this key."""
+
 R = TypeVar("R")
 _ONE_WRITER = text("SELECT pg_advisory_xact_lock(hashtextextended(:project, 0))")
 

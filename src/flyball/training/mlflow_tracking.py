@@ -5,20 +5,17 @@ What cannot be stored is reported once in the log and given up; a store that doe
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
 import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flyball.telemetry import log, peak_memory_mb
 from flyball.training.mlflow_model import write_mlflow_model
+from flyball.training.tracking_store import local_lock, local_path, open_store
 
 BATCH = 500
 PATIENCE_S = 10.0  # for a server; a store on this disk is only slow, never silent
@@ -49,6 +46,10 @@ class Tracker:
         """The recipe."""
         from_params = [(key, str(value)[:500]) for key, value in params.items()]
         self._tasks.put(lambda: self._log_batch(params=from_params))
+
+    def tag(self, key: str, value: str) -> None:
+        """One word about the run that is not of its recipe."""
+        self._tasks.put(lambda: self._client.set_tag(self.run_id, key, value))
 
     def dataset(self, fingerprint: str, splits: Sequence[str]) -> None:
         """What was trained on, by fingerprint."""
@@ -102,26 +103,8 @@ class Tracker:
                 pass
 
     def _open(self) -> None:
-        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read by mlflow on import: nothing leaves this machine
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
-
-        for name in ("alembic", "mlflow", "urllib3.connectionpool"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        with local_lock(self._uri):
-            create_whole(self._uri)
-            self._client = MlflowClient(tracking_uri=self._uri)
-            found = self._client.get_experiment_by_name(self._project)
-            experiment = (
-                found.experiment_id if found else self._client.create_experiment(self._project, **self._place())
-            )
+        self._client, experiment = open_store(self._uri, self._project)
         self.run_id = self._client.create_run(experiment, run_name=self._run_name).info.run_id
-
-    def _place(self) -> dict[str, str]:
-        """Where a local store keeps artefacts: beside it, never in the folder one happens to be in."""
-        path = local_path(self._uri)
-        return {"artifact_location": (path.parent / "mlartifacts").as_uri()} if path else {}
 
     def _log_batch(
         self, *, params: Sequence[tuple[str, str]] = (), points: Sequence[tuple[str, float, int, int]] = ()
@@ -169,37 +152,3 @@ class Tracker:
 def size_of(folder: Path) -> int:
     """Bytes in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-@contextmanager
-def local_lock(uri: str) -> Iterator[None]:
-    """Only one process at a time may open (and so create or migrate) a local store; a server has locks of its own."""
-    path = local_path(uri)
-    if path is None:
-        yield
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def create_whole(uri: str) -> None:
-    """Make a local store that is not there yet, beside its place: one cut short could never be opened again."""
-    path = local_path(uri)
-    if path is None or path.exists():
-        return
-    from mlflow.tracking import MlflowClient  # heavy, and wanted only while training
-
-    beginning = path.with_name(f".{path.name}.new")
-    beginning.unlink(missing_ok=True)
-    try:
-        MlflowClient(tracking_uri=f"sqlite:///{beginning}").search_experiments(max_results=1)
-        beginning.replace(path)
-    finally:
-        beginning.unlink(missing_ok=True)
-
-
-def local_path(uri: str) -> Path | None:
-    """The file of a SQLite store; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None

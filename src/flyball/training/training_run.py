@@ -28,6 +28,7 @@ from flyball.training.loss_curve import CurvePoint, write_curve
 from flyball.training.mlflow_tracking import Tracker
 from flyball.training.model_writer import flattened, hash_of
 from flyball.training.text_lengths import most_characters
+from flyball.training.tracking_store import RUN_OF
 from flyball.training.user_command import train_by_command
 
 
@@ -41,18 +42,23 @@ def train(
     base_dir: Path | None,
     out: Path,
     tracking_uri: str,
+    experiment: str | None = None,
     progress: Progress,
     head: Head | None = None,
 ) -> TrainingRun:
     """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number.
 
-    `head` is what the release puts before the turns of a request.
+    `experiment` is the name that DVC gave this, where it runs one; `head` what the release puts before the turns of a
+    request.
     """
     head = head or Head()
     recipe = recipe_of(config, head)
     name = fingerprint(dataset)
-    tracker = Tracker(config.tracking or tracking_uri, project=project, run_name=run_name(config, recipe, name))
+    called = run_name(config, recipe, name) + (f", experiment {experiment}" if experiment else "")
+    tracker = Tracker(tracking_uri, project=project, run_name=called)
     tracker.params(flattened(recipe))
+    if experiment:
+        tracker.tag("flyball.experiment", experiment)
     tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
     status = "KILLED"
     try:
@@ -74,6 +80,7 @@ def train(
                 tokenizer_hash=hash_of(folder, "tokenizer.json"),
             )
         tracker.metrics(metrics)
+        tracker.tag(RUN_OF, fingerprint(run))
         status = "FINISHED"
     except Exception:  # only noted for tracking, whatever it was, and raised on
         status = "FAILED"

@@ -202,7 +202,7 @@ class DatasetEraser:
         new, recorded = read_document(self.project.places.dataset / "record.json")
         assert isinstance(new, DatasetVersion)
         self.project.ledger.append(new, recorded=recorded, links=[("erased", name_of(old))] if new != old else [])
-        keep_rows(self.project, new)
+        keep_rows(self.project, new, self.project.places.dataset)
         forget_rows(self.project, person)
         if left := self.present(person):
             raise RefusedError(

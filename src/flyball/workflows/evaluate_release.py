@@ -11,7 +11,7 @@ from typing import cast
 from flyball.errors import GateInconclusive, InputError, NotFoundError
 from flyball.evaluation.suites.catalog import OF_THE_ROWS
 from flyball.monitoring.health import reports_on
-from flyball.records import DatasetVersion, EvalReport, GateDecision, Release, name_of
+from flyball.records import DatasetVersion, EvalReport, GateDecision, ModelVersion, Release, name_of
 from flyball.records.identity import short
 from flyball.records.record_files import read_document
 from flyball.telemetry import Progress
@@ -21,6 +21,7 @@ from flyball.workflows.evaluate import evaluate_release
 from flyball.workflows.gate import gate
 from flyball.workflows.record_intake import keep_report, keep_rows, take_record
 from flyball.workflows.run import build
+from flyball.workflows.tracked_evaluation import track_report
 
 
 def evaluate_named(
@@ -40,6 +41,7 @@ def evaluate_named(
         keep_report(project, report, out)
         shutil.rmtree(out, ignore_errors=True)
     take_record(project, report, {"seconds": round(time.monotonic() - began, 2)})
+    track_report(project, report, release, cast(ModelVersion, project.ledger.get(release.model).record))
     return report
 
 
@@ -85,6 +87,6 @@ def rows_of(project: Project, *, wait: bool, say: Callable[[str], None]) -> Data
     build(project, stage="dataset", wait=wait, say=say)
     record, recorded = read_document(project.places.dataset / "record.json")
     dataset = cast(DatasetVersion, record)
-    keep_rows(project, dataset)
+    keep_rows(project, dataset, project.places.dataset)
     take_record(project, dataset, recorded)
     return dataset

@@ -16,6 +16,7 @@ from flyball.storage.deployments import pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.evaluate import reevaluate
+from flyball.workflows.tracked_evaluation import track_verdict
 
 Say = Callable[[str], None]
 
@@ -42,6 +43,7 @@ def gate(
     )
     if project.ledger.append(decision):
         write_verdict(project, name_of(report), decision)
+        track_verdict(project, decision)
     return decision
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from flyball.records import EvalReport, GateDecision, ModelVersion, Release
+from flyball.records import JSON, EvalReport, GateDecision, ModelVersion, Release
 from flyball.storage import tables
 from flyball.storage.deployments import pointer, routes
+from flyball.storage.ledger import EXPERIMENT
 from flyball.wiring import Project
 from flyball.workflows.probability_check import words as agreement_words
 
@@ -18,9 +19,11 @@ def model_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
     ledger = project.ledger
     live = {found.live_release for route in routes(ledger) if (found := pointer(ledger, route))}
     releases: dict[str, list[str]] = {}
+    made_in: dict[str, JSON] = {}
     for stored in ledger.find(Release, limit=1000):
         assert isinstance(stored.record, Release)
         releases.setdefault(stored.record.model, []).append(stored.id)
+        made_in[stored.id] = stored.recorded.get(EXPERIMENT)
     reports = {
         r.release: r
         for s in ledger.find(EvalReport, limit=1000, newest_first=False)
@@ -41,6 +44,7 @@ def model_rows(project: Project, *, limit: int) -> list[dict[str, Any]]:
                 {
                     "model": stored.id,
                     "release": release or None,
+                    "experiment": made_in[release] if release else stored.recorded.get(EXPERIMENT),
                     **scores,
                     "gate": verdicts.get(release),
                     "live": release in live,

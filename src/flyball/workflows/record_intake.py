@@ -28,7 +28,7 @@ from flyball.records import (
 )
 from flyball.records.record_files import read_document
 from flyball.serving.terms import recorded_terms
-from flyball.wiring import Project
+from flyball.wiring import Places, Project
 
 CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
 
@@ -46,8 +46,11 @@ class Build:
 
 def take_in(project: Project) -> Build:
     """The build's records, all of them in the ledger."""
-    places = project.places
-    trained = project.settings.train.method != "none"
+    return take_build(project, project.places, trained=project.settings.train.method != "none")
+
+
+def take_build(project: Project, places: Places, *, trained: bool, beside: Mapping[str, JSON] | None = None) -> Build:
+    """`take_in` of the build in other folders; `beside` is recorded with what the ledger did not have yet."""
     folders = (places.dataset, *([places.training] if trained else []), places.model, places.release, places.evaluation)
     documents = [read_document(folder / "record.json") for folder in folders]
     build = Build(
@@ -58,13 +61,13 @@ def take_in(project: Project) -> Build:
         report=cast(EvalReport, documents[-1][0]),
     )
     check_chain(build)
-    keep_rows(project, build.dataset)
+    keep_rows(project, build.dataset, places.dataset)
     project.artifacts.put(name_of(build.model), places.model, build.model.files)
     keep_report(project, build.report, places.evaluation)
     if build.training_run:
         keep_curve(project, build.training_run, places.training)
     for record, recorded in documents:
-        take_record(project, record, recorded)
+        take_record(project, record, {**recorded, **(beside or {})})
     return build
 
 
@@ -138,7 +141,7 @@ class RowRef(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None
 
 
-def keep_rows(project: Project, dataset: DatasetVersion) -> None:
+def keep_rows(project: Project, dataset: DatasetVersion, folder: Path) -> None:
     """Keep the row index of a dataset version: `flyball lineage` reads it without the build's libraries."""
     target = project.places.rows / f"{name_of(dataset)}.jsonl.gz"
     if target.exists():
@@ -148,7 +151,7 @@ def keep_rows(project: Project, dataset: DatasetVersion) -> None:
     references = (
         RowRef(row=row.row_id, split=split.name, source=row.source, line=row.line, subject=row.subject)
         for split in dataset.splits
-        for row in read_rows(project.places.dataset, split.name)
+        for row in read_rows(folder, split.name)
     )
     write_rows(target, references)
 

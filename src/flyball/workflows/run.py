@@ -18,6 +18,7 @@ from flyball.storage.deployments import history, open_deployments, pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.build_lock import only_one
+from flyball.workflows.experiment_intake import take_in_experiments
 from flyball.workflows.gate import gate
 from flyball.workflows.init import make_ready
 from flyball.workflows.record_intake import Build, take_in
@@ -66,6 +67,7 @@ def run(
     with only_one(project.places.run / "build.lock", what="a build", wait=wait, say=say):
         check_context(project)
         make_ready(project, say)
+        take_in_experiments(project, say)  # before the build, which may be one of them, applied
         ran = tuple(reproduce(project))
         made = take_in(project)
         already = standing_decision(project, made.report, target)

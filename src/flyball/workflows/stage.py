@@ -102,6 +102,7 @@ def training(project: Project, progress: Progress) -> TrainingRun:
         base_dir=expand(config.base, project.root) if config.base else None,
         out=fresh(project.places.training),
         tracking_uri=project.tracking_uri,
+        experiment=project.environment.get("DVC_EXP_NAME"),
         progress=progress,
         head=Head(
             system=asked.system_prompt or "",
@@ -183,6 +184,7 @@ def evaluation(project: Project, progress: Progress) -> EvalReport:
     from flyball.evaluation.reports.files import metrics_of
     from flyball.workflows.doctor import verify_model
     from flyball.workflows.evaluate import evaluate_release  # engines load with it
+    from flyball.workflows.tracked_evaluation import track_report
 
     verify_model(project)
     composed, _ = read_document(project.places.release / "record.json")
@@ -200,6 +202,8 @@ def evaluation(project: Project, progress: Progress) -> EvalReport:
     partial.replace(project.places.evaluation)
     metrics = msgspec.json.encode(metrics_of(report), order="sorted")
     project.places.metrics.write_bytes(msgspec.json.format(metrics, indent=1) + b"\n")
+    packaged, _ = read_document(project.places.model / "record.json")
+    track_report(project, report, cast(Release, composed), cast(ModelVersion, packaged))
     return report
 
 
