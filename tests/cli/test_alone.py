@@ -254,6 +254,7 @@ def test_a_person_is_given_and_erased_what_the_gateway_alone_recorded(tmp_path: 
     assert actions == ["erasure.end", "erasure.step", "erasure.begin"]
     nothing = flyball("subject", "erase", "Ada", *state, "--json", cwd=tmp_path)
     assert nothing.code == 4 and json.loads(nothing.out)["found"] is False and "nothing was found" in nothing.err
+    assert "near it: ada" in nothing.err
     assert ok("audit", "--verify", *state, cwd=tmp_path)["intact"] is True
     assert "nowhere is not the state folder" in refused(
         "subject", "erase", "ada", "--state", "nowhere", cwd=tmp_path, code=4

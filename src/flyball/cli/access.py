@@ -185,9 +185,10 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     """
     near: list[str] = []
     if isinstance(place, Path):
-        from flyball.standalone.subjects import erase_recorded
+        from flyball.standalone.subjects import erase_recorded, near_recorded
 
         document = erase_recorded(place, subject)
+        near = near_recorded(place, subject) if document["found"] is False else []
     else:
         from flyball.workflows.erase import erase_subject, near_subjects
 

@@ -1,4 +1,4 @@
-"""Names near one that nobody is found under: what the caller may have meant. Pure.
+"""Names near one that nobody is found under: what the caller may have meant. I/O: the ledger.
 
 Records know people by keyed hashes only, so a near name is either read from the sources, or made and looked up.
 """
@@ -8,6 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+
+from sqlalchemy import and_, select
+
+from flyball.security.keys import ProjectKey
+from flyball.storage import tables
+from flyball.storage.ledger import Ledger
 
 SHOWN = 5
 MOST_COMPARED = 20_000
@@ -23,6 +29,18 @@ def near_names(subject: str, known: Iterable[str]) -> list[str]:
     pool = list(folded)[:MOST_COMPARED]
     close = [folded[name] for name in get_close_matches(_folded(subject), pool, n=SHOWN, cutoff=0.75)]
     return list(dict.fromkeys([*same, *close]))[:SHOWN]
+
+
+def recorded_names(ledger: Ledger, project_key: ProjectKey, subject: str) -> set[str]:
+    """Other spellings of a name under which requests are recorded."""
+    column = tables.requests.c
+    found = set()
+    with ledger.read() as connection:
+        for name in spelt_otherwise(subject):
+            mine = and_(column.project == ledger.project, column.subject == project_key.hash("subject", name))
+            if connection.execute(select(column.id).where(mine).limit(1)).first():
+                found.add(name)
+    return found
 
 
 def spelt_otherwise(subject: str) -> Iterator[str]:

@@ -28,7 +28,16 @@ from flyball.data.splits import place_of, side_of, validation_from_train
 from flyball.data.staging import Staging
 from flyball.data.stratification import STEP, moves
 from flyball.data.text_profile import make_profile
-from flyball.data.validation import Outcome, SourceTally, check_bounds, check_outcome, check_source, doubts_of, mapped
+from flyball.data.validation import (
+    Outcome,
+    SourceTally,
+    check_bounds,
+    check_outcome,
+    check_source,
+    doubts_of,
+    doubts_of_sources,
+    mapped,
+)
 from flyball.errors import ConfigError
 from flyball.inference.preparation import TextPreparer
 from flyball.privacy.redaction import profile_fingerprint
@@ -149,7 +158,8 @@ def build_dataset(
         wants_test = wants_test and not all(source.config.fields.split for source in ordered)
         outcome = books.outcome()
         check_outcome(outcome, config, task=task, wants_test=wants_test, wants_train=trains)
-        write_warnings(folder, doubts_of(outcome, config, task=task, wants_test=wants_test))
+        doubts = [*doubts_of_sources(books.tallies), *doubts_of(outcome, config, task=task, wants_test=wants_test)]
+        write_warnings(folder, doubts)
         make_profile(folder, key)
     return _version(config, project, task, ordered, books)
 
@@ -179,7 +189,9 @@ def _collect(
 ) -> None:
     """Read one source to its end: rows into staging, the rest into the rejects."""
     roles = mapped(source.config.fields)
-    tally = SourceTally(name=source.name, people={role: roles[role] for role in ("subject", "group") if role in roles})
+    people: dict[str, str] = {role: roles[role] for role in ("subject", "group") if role in roles}
+    identifiers = {*people.values(), *(name for name in (source.config.fields.id,) if name)}
+    tally = SourceTally(name=source.name, people=people, identifiers=sorted(identifiers))
     books.tallies.append(tally)
     split, gives = preparer.config.split, validation_from_train(preparer.config)
     most = preparer.config.max_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flyball.data.columns import columns_in, value_of
@@ -13,7 +13,7 @@ from flyball.data.readers.raw_row import RawRow
 from flyball.data.row_preparation import PRODUCTION
 from flyball.data.rows import Reject
 from flyball.errors import InputError, nearest
-from flyball.records.identifiers import canonical_identifier
+from flyball.records.identifiers import canonical_identifier, is_rounded
 
 FIELDS_SHOWN = 20
 EARLY_ROWS = 200_000
@@ -37,6 +37,10 @@ class SourceTally:
     """Columns of subject and group, by role."""
     named: Counter[str] = field(default_factory=Counter)
     """Rows that name a subject, a group."""
+    rounded: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By column of identifiers: the first value that a spreadsheet has rounded, and how many of them there are."""
+    identifiers: Collection[str] = ()
+    """Columns of subject, group and the row's own key."""
 
     def see(self, raw: RawRow) -> None:
         """Count one row."""
@@ -50,6 +54,10 @@ class SourceTally:
             self.fields.update(str(name) for name in raw.fields)
         for role, column in self.people.items():
             self.named[role] += names_somebody(value_of(raw.fields, column))
+        for column in self.identifiers:
+            if is_rounded(value := value_of(raw.fields, column)):
+                first, times = self.rounded.get(column, (f"{value} in line {raw.line}", 0))
+                self.rounded[column] = (first, times + 1)
 
     def drop(self, reject: Reject) -> None:
         """Count one row that is not kept."""
@@ -83,6 +91,29 @@ def check_source(tally: SourceTally, config: SourceConfig) -> None:
                 f"{config.path}: {column}, mapped as {role}, is empty in all of {tally.readable} rows",
                 cure=f"set data.sources[].fields.{role} to a column that has values, or to null",
             )
+
+    for role, column in tally.people.items():
+        if column in tally.rounded:
+            raise InputError(f"{config.path}: {column}, mapped as {role}, {rounding(tally, column)}", cure=UNROUNDED)
+
+
+UNROUNDED = "write the file again with that column as text, as its numbers are lost; or map another column, or null"
+
+
+def rounding(tally: SourceTally, column: str) -> str:
+    """What a spreadsheet did to a column of identifiers."""
+    first, times = tally.rounded[column]
+    return (
+        f"holds long numbers that a spreadsheet has rounded in {times:,} of {tally.rows:,} rows, such as {first}: "
+        "one stands for many"
+    )
+
+
+def doubts_of_sources(tallies: Iterable[SourceTally]) -> Iterator[str]:
+    """What is likely wrong with single sources: one sentence each."""
+    for tally in tallies:
+        for column in tally.rounded:
+            yield f"{tally.name}: {column} {rounding(tally, column)}; {UNROUNDED}"
 
 
 def check_bounds(tally: SourceTally, config: SourceConfig, data: DataConfig) -> None:

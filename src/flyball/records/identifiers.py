@@ -24,6 +24,7 @@ NOBODY: Final = frozenset(
     )
 )
 """What pandas, R, spreadsheets, databases and JavaScript write where there is no value."""
+_ROUNDED: Final = re.compile(r"-?\d(?:[.,]\d{1,14})?[Ee]\+\d{2,3}")
 _WHOLE: Final = re.compile(r"(-?(?:0|[1-9]\d*))\.0*")
 _UNSEEN: Final = re.compile(r"^[\s\u200b-\u200d\u2060\ufeff]+|[\s\u200b-\u200d\u2060\ufeff]+$")
 _EXTENDED: Final = ("$oid", "$numberLong", "$numberInt", "$uuid")
@@ -41,6 +42,11 @@ def canonical_text(text: str) -> str | None:
         return None
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole is not None else text
+
+
+def is_rounded(value: object) -> bool:
+    """Whether a text is a long number as spreadsheets write it, such as 1.23457E+12: many numbers become that one."""
+    return isinstance(value, str) and "+" in value and _ROUNDED.fullmatch(value.strip()) is not None
 
 
 def canonical_identifier(value: object) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject
+from flyball.compliance.name_suggestions import near_names, recorded_names
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON
 from flyball.records.canonical import to_plain
@@ -20,6 +21,12 @@ def erase_recorded(state: Path, subject: str) -> dict[str, JSON]:
     """Erase a person's requests and feedback; the signed receipt. Killed anywhere, the same command goes on."""
     with _filed(state) as (key, ledger):
         return dict(to_plain(erase(ledger, project_key=key, subject=subject)))
+
+
+def near_recorded(state: Path, subject: str) -> list[str]:
+    """Spellings near one that nobody was found under, of which there are requests."""
+    with _filed(state) as (key, ledger):
+        return near_names(subject, recorded_names(ledger, key, subject))
 
 
 def export_recorded(state: Path, subject: str) -> dict[str, JSON]:

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from flyball.compliance.byte_search import search
 from flyball.compliance.erasers import Eraser, Traces
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
-from flyball.compliance.name_suggestions import near_names, spelt_otherwise
+from flyball.compliance.name_suggestions import near_names, recorded_names
 from flyball.compliance.subjects import Person
 from flyball.data.config import SourceConfig
 from flyball.data.dataset_folder import replaced_folder
@@ -37,7 +36,6 @@ from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.record_files import read_document, write_document
 from flyball.settings import source_path
-from flyball.storage import tables
 from flyball.wiring import Project
 from flyball.workflows.build_lock import only_one
 from flyball.workflows.child_processes import ingest_context
@@ -56,19 +54,11 @@ def erase_subject(project: Project, subject: str, *, say: Callable[[str], None])
 
 def near_subjects(project: Project, subject: str) -> list[str]:
     """Names near one that nobody was found under, from the sources as they stand and from recorded requests."""
-    known: set[str] = set()
+    known = recorded_names(project.ledger, project.key, subject)
     for source in project.settings.data.sources:
         path = source_path(source.path, project.root)
         if source.fields.subject and path.exists():
             known |= subjects_of(path, source)
-    with project.ledger.read() as connection:
-        column = tables.requests.c
-        for name in spelt_otherwise(subject):
-            asked = select(column.id).where(
-                column.project == project.name, column.subject == project.key.hash("subject", name)
-            )
-            if connection.execute(asked.limit(1)).first():
-                known.add(name)
     return near_names(subject, known)
 
 
