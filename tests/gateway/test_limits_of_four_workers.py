@@ -1,7 +1,7 @@
 """Four workers under more load than allowed, killed and restarted meanwhile: limits and budgets hold to the request.
 
-The bounds asserted here are those of docs/how-to/limits.md. "Unanswered" are requests whose connection broke: at most
-those that were in flight in a worker when it was killed.
+The bounds asserted here are those of docs/explanation/limits.md. "Unanswered" are requests whose connection broke: at
+most those that were in flight in a worker when it was killed.
 """
 
 from __future__ import annotations

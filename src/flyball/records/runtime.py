@@ -214,7 +214,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What ought to be done about findings, and with which production rows."""
+    """What should be done about findings, and with which production rows."""
 
     VERSION: ClassVar[int] = 1
     id: str
