@@ -17,7 +17,7 @@ from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
-from flyball.evaluation.config import EvaluateConfig, known_measures, suite_name
+from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind, suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig
@@ -145,7 +145,7 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "make hidden a multiple of heads, and heads one of kv_heads",
         )
     labelled = settings.task == "classification"
-    kinds = {suite_name(name): "invariance" if name == "invariance" else "answer" for name in settings.evaluate.suites}
+    kinds = {suite_name(name): suite_kind(name) for name in settings.evaluate.suites}
     known = {
         name: (*known_measures(kind, classification=labelled), *known_measures(kind, classification=not labelled))
         for name, kind in kinds.items()

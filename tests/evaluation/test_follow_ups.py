@@ -8,10 +8,10 @@ from typing import Any
 
 from flyball.errors import UpstreamError
 from flyball.evaluation.case_answers import Partial, ask_all
-from flyball.evaluation.follow_ups import FOLLOW_UPS, FollowingUp
-from flyball.evaluation.scorer import bodies_of, key_of, score_suite
+from flyball.evaluation.follow_ups import FollowingUp
+from flyball.evaluation.scorer import score_suite
 from flyball.evaluation.suites.held_out import item_of, noted
-from flyball.evaluation.suites.suite import Item, Suite
+from flyball.evaluation.suites.suite import FOLLOW_UPS, Item, Suite, bodies_of
 from flyball.records import Message
 from flyball.telemetry import quiet
 
@@ -48,7 +48,7 @@ def ask(tmp_path: Path, *items: Item) -> tuple[Parrot, dict[str, float], Suite]:
     partial = Partial(tmp_path / "partial.jsonl", "plan")
     answers = ask_all(bodies_of([suite]), FollowingUp(parrot), concurrency=1, partial=partial, progress=quiet)
     scores = {s.item: s.score for s in score_suite(suite, answers, classification=False) if s.measure == "answered"}
-    assert set(answers) == {key_of(item.messages, item.follow_ups) for item in items}
+    assert set(answers) == {item.key for item in items}
     return parrot, scores, suite
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.measures.summaries import measures_of
-from flyball.evaluation.scorer import bodies_of, score_suite
-from flyball.evaluation.suites.suite import Item, Suite
+from flyball.evaluation.scorer import score_suite
+from flyball.evaluation.suites.suite import Item, Suite, bodies_of
 from flyball.records import Measure, Message
 
 

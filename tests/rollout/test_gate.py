@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flyball.errors import ConfigError, CorruptionError, InputError, NotFoundError
 from flyball.evaluation.item_scores import ItemScore, items_hash
-from flyball.evaluation.measures.summaries import measures_of
+from flyball.evaluation.measures.summaries import errors, measures_of
 from flyball.records import EvalReport, GateDecision, SuiteRef, canonical_bytes, name_of, parse
 from flyball.rollout.config import GateConfig, GateRule
 from flyball.rollout.gate import Baseline, decide, verify
@@ -39,7 +39,10 @@ def report_on(
         release=release,
         dataset=None,
         suites=(SuiteRef(name="test", fingerprint=suite * 64, items=counted),),
-        measures=measures_of(scores, level=0.95),
+        measures=(
+            *measures_of(scores, level=0.95),
+            *(errors(s, [x for x in scores if x.suite == s], 0.95) for s in dict.fromkeys(x.suite for x in scores)),
+        ),
         items_hash=items_hash(scores),
         failures=0,
         engine="llama.cpp",

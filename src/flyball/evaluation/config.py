@@ -15,7 +15,12 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     suites: Annotated[
         tuple[str, ...],
-        Meta(description="`test`: the held-out rows; `invariance`: edits that must not change the answer; or a file."),
+        Meta(
+            Meta(
+                description="`test`: the held-out rows; `invariance`: edits that must not change the answer; "
+                "a file of cases; or FAMILY:FILE."
+            ),
+        ),
     ] = ("test", "invariance")
     max_items: Annotated[int, Meta(ge=1, description="A seeded sample of each suite; null: all.")] | None = None
     level: Annotated[
@@ -25,7 +30,6 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 ALWAYS = ("errors",)
-INVARIANCE = ("invariance", *ALWAYS)
 LATENCIES = ("latency_p50_ms", "latency_p99_ms")
 LABELLED = ("exact_match", "accuracy", "macro_f1", *LATENCIES, *ALWAYS)
 FREE = ("answered", "chrf", "exact_fields", "exact_match", *LATENCIES, *ALWAYS)
@@ -34,13 +38,25 @@ UNANSWERED = ("answered", *LATENCIES, *ALWAYS)
 
 def known_measures(kind: str, *, classification: bool, expects: bool = True) -> Sequence[str]:
     """The measures of a suite of this kind; `expects`: it has expected answers."""
-    if kind == "invariance":
-        return INVARIANCE
-    if not expects:
-        return UNANSWERED
-    return LABELLED if classification else FREE
+    if kind == "answer":
+        return (LABELLED if classification else FREE) if expects else UNANSWERED
+    from flyball.evaluation.measures.catalog import FAMILIES  # only where such a suite is named: it loads them all
+
+    return (*FAMILIES[kind].measures, *ALWAYS)
 
 
 def suite_name(name: str) -> str:
-    """What reports and gate rules call a suite: a file's name without its last suffix."""
-    return Path(name).stem
+    """What reports and gate rules call a suite: a file's name without its last suffix, or `family-file`."""
+    family, colon, path = name.rpartition(":")
+    return f"{family}-{Path(path).stem}" if colon else Path(name).stem
+
+
+def suite_kind(name: str) -> str:
+    """The kind of measures that a suite of this name gets; InputError where its family is not known."""
+    if ":" not in name:
+        return "invariance" if name == "invariance" else "answer"
+    from flyball.evaluation.suites.catalog import family_of  # only where such a suite is named: it loads them all
+
+    family = family_of(name)
+    assert family is not None
+    return family.kind

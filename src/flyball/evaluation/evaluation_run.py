@@ -11,13 +11,12 @@ from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.follow_ups import FollowingUp
 from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
-from flyball.evaluation.measures.summaries import measures_of
 from flyball.evaluation.prepared_requests import changed_by_step
 from flyball.evaluation.reports.details import details_of
 from flyball.evaluation.reports.files import write_report
-from flyball.evaluation.scorer import bodies_of, score_suite
+from flyball.evaluation.scorer import measure_suites, score_suite
 from flyball.evaluation.suites.catalog import load_suites
-from flyball.evaluation.suites.suite import Suite
+from flyball.evaluation.suites.suite import Suite, bodies_of
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.records import JSON, DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of
 from flyball.telemetry import Progress, quiet
@@ -82,7 +81,7 @@ def evaluate_suites(
     references = tuple(suite.reference() for suite in suites)
     plan = fingerprint_of([project, release, engine, PROMPT_PATH, references])
     partial = Partial(out / PARTIAL, plan)
-    bodies = {key: {**body, **(request or {})} for key, body in bodies_of(suites).items()}
+    bodies = {key: {**(request or {}), **body} for key, body in bodies_of(suites).items()}
     asker = FollowingUp(completer)
     answers = ask_all(bodies, asker, concurrency=config.concurrency, partial=partial, progress=progress)
     scores: list[ItemScore] = [
@@ -93,7 +92,7 @@ def evaluate_suites(
         release=release,
         dataset=dataset,
         suites=references,
-        measures=measures_of(scores, level=config.level),
+        measures=measure_suites(suites, scores, level=config.level),
         items_hash=items_hash(scores),
         failures=len({(score.suite, score.item) for score in scores if score.error}),
         engine=engine,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from flyball.evaluation.case_answers import Completed, Completer
-
-FOLLOW_UPS: Final = "follow_ups"
-"""What a body of ours says is asked on; no server sees it."""
+from flyball.evaluation.suites.suite import FOLLOW_UPS
 
 
 class FollowingUp:

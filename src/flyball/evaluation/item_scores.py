@@ -19,6 +19,7 @@ class ItemScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one item scored on one measure: 0 or 1 for right and wrong, milliseconds for latency_ms.
 
     `error` says why there is no answer; such an item has score 0. `expected` and `answer` are labels (classification).
+    `slice`, `groups`, `cluster` and `weight` are those of the case.
     """
 
     suite: str
@@ -29,6 +30,9 @@ class ItemScore(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expected: str | None = None
     answer: str | None = None
     error: str | None = None
+    groups: dict[str, str] = {}
+    cluster: str | None = None
+    weight: float = 1.0
 
 
 def items_hash(scores: Sequence[ItemScore]) -> str:

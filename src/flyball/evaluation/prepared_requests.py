@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flyball.evaluation.follow_ups import FOLLOW_UPS
+from flyball.evaluation.suites.suite import FOLLOW_UPS
 from flyball.inference.messages import content_text
 from flyball.inference.preparation import TextPreparer
 from flyball.records import Preparation

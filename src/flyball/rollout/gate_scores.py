@@ -22,6 +22,10 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     expected: str | None = None
     answer: str | None = None
     error: str | None = None
+    slice: str | None = None
+    groups: dict[str, str] = {}
+    cluster: str | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

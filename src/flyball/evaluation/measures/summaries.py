@@ -9,9 +9,10 @@ are slices.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measures.family import Summarise
 from flyball.records import Measure
 from flyball.statistics.classification import Pair, macro_f1, macro_f1_replicates, percentile_interval
 from flyball.statistics.intervals import clopper_pearson, quantile, quantile_interval
@@ -25,13 +26,22 @@ GRADED = ("chrf", "exact_fields")
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p99_ms": 0.99}
 
 
-def measures_of(scores: Sequence[ItemScore], *, level: float) -> tuple[Measure, ...]:
-    """All measures of one evaluation, suite by suite, in the order of the scores."""
+def measures_of(
+    scores: Sequence[ItemScore],
+    *,
+    level: float,
+    graded: Sequence[str] = GRADED,
+    summaries: Mapping[str, Summarise] | None = None,
+) -> tuple[Measure, ...]:
+    """The measures of scores, by suite and measure in the order of the scores; `summaries` replace the usual ones."""
     groups: dict[tuple[str, str], list[ItemScore]] = {}
     for score in scores:
         groups.setdefault((score.suite, score.measure), []).append(score)
-    found = [measure for (suite, name), group in groups.items() for measure in _of_group(suite, name, group, level)]
-    return (*found, *(errors(suite, scores, level) for suite in dict.fromkeys(score.suite for score in scores)))
+    found: list[Measure] = []
+    for (suite, name), group in groups.items():
+        summarise = (summaries or {}).get(name)
+        found += summarise(suite, name, group, level) if summarise else usual(suite, name, group, level, graded=graded)
+    return tuple(found)
 
 
 def errors(suite: str, scores: Sequence[ItemScore], level: float) -> Measure:
@@ -44,11 +54,14 @@ def errors(suite: str, scores: Sequence[ItemScore], level: float) -> Measure:
     )
 
 
-def _of_group(suite: str, name: str, group: Sequence[ItemScore], level: float) -> Iterator[Measure]:
+def usual(
+    suite: str, name: str, group: Sequence[ItemScore], level: float, *, graded: Sequence[str]
+) -> Iterator[Measure]:
+    """A share or a mean with its interval, over the suite and each of its slices; of labels, recall and macro F1."""
     if name == LATENCY:
         yield from latencies(suite, group, level)
         return
-    measured = graded if name in GRADED else proportion
+    measured = mean_score if name in graded else proportion
     yield measured(suite, name, group, level)
     if name == "accuracy":
         yield macro(suite, group, level)
@@ -57,13 +70,19 @@ def _of_group(suite: str, name: str, group: Sequence[ItemScore], level: float) -
             by_label.setdefault(score.expected or "", []).append(score)
         for label in sorted(by_label):
             yield proportion(suite, "recall", by_label[label], level, part=label)
-        return
-    by_slice: dict[str, list[ItemScore]] = {}
+    for part, scores in sorted(slices_of(group).items()):
+        yield measured(suite, name, scores, level, part=part)
+
+
+def slices_of(group: Sequence[ItemScore]) -> dict[str, list[ItemScore]]:
+    """Scores by slice: its name, or `dimension=value` for a named dimension."""
+    found: dict[str, list[ItemScore]] = {}
     for score in group:
         if score.slice is not None:
-            by_slice.setdefault(score.slice, []).append(score)
-    for part in sorted(by_slice):
-        yield measured(suite, name, by_slice[part], level, part=part)
+            found.setdefault(score.slice, []).append(score)
+        for dimension, value in score.groups.items():
+            found.setdefault(f"{dimension}={value}", []).append(score)
+    return found
 
 
 def proportion(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
@@ -83,7 +102,7 @@ def proportion(suite: str, name: str, group: Sequence[ItemScore], level: float, 
     )
 
 
-def graded(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
+def mean_score(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
     """The mean score with a bound on either side (statistics/means.py)."""
     scores = [score.score for score in group]
     alpha = (1.0 - level) / 2.0

@@ -14,7 +14,6 @@ import msgspec
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, pairs_of
-from flyball.evaluation.scorer import key_of
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.privacy.redaction import redact
 from flyball.statistics.classification import f1_by_label
@@ -149,7 +148,7 @@ def outcomes_of(
 
 def fault_of(item: Item, answers: Mapping[str, Answer]) -> str:
     """Why a case has no answer; empty where it has one."""
-    keys = [*([key_of(item.original)] if item.original else []), key_of(item.messages, item.follow_ups)]
+    keys = [*([item.original_key] if item.original_key else []), item.key]
     asked = [answers[key] for key in keys]
     return next((answer.fault or "failed" for answer in asked if answer.error), "")
 
@@ -223,8 +222,8 @@ def label_examples(
 
 def example(suite: Suite, item: Item, answers: Mapping[str, Answer]) -> Example:
     """One failed case; for invariance what is expected is the answer to the original."""
-    answer = answers[key_of(item.messages, item.follow_ups)]
-    before = answers[key_of(item.original)] if item.original else None
+    answer = answers[item.key]
+    before = answers[item.original_key] if item.original_key else None
     expected = before.text if before else item.expected
     return Example(
         suite=suite.name,

@@ -1,19 +1,39 @@
-"""A suite by its name: `test`, `invariance`, or a file of cases. I/O: reads the dataset's rows and files."""
+"""A suite by its name: `test`, `invariance`, a file of cases, or FAMILY:PATH. I/O: reads the dataset's rows and files.
+
+A new family of suites is one file and one line here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flyball.errors import InputError
 from flyball.evaluation.config import suite_name
+from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
 from flyball.evaluation.suites.invariance import invariance_item
-from flyball.evaluation.suites.suite import Kind, Suite, sample
+from flyball.evaluation.suites.suite import Suite, sample
 
 OF_THE_ROWS = ("test", "invariance")
-"""Suites made of a dataset's held-out rows; any other name is a file."""
+"""Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
+_FAMILIES: tuple[SuiteFamily, ...] = ()
+FAMILIES: dict[str, SuiteFamily] = {family.name: family for family in _FAMILIES}
+
+
+def family_of(name: str) -> SuiteFamily | None:
+    """The family that `FAMILY:PATH` names; None for a plain name, InputError for a family that is not known."""
+    prefix, colon, _ = name.partition(":")
+    if not colon:
+        return None
+    if prefix not in FAMILIES:
+        raise InputError(
+            f"no family of suites is called {prefix!r} (of {name})",
+            cure=f"use one of {', '.join(sorted(FAMILIES))}, or a file name without a colon",
+        )
+    return FAMILIES[prefix]
 
 
 def load_suites(
@@ -46,6 +66,9 @@ def load_suite(
 ) -> Suite:
     """One suite: `test`, `invariance`, or a file of cases relative to `root`."""
     notes: tuple[str, ...] = ()
+    if family := family_of(name):
+        suite = family.load(root / name.partition(":")[2], suite_name(name))
+        return replace(suite, items=sample(suite.items, max_items))
     if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
@@ -57,5 +80,5 @@ def load_suite(
         items = sample(cases, max_items)
     if not items:
         raise InputError(f"the suite {name} has no cases", cure="add rows with a label, or leave the suite out")
-    kind: Kind = "invariance" if name == "invariance" else "answer"
+    kind = "invariance" if name == "invariance" else "answer"
     return Suite(name=suite_name(name), kind=kind, items=items, notes=notes)

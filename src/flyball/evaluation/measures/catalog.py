@@ -1,0 +1,8 @@
+"""Families of measures by the kind of suite that they score: a new one is one file and one line here."""
+
+from __future__ import annotations
+
+from flyball.evaluation.measures import answers, invariance
+from flyball.evaluation.measures.family import Family
+
+FAMILIES: dict[str, Family] = {family.kind: family for family in (answers.FAMILY, invariance.FAMILY)}
