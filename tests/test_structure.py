@@ -61,6 +61,46 @@ def test_pickle_is_never_loaded() -> None:
     assert not guilty
 
 
+REACHED_FROM_ELSEWHERE = {
+    "tickets": "demo/demo.py plays customers",
+    "write_poisoned": "demo/demo.py shows the gate a bad source",
+    "stop_all": "tests stop engines, which outlive who started them",
+    "upgrade": "Alembic calls it by name",
+    "downgrade": "Alembic calls it by name",
+}
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Every name that code under `node` reads, also as an attribute or under another name."""
+    found = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    found |= {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+    return found | {one.name for one in ast.walk(node) if isinstance(one, ast.alias) and one.asname}
+
+
+def test_src_reaches_every_function_and_class_in_it() -> None:
+    """By name, from what modules do on import, from click's commands and from templates; tests do not count."""
+    defined: list[tuple[str, str, set[str]]] = []
+    reached = set(REACHED_FROM_ELSEWHERE)
+    for template in (ROOT / "src").rglob("*.html"):
+        reached |= set(re.findall(r"[A-Za-z_]\w*", template.read_text()))
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                reached |= names_in(node)
+                continue
+            defined.append((node.name, f"{path.relative_to(ROOT)}:{node.lineno}", names_in(node)))
+            decorators = [ast.unparse(one) for one in node.decorator_list]
+            if any(re.search(r"\.(command|group)\(", one) for one in decorators):
+                reached.add(node.name)
+    waiting = defined
+    while found := [one for one in waiting if one[0] in reached]:
+        waiting = [one for one in waiting if one[0] not in reached]
+        reached |= {name for _, _, names in found for name in names}
+    assert not waiting, f"nothing in src reaches these: {[(name, where) for name, where, _ in waiting]}"
+    needless = set(REACHED_FROM_ELSEWHERE) - {name for name, _, _ in defined}
+    assert not needless, f"these are gone: {needless}"
+
+
 def test_each_test_module_has_a_name_of_its_own() -> None:
     """Without packages in tests/, pytest imports modules by name: two of one name stop the whole run."""
     names = [path.name for path in tracked() if path.name.startswith("test_") and path.suffix == ".py"]

@@ -7,13 +7,10 @@
     ├── NotFoundError       a record, route, file or subject that does not exist
     ├── EnvironmentMissing  a package, program, port, disk or permission that the machine lacks
     ├── LockedError         another process holds what this one needs
-    ├── RefusedError        allowed by nobody: no passing gate, no key, erased release
-    │   ├── AuthenticationError   no key or an unknown one
-    │   └── ForbiddenError        a key that may not do this
-    ├── LimitExceeded       a rate, token, concurrency or budget limit
+    ├── RefusedError        allowed by nobody: no passing gate, erased release
     ├── GateFailed          the gate said no
     ├── GateInconclusive    the gate could not tell
-    ├── UpstreamError       an engine that failed, stalled or lied
+    ├── UpstreamError       an engine that failed, stalled or answered with nonsense
     └── CorruptionError     bytes that do not match their hash, seal or signature
 
 A message says what happened, with the value; the cure says what to do, with the command.
@@ -68,18 +65,6 @@ class LockedError(FlyballError):
 
 class RefusedError(FlyballError):
     exit_code, http_status, code = 3, 403, "refused"
-
-
-class AuthenticationError(RefusedError):
-    exit_code, http_status, code = 2, 401, "invalid_api_key"
-
-
-class ForbiddenError(RefusedError):
-    exit_code, http_status, code = 2, 403, "forbidden"
-
-
-class LimitExceeded(FlyballError):
-    exit_code, http_status, code = 2, 429, "limit_exceeded"
 
 
 class GateFailed(FlyballError):

@@ -9,10 +9,10 @@ import click
 
 from flyball.cli.lineage_text import lineage_text
 from flyball.data.rows import read_rows
-from flyball.storage.traffic import add_payload, add_request
 from flyball.wiring import open_project
 from record_samples import request_record
 from small_shop import flyball, ok, ok_lines
+from traffic_rows import add_payload, add_request
 
 
 def test_an_answer_leads_to_the_rows_like_it_with_their_texts_first_and_counts_the_rest(shop: Path) -> None:

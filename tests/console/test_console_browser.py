@@ -15,8 +15,8 @@ import pytest
 import console_shop
 from console_site import Site
 from flyball.records import fingerprint
-from flyball.storage import traffic
 from flyball.storage.ledger import now_ms
+from traffic_rows import add_request
 
 SCHEMES = ("light", "dark")
 PAGES = ("front", "requests", "story", "record", "gate", "models", "datasets", "deployments", "findings", "missing")
@@ -143,7 +143,7 @@ def test_the_front_page_updates_itself_and_keeps_the_focus(site: Site, browser: 
         page.locator("#latest a").first.focus()
         record = console_shop.request(started_ms=now_ms(), release=site.shop.live.name)
         with site.ledger.begin() as connection:
-            traffic.add_request(connection, record)
+            add_request(connection, record)
         page.wait_for_selector(f"#latest a[href='/requests/{record.id}']", timeout=15_000)
         assert page.evaluate("document.activeElement.closest('#latest') !== null")
         assert page.seen["errors"] == []
@@ -204,7 +204,7 @@ def test_a_script_in_a_prompt_is_read_and_not_run(site: Site, browser: Any) -> N
     record = console_shop.request(started_ms=now_ms() - 6_000_000, release=site.shop.live.name)
     attack = '<img src=x onerror="window.hacked = 1"><script>window.hacked = 2</script>'
     with site.ledger.begin() as connection:
-        traffic.add_request(connection, record)
+        add_request(connection, record)
         console_shop.add_texts(connection, record, attack, attack)
     for path in (f"/requests/{record.id}", "/requests?text=hacked"):
         with opened(browser, site.url + path) as page:

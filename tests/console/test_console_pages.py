@@ -20,8 +20,9 @@ from flyball.console.front_page import read_overview
 from flyball.console.page_rendering import Pages, static_files
 from flyball.console.record_page import read_record
 from flyball.records import canonical_bytes, fingerprint
-from flyball.storage import tables, traffic
+from flyball.storage import tables
 from flyball.storage.ledger import Ledger, now_ms, open_ledger
+from traffic_rows import add_request
 
 EVERY_PAGE = ("/", "/requests", "/datasets", "/models", "/deployments", "/findings", "/live")
 
@@ -112,7 +113,7 @@ def test_a_story_leads_from_the_answer_back_to_the_dataset_with_the_bound_that_d
 def test_a_story_of_a_bare_upstream_says_which_records_are_not_there(site: Site) -> None:
     request = console_shop.request(release="an-upstream", started_ms=now_ms() - 7_200_000)
     with site.ledger.begin() as connection:
-        traffic.add_request(connection, request)
+        add_request(connection, request)
     text = site.get(f"/requests/{request.id}").text
     assert "not in this ledger" in text and "it was erased, its time is over, or it was never recorded" in text
 
@@ -131,7 +132,7 @@ def test_a_story_tells_waiting_from_the_engine_what_was_asked_and_why_it_failed(
         started_ms=now_ms() - 7_200_000,
     )
     with site.ledger.begin() as connection:
-        traffic.add_request(connection, failed)
+        add_request(connection, failed)
     text = site.get(f"/requests/{failed.id}").text
     assert "/v1/embeddings" in text and f"overloaded: {cause}" in text
     assert "<span>waiting for a slot</span> 2.00 s" in text and "<span>engine</span> 500 ms" in text
@@ -249,7 +250,7 @@ def test_what_users_write_is_shown_as_text_and_never_runs(site: Site) -> None:
     )
     attack = "<script>alert(2)</script><img src=x onerror=alert(3)>"
     with site.ledger.begin() as connection:
-        traffic.add_request(connection, record)
+        add_request(connection, record)
         console_shop.add_texts(connection, record, attack, "</pre><script>alert(4)</script>")
     for path in (f"/requests/{record.id}", f"/requests?text={attack}", f"/records/{record.id}"):
         text = site.get(path).text

@@ -17,8 +17,9 @@ from flyball.console.request_page import phases, read_story
 from flyball.console.rollouts import read_rollouts
 from flyball.console.traffic import FAILED, MINUTES, quantile, read_traffic
 from flyball.records import fingerprint
-from flyball.storage import deployments, traffic
+from flyball.storage import deployments
 from flyball.storage.ledger import Ledger, now_ms
+from traffic_rows import add_request
 
 
 def test_the_overview_agrees_with_what_was_put_into_the_ledger(ledger: Ledger) -> None:
@@ -70,8 +71,8 @@ def test_traffic_counts_each_request_of_the_last_hour_once_and_none_before(ledge
     ages_ms = [0, 1, 59_999, 60_000, 3_599_999, 3_600_000, 3_700_000]
     with ledger.begin() as connection:
         for age in ages_ms:
-            traffic.add_request(connection, console_shop.request(started_ms=now - age, total_ms=float(age + 1)))
-        traffic.add_request(connection, console_shop.request(started_ms=now - 5, route="other"))
+            add_request(connection, console_shop.request(started_ms=now - age, total_ms=float(age + 1)))
+        add_request(connection, console_shop.request(started_ms=now - 5, route="other"))
     found = read_traffic(ledger, route="shop", now_ms=now)
     assert found.requests == 5
     assert found.minutes[-1].answered == 3 and found.minutes[-2].answered == 1 and found.minutes[0].answered == 1

@@ -14,8 +14,9 @@ from flyball.records import Deployment, Transition
 from flyball.rollout.judged_answers import JudgingQueue
 from flyball.storage.deployments import history
 from flyball.storage.ledger import now_ms
-from flyball.storage.traffic import add_feedback, add_request
+from flyball.storage.traffic import add_feedback
 from record_samples import feedback_record, request_record
+from traffic_rows import add_request
 
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 

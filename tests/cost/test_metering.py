@@ -8,8 +8,9 @@ from flyball.cost.config import CostConfig
 from flyball.cost.metering import charge, summary
 from flyball.cost.prices import machine_usd, request_usd
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_feedback, add_request
+from flyball.storage.traffic import add_feedback
 from record_samples import feedback_record, request_record
+from traffic_rows import add_request
 
 
 def test_prices_are_per_million_tokens_and_per_hour() -> None:

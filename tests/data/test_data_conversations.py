@@ -6,10 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flyball.data.config import DataConfig, DedupeConfig, Fields, SourceConfig, SplitConfig
-from flyball.data.conversations import NotTurns, Turn, conversation_of, decode_turns
+from flyball.data.conversations import NotTurns, Turn, conversation_of
 from flyball.data.splits import validation_from_train
 from flyball.evaluation.suites.held_out import test_items as held_out_items
 from flyball.records import canonical_bytes
@@ -104,7 +105,7 @@ def test_rows_keep_turns_and_are_asked_with_them(tmp_path: Path) -> None:
     assert sorted(row.line for row in found) == [*range(1, 41), 42]
     first = next(row for row in found if row.line == 1)
     assert (first.text, first.label) == ("mail <EMAIL> to 0", "done 0")
-    assert first.turns is not None and [turn.role for turn in decode_turns(first.turns)] == ["system", "user"]
+    assert first.turns is not None and [turn["role"] for turn in msgspec.json.decode(first.turns)] == ["system", "user"]
     assert next(row.label for row in found if row.line == 42) is None
     assert [reject.detail for reject in rejects(tmp_path / "out")] == ["messages: empty"]
     items = held_out_items(tmp_path / "out")

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from flyball.data.config import CleanConfig, DedupeConfig, Fields, SplitConfig, ValidateConfig
 from flyball.data.deduplication import grams_of
-from flyball.data.rows import rows_by_id, rows_of_subject, subject_hash
+from flyball.data.rows import subject_hash
 from flyball.errors import ConfigError, EnvironmentMissing, InputError
 from flyball.records import fingerprint
 from flyball.records.identity import keyed_hash
-from rows_on_disk import KEY, all_rows, build, everything, rejects, rows, write_lines
+from rows_on_disk import KEY, all_rows, build, everything, rejects, rows, rows_of, write_lines
 
 
 def names_in(folder: Path) -> list[str]:
@@ -116,8 +116,6 @@ def test_every_row_leads_back_to_its_line_and_says_what_changed_it(tmp_path: Pat
     assert found.steps == ("encoding", "markup", "whitespace", "redact:EMAIL")
     assert found.source == "a.jsonl"
     assert found.subject == subject_hash(KEY, "p0") == keyed_hash(KEY, "subject", "p0")
-    assert rows_by_id(tmp_path / "out", [found.row_id, "0" * 64]) == {found.row_id: found}
-    assert {row.subject for _, row in rows_of_subject(tmp_path / "out", found.subject)} == {found.subject}
 
 
 def test_all_rows_of_one_person_are_on_one_side_and_stay_there_as_data_grows(tmp_path: Path) -> None:
@@ -208,7 +206,7 @@ def test_rows_of_erased_people_do_not_come_back(tmp_path: Path) -> None:
     gone = subject_hash(KEY, "p3")
     version = build(write_lines(tmp_path / "a.jsonl", rows(100)), tmp_path / "out", suppressed=frozenset({gone}))
     assert version.dropped == {"erased": 2}
-    assert not rows_of_subject(tmp_path / "out", gone)
+    assert not rows_of(tmp_path / "out", gone)
 
 
 def test_production_rows_keep_their_hashed_subject_and_meet_the_person_of_the_raw_rows(tmp_path: Path) -> None:
@@ -216,12 +214,12 @@ def test_production_rows_keep_their_hashed_subject_and_meet_the_person_of_the_ra
     corrections = [{"text": "a corrected answer about something", "label": "a", "who": hashed}]
     files = [write_lines(tmp_path / "a.jsonl", rows(100)), write_lines(tmp_path / "production.jsonl", corrections)]
     build(files, tmp_path / "out", dedupe=DedupeConfig(near=None))
-    found = [row for _, row in rows_of_subject(tmp_path / "out", hashed)]
+    found = rows_of(tmp_path / "out", hashed)
     assert {row.source for row in found} == {"a.jsonl", "production.jsonl"}
     assert len({row.group for row in found}) == 1
     other = write_lines(tmp_path / "b.jsonl", corrections)
     build([files[0], other], tmp_path / "out", dedupe=DedupeConfig(near=None))
-    assert len(rows_of_subject(tmp_path / "out", hashed)) == 2, "only production sources carry hashes already"
+    assert len(rows_of(tmp_path / "out", hashed)) == 2, "only production sources carry hashes already"
 
 
 def test_an_empty_production_source_is_no_error(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from flyball.registry.lineage import ancestry, descendants
 from flyball.registry.release_composition import compose
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_request
 from record_samples import request_record
 from small_models import rows, write_dataset
 
 from test_release_composition import MODEL  # isort: skip
+from traffic_rows import add_request
 
 
 @pytest.fixture

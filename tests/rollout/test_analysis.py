@@ -15,8 +15,9 @@ from flyball.rollout.sampling import in_sample
 from flyball.rollout.state_machine import History, advance
 from flyball.rollout.units import ended_ms
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_feedback, add_request
+from flyball.storage.traffic import add_feedback
 from record_samples import deployment_record, feedback_record, request_record
+from traffic_rows import add_request
 
 CONFIG = RolloutConfig(judge_after_s=10.0)
 T0 = 1_790_000_000_000

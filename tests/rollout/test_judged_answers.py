@@ -9,9 +9,10 @@ from flyball.rollout.config import RolloutConfig
 from flyball.rollout.judged_answers import JudgingQueue
 from flyball.rollout.sampling import in_sample
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_feedback, add_request
+from flyball.storage.traffic import add_feedback
 from judged_traffic import Canary, now_ms
 from record_samples import feedback_record, request_record
+from traffic_rows import add_request
 
 EVERYBODY = RolloutConfig(judge_share=1.0)
 

@@ -9,8 +9,8 @@ from flyball.rollout.config import RolloutConfig
 from flyball.rollout.mirrored_evidence import MirroredEvidence
 from flyball.rollout.mirrored_pairs import Pairs
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_request
 from record_samples import request_record
+from traffic_rows import add_request
 
 CONFIG = RolloutConfig(margin_failures=0.1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -11,13 +10,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from flyball.errors import InputError
-from flyball.statistics.beta import beta_cdf, beta_quantile, binomial_cdf, binomial_sf, student_quantile
+from flyball.statistics.beta import beta_cdf, beta_quantile, binomial_cdf, binomial_sf
 from flyball.statistics.intervals import (
     at_least_p_value,
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,
-    mean_interval,
     needed_for_lower,
     needed_for_upper,
     quantile,
@@ -42,12 +40,6 @@ def test_binomial_tails_equal_scipys(successes: int, more: int, p: float) -> Non
     n = successes + more
     assert binomial_cdf(successes, n, p) == pytest.approx(stats.binom.cdf(successes, n, p), abs=1e-10)
     assert binomial_sf(successes, n, p) == pytest.approx(stats.binom.sf(successes - 1, n, p), abs=1e-10)
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 10, 1000])
-@pytest.mark.parametrize("probability", [0.01, 0.5, 0.8, 0.975])
-def test_student_quantiles_equal_scipys(probability: float, freedom: int) -> None:
-    assert student_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-8)
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.sampled_from([0.8, 0.95, 0.99]))
@@ -93,14 +85,6 @@ def test_the_needed_sample_is_enough_and_half_of_it_is_not() -> None:
     assert needed_for_lower(0.8, 0.85, 0.05) is None
     assert needed_for_lower(1.0, 0.95, 0.05) == 59
     assert needed_for_upper(0.0, 0.05, 0.05) == 59
-
-
-def test_the_interval_of_a_mean_equals_scipys() -> None:
-    values = [random.Random(3).gauss(5, 2) for _ in range(30)]
-    expected = stats.t.interval(0.9, 29, loc=fmean(values), scale=stats.sem(values))
-    assert mean_interval(values, 0.9) == pytest.approx(expected)
-    with pytest.raises(InputError, match="needs two values"):
-        mean_interval([1.0])
 
 
 def test_the_interval_of_a_quantile_covers_at_least_its_level() -> None:

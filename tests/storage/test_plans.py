@@ -53,7 +53,6 @@ def taken_in(ledger: Ledger) -> None:
         lambda ledger: traffic.search_requests(ledger, text="parcel"),
         lambda ledger: traffic.requests_since(ledger, after_seq=9),
         lambda ledger: traffic.requests_since(ledger, route="shop", release="1" * 64, after_seq=9),
-        lambda ledger: traffic.feedback_since(ledger, after_seq=9),
         lambda ledger: traffic.requests_of_subject(ledger, "s" * 64),
         lambda ledger: request_list._texts(ledger, [str(number) for number in range(50)]),
         lambda ledger: taken_in(ledger),

@@ -23,6 +23,7 @@ from flyball.records import (
 from flyball.records.identity import uuid7
 from flyball.storage import deployments, traffic
 from flyball.storage.ledger import Ledger, now_ms
+from traffic_rows import add_payload, add_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,7 @@ def _traffic(
                 error="the engine closed the connection" if outcome in ("error", "cut") else None,
                 total_ms=14 + chance.lognormvariate(1.6, 0.7),
             )
-            traffic.add_request(connection, record)
+            add_request(connection, record)
             records.append(record)
             add_texts(connection, record, text, label if outcome == "ok" else "")
             if outcome == "ok" and chance.random() < 0.4:
@@ -183,7 +184,7 @@ def request(**changes: Any) -> RequestRecord:
 def add_texts(connection: Any, record: RequestRecord, text: str, answer: str) -> None:
     """The redacted payload of a request."""
     body = {"model": PROJECT, "messages": [{"role": "user", "content": text}]}
-    traffic.add_payload(
+    add_payload(
         connection,
         id=record.id,
         project=PROJECT,
@@ -211,7 +212,7 @@ def _feedback(connection: Any, record: RequestRecord, label: str, chance: random
     traffic.add_feedback(connection, feedback)
     if not good:
         texts = {"correction": chance.choice([one for one in LABELS if one != label])}
-        traffic.add_payload(
+        add_payload(
             connection,
             id=feedback.id,
             project=PROJECT,

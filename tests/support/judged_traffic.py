@@ -17,9 +17,9 @@ from flyball.security.sealing import SubjectKeys, seal
 from flyball.settings import parse_settings
 from flyball.storage.deployments import add_transition
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_payload, add_request
 from flyball.wiring import Project
 from record_samples import deployment_record, request_record
+from traffic_rows import add_payload, add_request
 
 KEY = b"k" * 32
 SECRET = "flyball-project-key-1:" + base64.urlsafe_b64encode(KEY).decode()

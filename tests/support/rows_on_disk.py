@@ -90,6 +90,11 @@ def all_rows(folder: Path) -> list[Row]:
     return [row for side in everything(folder).values() for row in side]
 
 
+def rows_of(folder: Path, subject: str) -> list[Row]:
+    """The rows of the person with this keyed hash."""
+    return [row for row in all_rows(folder) if row.subject == subject]
+
+
 def rejects(folder: Path) -> list[Reject]:
     """The rows that were dropped."""
     assert (folder / f"{REJECTS}.parquet").is_file()

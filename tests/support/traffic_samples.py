@@ -16,7 +16,8 @@ from flyball.records.runtime import RequestKind
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import SubjectKeys, seal
 from flyball.storage.ledger import Ledger
-from flyball.storage.traffic import add_feedback, add_payload, add_request
+from flyball.storage.traffic import add_feedback
+from traffic_rows import add_payload, add_request
 
 RELEASE = "a" * 64
 ROUTE = "shop"

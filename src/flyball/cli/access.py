@@ -19,7 +19,7 @@ from flyball.cli.output import (
     with_new_ledger,
     with_project_or_state,
 )
-from flyball.errors import NotFoundError
+from flyball.errors import CorruptionError, NotFoundError
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
@@ -221,6 +221,36 @@ def subject_export(place: Project | Path, subject: str, as_json: bool) -> None:
 
         document = export_subject(place, subject)
     emit(document, as_json=as_json, text=lambda d: msgspec.json.format(msgspec.json.encode(d), indent=2).decode())
+
+
+@subject_command.command(
+    "receipt",
+    epilog="\b\nExamples:\n  flyball subject receipt C0042\n  flyball subject receipt C0042 --file receipt.json",
+)
+@click.argument("subject")
+@click.option(
+    "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Check this receipt (JSON) instead."
+)
+@json_option
+@with_project_or_state
+def subject_receipt(place: Project | Path, subject: str, file: Path | None, as_json: bool) -> None:
+    """The newest receipt of a person's erasure, and whether this project's key signed it as it stands.
+
+    Where the signature does not hold, the exit code is 5.
+    """
+    given = file.read_bytes() if file else None
+    if isinstance(place, Path):
+        from flyball.standalone.subjects import receipt_recorded
+
+        document = receipt_recorded(place, subject, given)
+    else:
+        from flyball.compliance.erasure import receipt_document
+
+        document = receipt_document(place.ledger, project_key=place.key, subject=subject, given=given)
+    emit(document, as_json=as_json, text=pairs)
+    if not document["signature_holds"]:
+        say("the signature does not hold: it was changed, or another project's key signed it")
+        click.get_current_context().exit(CorruptionError.exit_code)
 
 
 @click.command("audit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,7 +77,11 @@ def lineage_command(project: Project, name: str, limit: int, every: bool, as_jso
 _SCORES = ("exact_match", "chrf", "exact_fields", "answered")
 
 
-@click.command("models")
+@click.group(
+    "models",
+    invoke_without_command=True,
+    epilog="\b\nExamples:\n  flyball models\n  flyball models card 3f2a9c17e04b --out MODEL_CARD.md",
+)
 @click.option(
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="Model versions shown, newest first."
 )
@@ -96,6 +101,21 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
     tried = ["experiment"] if any(row["experiment"] for row in rows) else []
     columns = ("model", "release", *tried, *shown, "gate", "live", "agreement", "marks")
     emit_lines(rows, as_json=as_json, columns=columns)
+
+
+@models_command.command("card")
+@click.argument("release")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here instead.")
+@with_project
+def models_card(project: Project, release: str, out: Path | None) -> None:
+    """One release on a page of Markdown: data, training, measures, the gate's verdict, known limits."""
+    from flyball.compliance.model_card import model_card
+
+    card = model_card(project.ledger, release)
+    if out is None:
+        click.echo(card, nl=False)
+    else:
+        out.write_text(card, encoding="utf-8")
 
 
 @click.command(

@@ -150,6 +150,8 @@ def with_project(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(project_folder: str | None, *args: Any, **kwargs: Any) -> Any:
         from pathlib import Path
 
+        if click.get_current_context().invoked_subcommand:
+            return None  # of a group, which opens the project itself
         from flyball.wiring import open_project  # keeps `--help` under its budget
 
         project = open_project(Path(project_folder) if project_folder else None)

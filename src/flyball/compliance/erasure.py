@@ -20,8 +20,8 @@ from flyball.compliance.erasure_journal import Journal
 from flyball.compliance.secure_delete import wipe
 from flyball.compliance.subjects import Person, former_of, person_of
 from flyball.compliance.traffic_eraser import TrafficEraser
-from flyball.errors import InputError
-from flyball.records import canonical_json
+from flyball.errors import InputError, NotFoundError
+from flyball.records import JSON, canonical_json
 from flyball.records.canonical import to_plain
 from flyball.security.keys import ProjectKey, verify_signature
 from flyball.storage import tables
@@ -81,6 +81,26 @@ def find_receipt(ledger: Ledger, *, project_key: ProjectKey, subject: str) -> Re
 def is_valid(receipt: Receipt, *, public_key: str) -> bool:
     """Whether the receipt was signed by the holder of this key and says what was signed."""
     return verify_signature(public_key, _signed_bytes(receipt), receipt.signature)
+
+
+def receipt_document(
+    ledger: Ledger, *, project_key: ProjectKey, subject: str, given: bytes | None = None
+) -> dict[str, JSON]:
+    """A person's newest receipt, or one that somebody hands over (JSON); `signature_holds`: whether we signed it."""
+    if given is None:
+        receipt = find_receipt(ledger, project_key=project_key, subject=subject)
+        if receipt is None:
+            raise NotFoundError(f"there is no receipt for {subject!r}", cure=f"flyball subject erase {subject}")
+    else:
+        try:
+            receipt = msgspec.json.decode(given, type=Receipt)
+        except msgspec.DecodeError as error:
+            raise InputError(
+                f"this is no receipt: {error}", cure="give the JSON that `flyball subject erase --receipt FILE` wrote"
+            ) from error
+        if receipt.subject_hash != person_of(project_key, subject).hash:
+            raise InputError(f"the receipt is not about {subject!r}", cure="check the spelling, or give another file")
+    return {**to_plain(receipt), "signature_holds": is_valid(receipt, public_key=project_key.public_key)}
 
 
 def _holds(traces: Traces) -> bool:

@@ -166,8 +166,3 @@ def _one_system(turns: list[Turn]) -> list[Turn]:
 def encode_turns(turns: Sequence[Turn]) -> str:
     """Turns as a row keeps them."""
     return msgspec.json.encode([{"role": turn.role, "content": turn.content} for turn in turns]).decode()
-
-
-def decode_turns(kept: str) -> tuple[Turn, ...]:
-    """The turns of a row."""
-    return tuple(Turn(turn["role"], turn["content"]) for turn in msgspec.json.decode(kept))

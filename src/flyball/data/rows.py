@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -129,17 +129,6 @@ def first_rejects(folder: Path) -> dict[str, Reject]:
         if (reject.source, reject.line) < (known.source, known.line):
             found[reject.reason] = reject
     return found
-
-
-def rows_by_id(folder: Path, ids: Collection[str]) -> dict[str, Row]:
-    """The rows with these ids, from whichever side they are on; ids that are not there are left out."""
-    wanted = set(ids)
-    return {row.row_id: row for split in SPLITS for row in read_rows(folder, split) if row.row_id in wanted}
-
-
-def rows_of_subject(folder: Path, subject: str) -> list[tuple[str, Row]]:
-    """(split, row) for every row of the person with this keyed hash."""
-    return [(split, row) for split in SPLITS for row in read_rows(folder, split) if row.subject == subject]
 
 
 def read_parquet(path: Path) -> Iterator[dict[str, Any]]:

@@ -160,11 +160,6 @@ def engine_request(release: Release, body: Mapping[str, Any]) -> dict[str, Any]:
     return PromptPath(release).engine_request(body).body
 
 
-def prompt_text(body: Mapping[str, Any]) -> str:
-    """What the user said last in a chat body: what monitoring and curation look at."""
-    return last_user_text(messages_of(body))
-
-
 def redactor(profile: str) -> Callable[[str], str]:
     """The function that takes personal data out of a text under `profile`."""
     if profile == "none":

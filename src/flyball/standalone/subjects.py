@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flyball.compliance.erasure import erase
+from flyball.compliance.erasure import erase, receipt_document
 from flyball.compliance.export import export_subject
 from flyball.compliance.name_suggestions import near_names, recorded_names
 from flyball.gateway.recording.ingester import ingest_once
@@ -27,6 +27,12 @@ def near_recorded(state: Path, subject: str) -> list[str]:
     """Spellings near one that nobody was found under, of which there are requests."""
     with _filed(state) as (key, ledger):
         return near_names(subject, recorded_names(ledger, key, subject))
+
+
+def receipt_recorded(state: Path, subject: str, given: bytes | None) -> dict[str, JSON]:
+    """A person's newest receipt, or the one that is given, and whether its signature holds."""
+    with _filed(state) as (key, ledger):
+        return receipt_document(ledger, project_key=key, subject=subject, given=given)
 
 
 def export_recorded(state: Path, subject: str) -> dict[str, JSON]:

@@ -69,16 +69,6 @@ def binomial_sf(successes: int, n: int, p: float) -> float:
     return beta_cdf(p, float(successes), n - successes + 1.0)
 
 
-def student_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t with `freedom` degrees of freedom (through the beta distribution)."""
-    if probability == 0.5:
-        return 0.0
-    if probability < 0.5:
-        return -student_quantile(1.0 - probability, freedom)
-    x = beta_quantile(2.0 * (1.0 - probability), freedom / 2.0, 0.5)
-    return math.sqrt(freedom * (1.0 - x) / x)
-
-
 def solve_rising(function: Callable[[float], float], low: float, high: float) -> float:
     """The root of a rising function between `low` and `high`, by bisection to the last bits."""
     for _ in range(200):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist
 
 from flyball.errors import InputError
-from flyball.statistics.beta import beta_quantile, binomial_cdf, binomial_sf, student_quantile
+from flyball.statistics.beta import beta_quantile, binomial_cdf, binomial_sf
 
 Interval = tuple[float, float]
 LARGEST_N = 100_000_000
@@ -55,14 +55,6 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval of a mean (Student 1908); needs two values, and roughly normal means."""
-    if len(values) < 2:
-        raise InputError(f"an interval of a mean needs two values, got {len(values)}", cure="measure more items")
-    half = student_quantile(0.5 + level / 2.0, len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return fmean(values) - half, fmean(values) + half
 
 
 def quantile_interval(ordered: Sequence[float], q: float, level: float = 0.95) -> Interval:

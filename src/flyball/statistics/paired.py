@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 from flyball.errors import InputError
 from flyball.statistics.beta import solve_rising
-from flyball.statistics.intervals import Interval, smallest
+from flyball.statistics.intervals import smallest
 
 
 def score(wins: float, losses: float, n: float, difference: float) -> float:
@@ -35,17 +35,6 @@ def tango_lower(wins: float, losses: float, n: float, alpha: float) -> float:
         return -1.0
     z = NormalDist().inv_cdf(1.0 - alpha)
     return solve_rising(lambda difference: z - score(wins, losses, n, difference), -1.0, (wins - losses) / n)
-
-
-def tango_upper(wins: float, losses: float, n: float, alpha: float) -> float:
-    """One-sided upper bound of candidate − baseline at error `alpha`; 1 when nothing was measured."""
-    return -tango_lower(losses, wins, n, alpha)
-
-
-def tango(wins: float, losses: float, n: float, level: float = 0.95) -> Interval:
-    """Two-sided score interval of candidate − baseline."""
-    tail = (1.0 - level) / 2.0
-    return tango_lower(wins, losses, n, tail), tango_upper(wins, losses, n, tail)
 
 
 def worse_p_value(wins: float, losses: float, n: float, difference: float) -> float:

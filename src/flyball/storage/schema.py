@@ -42,14 +42,6 @@ def bring_up_to_date(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def downgrade(engine: Engine, revision: str) -> None:
-    """Take the tables back to an older revision; `base` removes them all."""
-    from alembic import command  # as above
-
-    with _alone(engine) as connection:
-        command.downgrade(alembic_config(connection), revision)
-
-
 def current_version(connection: Connection) -> str | None:
     """The revision that the tables are at; None before the first."""
     if not inspect(connection).has_table("alembic_version"):

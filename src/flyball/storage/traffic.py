@@ -39,13 +39,6 @@ class Payload:
     expires_ms: int
 
 
-def add_request(connection: Connection, record: RequestRecord) -> bool:
-    """Add a request; False when it was there already."""
-    values = {name: getattr(record, name) for name in _REQUEST_COLUMNS}
-    values |= {"at_ms": record.started_ms, "body": canonical_bytes(record)}
-    return insert_new(connection, tables.requests, values)
-
-
 def add_requests(connection: Connection, project: str, records: Sequence[RequestRecord]) -> list[RequestRecord]:
     """Add many requests in two statements; those that were not there already."""
     column = tables.requests.c
@@ -63,7 +56,7 @@ def add_requests(connection: Connection, project: str, records: Sequence[Request
 
 
 def add_payloads(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add many payloads in one statement; keys are the parameters of `add_payload`."""
+    """Add many payloads in one statement: rows of `payloads`, whose subject names the sealing key."""
     insert_many_new(connection, tables.payloads, rows)
 
 
@@ -71,21 +64,6 @@ def add_feedback(connection: Connection, record: Feedback) -> bool:
     """Add feedback; False when it was there already."""
     values = {name: getattr(record, name) for name in _FEEDBACK_COLUMNS}
     return insert_new(connection, tables.feedback, values | {"body": canonical_bytes(record)})
-
-
-def add_payload(
-    connection: Connection,
-    *,
-    id: str,
-    project: str,
-    subject: str,
-    sealed: bytes,
-    redacted: str,
-    expires_ms: int,
-) -> bool:
-    """Add the payload of a request or feedback; `subject` names the key that sealed it. False when it was there."""
-    values = {"id": id, "project": project, "subject": subject, "sealed": sealed, "redacted": redacted}
-    return insert_new(connection, tables.payloads, values | {"expires_ms": expires_ms})
 
 
 def get_request(ledger: Ledger, id: str) -> RequestRecord:
@@ -148,12 +126,6 @@ def feedback_of(ledger: Ledger, request_id: str) -> list[Feedback]:
     column = tables.feedback.c
     query = _feedback(ledger).where(column.request == request_id).order_by(column.seq)
     return [seen.record for seen in _seen(ledger, query, Feedback)]
-
-
-def feedback_since(ledger: Ledger, *, after_seq: int = 0, limit: int = 1000) -> list[Seen[Feedback]]:
-    """Feedback after a place in the order, oldest first."""
-    column = tables.feedback.c
-    return _seen(ledger, _feedback(ledger).where(column.seq > after_seq).order_by(column.seq).limit(limit), Feedback)
 
 
 def payload_of(ledger: Ledger, id: str) -> Payload | None:

@@ -68,7 +68,18 @@ def take_build(project: Project, places: Places, *, trained: bool, beside: Mappi
         keep_curve(project, build.training_run, places.training)
     for record, recorded in documents:
         take_record(project, record, {**recorded, **(beside or {})})
+    write_card(project, build)
     return build
+
+
+def write_card(project: Project, build: Build) -> None:
+    """Keep the release's model card beside its report; `flyball models card` prints what is known by then."""
+    from flyball.compliance.model_card import model_card
+
+    target = project.places.reports / name_of(build.report) / "model_card.md"
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.write_text(model_card(project.ledger, name_of(build.release)), encoding="utf-8")
+    temporary.replace(target)
 
 
 def take_record(project: Project, record: Record, recorded: Mapping[str, JSON]) -> None:

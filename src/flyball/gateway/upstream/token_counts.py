@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from flyball.cost.prompt_estimate import MESSAGE, SPEECH_PER_S, audio_tokens, prompt_parts
-from flyball.cost.token_estimate import Calibration, estimate
+from flyball.cost.token_estimate import Calibration
 from flyball.cost.token_usage import MAX_TOKENS
 from flyball.gateway.upstream.sse import AnswerContent
 from flyball.records import Release
@@ -92,11 +92,6 @@ class TokenCounter:
         text = tally.answer if len(tally.texts) == 1 else "".join(tally.spoken())
         if len(text) >= _TEACHES:
             self._calibration.learn(model, text, reported)
-
-
-def estimated_prompt(body: Mapping[str, Any]) -> int:
-    """The tokens of what is asked, for a model that nothing is known of."""
-    return sum(tokens + (estimate(text) if text else 0) for text, tokens in prompt_parts(body))
 
 
 def _is_too_few(tally: AnswerContent, reported: int) -> bool:
