@@ -30,12 +30,12 @@ def explain(error: msgspec.ValidationError, source: str, kind: type, document: A
     text, _, place = str(error).partition(" - at `$")
     path = place.rstrip("`").removeprefix(".")
     if found := re.fullmatch(r"Object contains unknown field `(.+)`", text, re.DOTALL):
-        return unknown_key(source, kind, path, found[1])
+        return unknown_key(source, kind, path, found[1], document)
     if found := re.fullmatch(r"Object missing required field `(.+)`", text):
         where = joined(path, found[1])
         return ConfigError(f"{source}: the key {where} is missing", cure=f"add {where}: …; see `flyball schema`")
     value = shown(value_at(document, path))
-    allowed = literals(kind_at(kind, path))
+    allowed = literals(kind_at(kind, path, document))
     if allowed:
         close = nearest(str(value_at(document, path)), allowed)
         cure = f"did you mean {close}?" if close else f"give one of {', '.join(allowed)}"
@@ -44,9 +44,18 @@ def explain(error: msgspec.ValidationError, source: str, kind: type, document: A
     return ConfigError(f"{source}: {path} is {value}, but should be {wanted}", cure=f"set {path} to {wanted}")
 
 
-def unknown_key(source: str, kind: type, path: str, key: str) -> ConfigError:
-    """The error for a key that is not known, with the nearest one that is."""
-    known = sorted(keys_at(kind, path))
+def unknown_key(source: str, kind: type, path: str, key: str, document: Any = ABSENT) -> ConfigError:
+    """The error for a key that is not known, with the nearest one that is, or with the kind of section that has it."""
+    place, here = kind_at(kind, path, document), value_at(document, path)
+    for other in structs_in(place):
+        tag = other.__struct_config__
+        if tag.tag_field and key in other.__struct_fields__:
+            named = joined(path, tag.tag_field)
+            return ConfigError(
+                f"{source}: {joined(path, key)} is for {tag.tag_field} {tag.tag}, {named} is {here[tag.tag_field]}",
+                cure=f"leave it out, or set {named}: {tag.tag}",
+            )
+    known = sorted(keys_of(struct_in(place, here)))
     close = nearest(key, known)
     cure = f"did you mean {joined(path, close)}?" if close else f"known keys here: {', '.join(known)}"
     return ConfigError(f"{source}: unknown key {joined(path, key)}", cure=cure)
@@ -85,11 +94,14 @@ def value_at(document: Any, path: str) -> Any:
     return document
 
 
-def kind_at(kind: Any, path: str) -> Any:
-    """The type that belongs at a path."""
+def kind_at(kind: Any, path: str, document: Any = ABSENT) -> Any:
+    """The type that belongs at a path; of sections told apart by a tag the one whose tag the document has."""
     for part in parts(path):
-        struct = struct_in(kind)
-        if struct is not None:
+        struct = struct_in(kind, document)
+        document = value_at(document, part)
+        if struct is not None and part == struct.__struct_config__.tag_field:
+            kind = Literal[tuple(str(one.__struct_config__.tag) for one in structs_in(kind))]
+        elif struct is not None:
             kind = get_type_hints(struct, include_extras=True).get(part, Any)
         else:
             kind = next((arg for arg in get_args(bare(kind)) if arg is not Ellipsis), Any)
@@ -98,10 +110,12 @@ def kind_at(kind: Any, path: str) -> Any:
     return kind
 
 
-def keys_at(kind: Any, path: str) -> list[str]:
-    """The known keys of the section at a path."""
-    struct = struct_in(kind_at(kind, path))
-    return list(struct.__struct_fields__) if struct is not None else []
+def keys_of(struct: type[msgspec.Struct] | None) -> list[str]:
+    """The known keys of a section."""
+    if struct is None:
+        return []
+    tag = struct.__struct_config__.tag_field
+    return [*([tag] if tag else []), *struct.__struct_fields__]
 
 
 def bare(kind: Any) -> Any:
@@ -109,14 +123,24 @@ def bare(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    """The section that a type stands for, if it is one or may be one."""
+def structs_in(kind: Any) -> list[type[msgspec.Struct]]:
+    """The sections that a type may stand for."""
     kind = bare(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return kind
+        return [kind]
     if get_origin(kind) in (list, tuple, dict, Literal):
-        return None
-    return next((found for arg in get_args(kind) if (found := struct_in(arg)) is not None), None)
+        return []
+    return [found for arg in get_args(kind) for found in structs_in(arg)]
+
+
+def struct_in(kind: Any, document: Any = ABSENT) -> type[msgspec.Struct] | None:
+    """The section that a type stands for, if it is one or may be one: of several the one whose tag `document` has."""
+    found = structs_in(kind)
+    for one in found:
+        tag = one.__struct_config__
+        if isinstance(document, dict) and tag.tag_field and document.get(tag.tag_field) == tag.tag:
+            return one
+    return found[0] if found else None
 
 
 def literals(kind: Any) -> list[str]:

@@ -16,6 +16,8 @@ from flyball.addresses import environment_proxy
 from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
+from flyball.engines.catalog import DEFAULT, KINDS, SERVER
+from flyball.engines.config import ServerConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind, suite_name
 from flyball.gateway.config import GatewayConfig
@@ -108,10 +110,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_settings(document: Mapping[str, Any], *, source: str = FILE) -> Settings:
     """Settings from plain YAML data."""
-    settings = parse(document, Settings, source=source)
+    settings = parse(_with_kind(document), Settings, source=source)
     for problem, cure in contradictions(settings):
         raise ConfigError(f"{source}: {problem}", cure=cure)
     return settings
+
+
+def _with_kind(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The document with the kind of engine that is meant where it names none."""
+    release = document.get("release")
+    engine = release.get("engine") if isinstance(release, dict) else None
+    if not isinstance(release, dict) or not isinstance(engine, dict) or "kind" in engine:
+        return document
+    return {**document, "release": {**release, "engine": {"kind": DEFAULT.name, **engine}}}
 
 
 def parse(document: Mapping[str, Any], kind: type[Kind], *, source: str) -> Kind:
@@ -130,11 +141,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield f"data.split holds out {held_out:g} of the rows, so that none is left to train on", "lower its shares"
     if train.method == "finetune" and not train.base:
         yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
-    elsewhere = settings.release.engine.kind == "openai"
+    elsewhere = isinstance(settings.release.engine, ServerConfig)
     if train.method == "none" and bool(train.base) == elsewhere:
         have = "there are both" if elsewhere else "there is neither"
         yield (
-            f"train.method is none, which takes train.base or release.engine.kind openai, and {have}",
+            f"train.method is none, which takes train.base or release.engine.kind {SERVER.name}, and {have}",
             "set train.base to a model folder or GGUF file, or release.engine to a server's kind, url and model",
         )
     if train.method == "command" and not train.command:
@@ -150,6 +161,9 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         name: (*known_measures(kind, classification=labelled), *known_measures(kind, classification=not labelled))
         for name, kind in kinds.items()
     }
+    startable = [kind.name for kind in KINDS if kind.runs == "beside"]
+    for name in settings.serving.commands.keys() - set(startable):
+        yield f"serving.commands names {name}, which no command starts", f"give one of {', '.join(startable)}"
     yield from filter(None, (rule_problem(rule, known) for rule in settings.gate.rules))
     steps = settings.rollout.canary_steps
     if any(not 0 < share < 1 for share in steps) or list(steps) != sorted(set(steps)):
@@ -158,7 +172,9 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def json_schema() -> dict[str, Any]:
     """JSON Schema of flyball.yaml, for editors."""
-    return msgspec.json.schema(Settings)
+    schema = msgspec.json.schema(Settings)
+    schema["$defs"][DEFAULT.config.__name__]["required"].remove("kind")  # `parse_settings` fills it in
+    return schema
 
 
 def expand(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> Path:

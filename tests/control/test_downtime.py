@@ -11,9 +11,9 @@ import pytest
 from control_shop import Shop, decision_for, passes
 from fake_gpus import fake_gpus
 from flyball.control.reconciler import step
+from flyball.engines.llama_cpp import PROCESS_BYTES
 from flyball.records import name_of
 from flyball.rollout.deployments import rollback
-from flyball.serving import placement
 from flyball.serving.engines import running_engines
 from flyball.storage.deployments import history
 from tiny_gguf import tiny_release
@@ -35,7 +35,7 @@ def test_what_does_not_fit_beside_the_live_one_is_refused_and_the_live_one_goes_
     context = shop.control()
     shop.deploy(one)
     passes(context, lambda: shop.live() == one)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(placement.PROCESS_BYTES // 2))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Memory(PROCESS_BYTES // 2))
     refused = shop.deploy(two)
     passes(context, lambda: shop.states(refused)[-1] == "failed")
     reason = str(history(shop.ledger, refused.id)[-1][0].evidence["reason"])
@@ -84,7 +84,7 @@ def test_a_second_vllm_on_a_gpu_that_is_full_is_refused_or_takes_the_place_of_th
 ) -> None:
     one, two = (vllm_release(shop, prompt) for prompt in ("one", "two"))
     fake_gpus(tmp_path, monkeypatch, [(80, 79)])
-    context = shop.control(vllm_command=STAND_IN)
+    context = shop.control(commands={"vllm": STAND_IN})
     shop.deploy(one)
     passes(context, lambda: shop.live() == one)
     fake_gpus(tmp_path, monkeypatch, [(80, 7)])

@@ -83,7 +83,7 @@ def begin(folder: Path, release: Release) -> EngineHandle:
         artifact=folder / "model",
         run_dir=folder / "run",
         log_dir=folder / "logs",
-        config=ServingConfig(vllm_command=(PROGRAM, "serve")),
+        config=ServingConfig(commands={"vllm": (PROGRAM, "serve")}),
         adapter=folder / "lora" if release.adapter else None,
     )
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from flyball.engines.llama_cpp import LlamaCppConfig
 from flyball.errors import ConfigError
 from flyball.records import FileRef, ModelVersion, Release, canonical_bytes, fingerprint, parse
-from flyball.registry.config import EngineConfig, ExampleConfig, ReleaseConfig, SamplingConfig
+from flyball.registry.config import ExampleConfig, ReleaseConfig, SamplingConfig
 from flyball.registry.release_composition import compose
 
 MODEL = ModelVersion(
@@ -56,7 +57,7 @@ def test_the_record_survives_its_canonical_bytes():
         composed(ReleaseConfig(sampling=SamplingConfig(temperature=0.5))),
         composed(ReleaseConfig(constraint="none")),
         composed(ReleaseConfig(guardrails=("max_prompt_tokens",))),
-        composed(ReleaseConfig(engine=EngineConfig(slots=2))),
+        composed(ReleaseConfig(engine=LlamaCppConfig(slots=2))),
         composed(labels=("a", "b", "c")),
         composed(redaction="none"),
         composed(model=replace(MODEL, parameters=11)),
@@ -79,7 +80,7 @@ def test_the_order_of_labels_does_not():
 @pytest.mark.parametrize(
     ("config", "labels", "message"),
     [
-        (ReleaseConfig(engine=EngineConfig(context=256)), ("a",), "context is 256, the model reads 128"),
+        (ReleaseConfig(engine=LlamaCppConfig(context=256)), ("a",), "context is 256, the model reads 128"),
         (ReleaseConfig(constraint="labels"), (), "no labels are known"),
         (ReleaseConfig(guardrails=("max_promt_tokens",)), ("a",), "unknown guardrail 'max_promt_tokens'"),
         (ReleaseConfig(guardrails=("max_prompt_tokens:many",)), ("a",), "needs a whole number"),

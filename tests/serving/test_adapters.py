@@ -15,7 +15,7 @@ from flyball.registry.adapters import ADAPTER, import_adapter, is_adapter
 from flyball.serving import engines
 from flyball.serving.config import ServingConfig
 from flyball.serving.engines import EngineHandle
-from flyball.serving.gpus import llama_gpus
+from flyball.serving.gpus import built_in_gpus
 from flyball.serving.processes import proportional_bytes
 from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
 
@@ -45,7 +45,7 @@ def said(handle: EngineHandle) -> str:
     return HttpCompleter(handle.url, release=RELEASE).complete(body).text
 
 
-@pytest.mark.skipif(bool(llama_gpus()), reason="on a GPU each engine has weights of its own")
+@pytest.mark.skipif(bool(built_in_gpus()), reason="on a GPU each engine has weights of its own")
 def test_each_adapter_answers_in_its_own_way_and_all_share_the_weights_of_their_base(tmp_path: Path) -> None:
     model = write_tiny_gguf(tmp_path / "model.gguf", hidden=HIDDEN, layers=LAYERS, printable=True)
     adapters: list[Path | None] = [None]

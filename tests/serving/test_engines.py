@@ -237,4 +237,4 @@ def test_an_openai_engine_needs_no_process_but_a_url(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="names no url"):
         start({})
     with pytest.raises(UpstreamError, match="was not ready within"):
-        engines.wait_ready(handle, tiny_release(kind="openai"), timeout_s=0.3)
+        engines.wait_ready(handle, tiny_release(kind="openai", flags={"url": "http://127.0.0.1:9"}), timeout_s=0.3)

@@ -8,11 +8,12 @@ import pytest
 import xllamacpp
 
 from fake_gpus import GIB, fake_gpus
+from flyball.engines.llama_cpp import GPU_BYTES, GPU_PROCESS_BYTES
 from flyball.errors import EnvironmentMissing
 from flyball.records import JSON
 from flyball.serving import placement
-from flyball.serving.gpus import Gpu, llama_gpus, visible_gpus
-from flyball.serving.placement import GPU_BYTES, GPU_PROCESS_BYTES, need_of, require_memory
+from flyball.serving.gpus import Gpu, built_in_gpus, visible_gpus
+from flyball.serving.placement import need_of, require_memory
 from tiny_gguf import tiny_release, write_tiny_gguf
 
 
@@ -96,10 +97,10 @@ def test_a_llama_cpp_that_computes_on_a_gpu_needs_its_memory_and_little_of_the_m
     weights = (tmp_path / "model.gguf").stat().st_size
     release = tiny_release(slots=4, context=512)
     need = need_of(release, tmp_path, on_gpu=True)
-    assert need and need.gpu > weights + GPU_BYTES and need.of(2, mapped=False) == 2 * GPU_PROCESS_BYTES
+    assert need.gpu > weights + GPU_BYTES and need.of(2, mapped=False) == 2 * GPU_PROCESS_BYTES
     free = [need.gpu]
     gpus = lambda: (Gpu("CUDA0", "0000:00:06.0", 80 * GIB, free[0]),)  # noqa: E731
-    monkeypatch.setattr(placement, "llama_gpus", gpus)
+    monkeypatch.setattr(placement, "built_in_gpus", gpus)
     require_memory(release, tmp_path)
     with pytest.raises(EnvironmentMissing, match=r"needs about 1,\d+ MB of GPU memory beside the live one") as caught:
         require_memory(release, tmp_path, replicas=2)
@@ -114,6 +115,6 @@ def test_a_llama_cpp_that_computes_on_a_gpu_needs_its_memory_and_little_of_the_m
 def test_the_usual_llama_cpp_computes_on_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpus(tmp_path, monkeypatch, [(80, 70)])
     on_gpu = [one for one in xllamacpp.get_device_info() if one["type"].name.endswith("_GPU")]
-    assert len(llama_gpus()) == len(on_gpu)
+    assert len(built_in_gpus()) == len(on_gpu)
     fake_gpus(tmp_path, monkeypatch, [])
-    assert llama_gpus() == ()
+    assert built_in_gpus() == ()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.engines.llama_cpp import LlamaCppConfig
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.templates import render
-from flyball.registry.config import EngineConfig, ReleaseConfig, SamplingConfig
+from flyball.registry.config import ReleaseConfig, SamplingConfig
 from flyball.registry.gguf.model import import_gguf
 from flyball.registry.release_composition import compose
 from flyball.serving.engines import engine_process
@@ -20,7 +21,7 @@ from real_models import smollm2
 def test_smollm2_from_a_gguf_file_answers_in_its_own_template(tmp_path: Path) -> None:
     model = import_gguf(smollm2(), project="desk", out=tmp_path / "model")
     assert (model.parameters, model.formats, model.context_length) == (134_515_008, ("gguf:q4_1",), 8192)
-    config = ReleaseConfig(engine=EngineConfig(slots=1, context=512), sampling=SamplingConfig(max_tokens=24))
+    config = ReleaseConfig(engine=LlamaCppConfig(slots=1, context=512), sampling=SamplingConfig(max_tokens=24))
     release = compose(config, project="desk", task="chat", model=model, labels=(), redaction="none")
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     with engine_process(release, tmp_path / "model", timeout_s=120) as url:

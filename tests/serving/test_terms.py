@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flyball.addresses import Reach
-from flyball.registry.config import EngineConfig
+from flyball.engines.config import EngineConfig
+from flyball.engines.llama_cpp import LlamaCppConfig
+from flyball.engines.openai import OpenAIConfig
 from flyball.serving.terms import Terms, recorded_terms, terms_of
 from tiny_gguf import tiny_release
 
@@ -17,7 +19,7 @@ OWN, OWN_OLD = tiny_release(), tiny_release(flags={"usd_per_million": [1, 2]})
 
 
 def there(**more: object) -> EngineConfig:
-    return EngineConfig(kind="openai", **{"url": URL, "model": "small", **more})  # type: ignore[arg-type]
+    return OpenAIConfig(**{"url": URL, "model": "small", **more})  # type: ignore[arg-type]
 
 
 BESIDE = recorded_terms(there(api_key="env:THEN", usd_per_million=(3.0, 4.0)))
@@ -36,7 +38,7 @@ def test_what_was_taken_out_of_the_settings_is_out_but_an_old_release_has_its_fl
     assert terms_of(OLD, recorded={}, settings=there()) == Terms(api_key="env:OLD", usd_per_million=(1.0, 2.0))
 
 
-@pytest.mark.parametrize("settings", [None, EngineConfig(), there(url="https://elsewhere", api_key="env:ELSEWHERE")])
+@pytest.mark.parametrize("settings", [None, LlamaCppConfig(), there(url="https://elsewhere", api_key="env:ELSEWHERE")])
 def test_a_key_never_goes_to_another_server(settings: EngineConfig | None) -> None:
     assert terms_of(NEW, recorded=BESIDE, settings=settings) == Terms(api_key="env:THEN", usd_per_million=(3.0, 4.0))
     assert terms_of(OLD, recorded={}, settings=settings).api_key == "env:OLD"
@@ -49,11 +51,11 @@ def test_another_model_of_one_server_has_its_key_and_not_its_price() -> None:
 
 
 def test_of_engines_of_our_own_the_release_that_was_built_last_has_the_price_of_the_settings() -> None:
-    now, then = EngineConfig(usd_per_million=(5.0, 6.0)), recorded_terms(EngineConfig(usd_per_million=(3.0, 4.0)))
+    now, then = LlamaCppConfig(usd_per_million=(5.0, 6.0)), recorded_terms(LlamaCppConfig(usd_per_million=(3.0, 4.0)))
     for release, recorded, kept in ((OWN, then, (3.0, 4.0)), (OWN, {}, None), (OWN_OLD, {}, (1.0, 2.0))):
         assert terms_of(release, recorded=recorded, settings=now, built_last=True).usd_per_million == (5.0, 6.0)
         assert terms_of(release, recorded=recorded, settings=now).usd_per_million == kept
-    assert terms_of(OWN, recorded=then, settings=EngineConfig(), built_last=True) == Terms()
+    assert terms_of(OWN, recorded=then, settings=LlamaCppConfig(), built_last=True) == Terms()
 
 
 def test_how_a_server_is_reached_follows_the_settings_and_is_kept_beside_the_release() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from flyball.engines.vllm import KIND
 from flyball.errors import ConfigError, UpstreamError
 from flyball.inference.prompt_path import engine_request
 from flyball.records import Constraint, Release
@@ -27,13 +28,16 @@ from flyball.serving.engines import EngineHandle
 from flyball.serving.liveness import look_at
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import marked_processes
-from flyball.serving.vllm import vllm_command
 from tiny_gguf import tiny_release
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[1] / "support" / "stand_in_vllm.py"), "serve")
 RELEASE = tiny_release(kind="vllm", slots=8, context=512)
 LABELS = Constraint(kind="labels", labels=("card lost", "refund"))
 Start = Callable[..., EngineHandle]
+
+
+def command_of(release: Release, **given: Any) -> tuple[str, ...]:
+    return KIND.started(release, **given).command
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ def start(model: Path, tmp_path: Path) -> Iterator[Start]:
             artifact=model,
             run_dir=tmp_path / "run",
             log_dir=tmp_path / "logs",
-            config=ServingConfig(vllm_command=STAND_IN, **settings),
+            config=ServingConfig(commands={"vllm": STAND_IN}, **settings),
             adapter=adapter,
         )
 
@@ -81,7 +85,7 @@ def gone(handle: EngineHandle, seconds: float = 5.0) -> bool:
 def test_the_release_decides_the_command_line(tmp_path: Path) -> None:
     flags = {"max_num_batched_tokens": 2048, "enforce-eager": True, "quantization": None}
     release = tiny_release(kind="vllm", slots=8, context=512, flags=flags)
-    command = vllm_command(release, model=tmp_path, adapter=tmp_path / "lora", program=("vllm", "serve"))
+    command = command_of(release, model=tmp_path, adapter=tmp_path / "lora", program=("vllm", "serve"))
     expected = f"vllm serve {tmp_path} --host 127.0.0.1 --port {{port}} --served-model-name base --max-model-len 512"
     expected += f" --max-num-seqs 8 --enable-lora --lora-modules adapter={tmp_path}/lora"
     assert " ".join(command) == f"{expected} --enforce-eager --max-num-batched-tokens 2048"
@@ -90,9 +94,9 @@ def test_the_release_decides_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", ["port", "--host", "trust_remote_code", "api-key"])
 def test_flags_that_are_not_a_releases_are_refused(flag: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="which Flyball sets itself"):
-        vllm_command(tiny_release(kind="vllm", flags={flag: "1"}), model=tmp_path, adapter=None, program=("vllm",))
+        command_of(tiny_release(kind="vllm", flags={flag: "1"}), model=tmp_path, adapter=None, program=("vllm",))
     with pytest.raises(ConfigError, match="give a text"):
-        vllm_command(tiny_release(kind="vllm", flags={"x": [1]}), model=tmp_path, adapter=None, program=("vllm",))
+        command_of(tiny_release(kind="vllm", flags={"x": [1]}), model=tmp_path, adapter=None, program=("vllm",))
 
 
 def test_it_is_ready_after_a_real_answer_and_says_its_load(start: Start) -> None:

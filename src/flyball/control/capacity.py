@@ -14,6 +14,7 @@ import psutil
 from flyball.control.cluster_state import ClusterState, ReleaseStanding
 from flyball.control.context import ControlContext
 from flyball.control.hosts import others
+from flyball.engines.catalog import is_elsewhere
 from flyball.errors import EnvironmentMissing, FlyballError, NotFoundError
 from flyball.records import Release
 from flyball.rollout.plans import takes_downtime
@@ -63,7 +64,7 @@ def no_room(context: ControlContext, world: ClusterState, standing: ReleaseStand
     except EnvironmentMissing as error:
         return str(error)
     except FlyballError as error:
-        return None if standing.release.engine.kind == "openai" else error.message
+        return None if is_elsewhere(standing.release) else error.message
     return None
 
 

@@ -85,7 +85,7 @@ def packaged_files(context: ControlContext, wanted: Mapping[str, Release]) -> di
 
 
 def _record(context: ControlContext, name: str) -> Record | None:
-    """A record, read once; None for an imported artefact without one (llama.cpp then checks what it can)."""
+    """A record, read once; None for an imported artefact without one (its engine then checks what it can)."""
     records = context.memory.records
     if name not in records:
         try:

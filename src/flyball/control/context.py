@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flyball.control.background_tasks import Background
+from flyball.engines.catalog import is_elsewhere
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import JSON, Finding, Proposal, Record, Release
 from flyball.rollout.analysis import Analysis
@@ -40,7 +41,7 @@ class Memory:
     told_at: float = -1e9
     world_read: float = 0.0
     world: object = None  # what the ledger said last: engines are kept by it while the ledger is away
-    elsewhere_ready: set[str] = field(default_factory=set)  # releases of kind openai that answered
+    elsewhere_ready: set[str] = field(default_factory=set)  # releases of servers elsewhere that answered
     problems: dict[str, str] = field(default_factory=dict)  # release → what its engines said last
     answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready
     hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
@@ -97,7 +98,7 @@ class ControlContext:
 
     def way(self, name: str, release: Release) -> ServerAccess | None:
         """How the server of a release is reached; None for an engine of ours."""
-        if release.engine.kind != "openai":
+        if not is_elsewhere(release):
             return None
         return self.terms(name, release).way(self.secrets, self.proxy_for)
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from flyball.control.context import ControlContext
 from flyball.control.restarts import POLICY, Restarts
+from flyball.engines.catalog import is_elsewhere, says_damaged
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import FileRef, Release
 from flyball.records.identity import short
@@ -66,7 +67,7 @@ class Fleet:
             self.alive[handle.release].append(handle)
         self._bury()
         for name, release in wanted.items():
-            if release.engine.kind == "openai":
+            if is_elsewhere(release):
                 self.alive[name] = [self._handle(name, release, self.context.run_dir)]
             self.alive[name] = [self._probed(handle, release) for handle in self.alive[name]]
         return {name: self._view(name) for name in wanted}
@@ -89,7 +90,7 @@ class Fleet:
     def _died(self, release: str, problem: str) -> None:
         in_row = self.restarts.died(release)
         self.memory.problems[release] = problem
-        if any(word in problem for word in engines.DAMAGED):
+        if says_damaged(problem):
             self.memory.hopeless.add(release)
         log.warning("release %s: %s (death %d in a row)", short(release), problem, in_row)
 
@@ -185,7 +186,7 @@ class Fleet:
         `first`: what is gone before a release starts. `room`: asks whether so many engines of a release fit here.
         """
         for name, release in wanted.items():
-            if release.engine.kind != "openai" and not any(self.alive.get(other) for other in first.get(name, ())):
+            if not is_elsewhere(release) and not any(self.alive.get(other) for other in first.get(name, ())):
                 self._start_missing(name, release, files.get(name, {}), room.get(name))
         self.memory.answered &= set(wanted)
         for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):

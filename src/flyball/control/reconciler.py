@@ -18,6 +18,7 @@ from flyball.control.deployment_steps import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.route_publisher import on_disk, publish_routes
+from flyball.engines.catalog import is_elsewhere
 from flyball.errors import FlyballError, LockedError
 from flyball.records import Finding
 from flyball.storage import leases
@@ -121,7 +122,7 @@ def _adopt(context: ControlContext) -> None:
     context.memory.table = on_disk(context)
     for route in context.memory.table.routes if context.memory.table else ():
         for arm in route.arms:
-            if arm.endpoints and arm.prompt_path and arm.prompt_path.engine.kind == "openai":
+            if arm.endpoints and arm.prompt_path and is_elsewhere(arm.prompt_path):
                 context.memory.elsewhere_ready.add(arm.release)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from flyball.engines.catalog import SERVER
 from flyball.errors import InputError
 from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.evaluation_run import evaluate_suites
@@ -102,7 +103,7 @@ def evaluate_url(
         classification=asked.classification,
         request={"model": model, **request},
         completer=completer,
-        engine="openai",
+        engine=SERVER.name,
         out=out,
         progress=progress,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from flyball.addresses import normal, shown
+from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import UpstreamError
 from flyball.inference.http_client import ServerAccess, client_of
 from flyball.inference.prompt_path import PromptPath
@@ -44,8 +45,8 @@ class HttpCompleter:
         way: ServerAccess | None = None,
         timeout_s: float = 60.0,
     ) -> None:
-        if release is not None and release.engine.kind == "openai":
-            address, exact = url, release.engine.flags.get("exact") is True
+        if release is not None and is_elsewhere(release):
+            address, exact = url, kind_of(release).server(release.engine).exact
         else:
             address, exact = normal(url)
         self._client = client_of(address, way or ServerAccess(api_key=api_key), exact=exact, timeout_s=timeout_s)

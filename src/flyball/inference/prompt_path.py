@@ -1,10 +1,9 @@
 """The prompt path: a chat body and a release in, the body that the engine gets out; one path for tests and traffic.
 
 For a classification (a release whose constraint is labels) the user's last message is the raw text and the answer is
-the label alone: earlier turns and whatever could change the form of the answer are left out, decoding is greedy. For
-llama.cpp the labels are a GBNF grammar, for vLLM a choice among its structured outputs. Any other OpenAI-compatible
-engine knows neither, so there the labels are named in the system message instead and nothing is enforced; evaluation
-then counts any other answer as wrong.
+the label alone: earlier turns and whatever could change the form of the answer are left out, decoding is greedy. How
+the engine is held to the labels is its kind's (engines/). Where it can be held to nothing they are named in the system
+message instead; evaluation then counts any other answer as wrong.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
+from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import InputError
-from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.messages import content_text, last_user_text, messages_of, neutralise, with_head
 from flyball.inference.preparation import TextPreparer, cut
@@ -27,9 +26,6 @@ PROMPT_PATH: Final = 2
 
 2: a release says which fields of a request count, and how texts are prepared. Releases from before are asked as ever.
 """
-
-VLLM_BASE, VLLM_ADAPTER = "base", "adapter"
-"""The names under which a vLLM that we started serves its model, and an adapter on it."""
 
 _DECIDED_BY_LABELS = (
     *("response_format", "tools", "tool_choice", "functions", "function_call", "json_schema", "grammar", "stop"),
@@ -66,21 +62,11 @@ class PromptPath:
         self._neutralise = neutralise if prepared is None else neutraliser(prepared.control_tokens)
         self._guardrails = [guardrail(name, context=engine.context) for name in release.guardrails]
         self._system = release.system_prompt or ""
-        self._fixed: dict[str, Any] = {}
-        if engine.kind == "vllm":
-            self._fixed["model"] = VLLM_ADAPTER if release.adapter else VLLM_BASE
-        elif isinstance(model := engine.flags.get("model"), str):
-            self._fixed["model"] = model  # the name that an OpenAI-compatible engine knows it by
-        if self._labels and engine.kind == "llama.cpp":
-            self._fixed |= {"grammar": labels_grammar(constraint.labels), "temperature": 0}
-        elif self._labels and engine.kind == "vllm":
-            self._fixed |= {"structured_outputs": {"choice": list(constraint.labels)}, "temperature": 0}
-        elif self._labels:
-            if release.request_fields is None or "temperature" in release.sampling:
-                self._fixed["temperature"] = 0  # else the server takes none
-            choice = "Answer with exactly one of these labels and nothing else: " + ", ".join(constraint.labels)
-            self._system = f"{self._system}\n\n{choice}" if self._system else choice
-        elif constraint.kind == "json_schema":
+        asked = kind_of(release).asked(release)
+        self._fixed: dict[str, Any] = dict(asked.fields)
+        if asked.instruction:
+            self._system = f"{self._system}\n\n{asked.instruction}" if self._system else asked.instruction
+        if constraint.kind == "json_schema":
             schema = {"name": "answer", "schema": constraint.schema}
             self._fixed["response_format"] = {"type": "json_schema", "json_schema": schema}
         self._sampling = dict(release.sampling)
@@ -88,7 +74,7 @@ class PromptPath:
         if release.request_fields is not None:
             decided = self._fixed if self._labels else self._sampling | self._fixed
             self._fields = FieldRules(release.request_fields, labels=self._labels, decided=decided)
-        self.embeds = engine.kind == "openai" and self._fields is None
+        self.embeds = self._fields is None and is_elsewhere(release)
         """Whether it passes on requests for embeddings: nothing evaluates them, so that newer releases do not."""
         self._examples = [{"role": example.role, "content": example.content} for example in release.examples]
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from flyball.records.canonical import JSON
-from flyball.records.prices import UsdPerMillion, prices_of
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
@@ -158,10 +157,10 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """How the engine is started: its kind, context per slot in tokens, slots, threads, and further flags."""
+    """How the engine is started: its kind, context per slot in tokens, slots, threads, and what is its kind's alone."""
 
-    kind: Literal["llama.cpp", "vllm", "openai"]
-    """Which engine."""
+    kind: str
+    """Which engine: a name of engines/."""
     context: int
     """Tokens per slot."""
     slots: int
@@ -169,12 +168,7 @@ class EngineSettings:
     threads: int
     """CPU threads."""
     flags: Mapping[str, JSON]
-    """Further settings of this kind of engine."""
-
-    @property
-    def usd_per_million(self) -> UsdPerMillion | None:
-        """Its own prices of a million prompt and completion tokens, where the release names them."""
-        return prices_of(self.flags.get("usd_per_million"))
+    """Settings of this kind alone, as its file in engines/ stores and reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

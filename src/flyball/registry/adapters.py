@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from flyball.engines.kind import EngineKind
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_json, refuse_code
 from flyball.records import ModelVersion
@@ -14,7 +15,9 @@ from flyball.registry.gguf.peft_lora import base_of, write_lora
 from flyball.storage.artifacts import file_refs
 
 ADAPTER = "adapter.gguf"
-_PEFT = ("adapter_config.json", "adapter_model.safetensors")
+_GGUF, _PEFT = "gguf-lora", "peft-lora"
+"""Forms of an adapter."""
+_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def is_adapter(path: Path) -> bool:
@@ -23,34 +26,38 @@ def is_adapter(path: Path) -> bool:
         with path.open("rb") as file:
             known = file.read(4) == b"GGUF"
         return known and read_header(path).get("general.type") == "adapter"
-    return (path / _PEFT[0]).is_file()
+    return (path / _FILES[0]).is_file()
 
 
 def import_adapter(
-    path: Path, *, project: str, out: Path, engine: str = "", base: Callable[[str], Path] | None = None
+    path: Path, *, project: str, out: Path, engine: EngineKind | None = None, base: Callable[[str], Path] | None = None
 ) -> ModelVersion:
-    """The adapter in `out`, as the `engine` (a kind; "": any) applies it.
+    """The adapter in `out`, as the `engine` (None: any) applies it.
 
-    A PEFT folder for llama.cpp is converted: `base` gives the folder of its base model by the name that the adapter
-    says. InputError for a file or folder that holds none or that the engine cannot apply, RefusedError for code.
+    A PEFT folder is converted for an engine that applies GGUF files: `base` gives the folder of its base model by the
+    name that the adapter says. InputError for a file or folder that holds none or that the engine cannot apply,
+    RefusedError for code.
     """
     out.mkdir(parents=True, exist_ok=True)
     if path.is_file():
-        architecture, form = _of_gguf(path), "gguf-lora"
-        if engine == "vllm":
-            raise InputError(f"{path} is a GGUF adapter, which vLLM does not apply", cure="give the PEFT folder")
+        architecture, form = _of_gguf(path), _GGUF
+        if engine and engine.applies == _PEFT:
+            raise InputError(
+                f"{path} is a GGUF adapter, which {engine.name} does not apply", cure="give the PEFT folder"
+            )
         shutil.copyfile(path, out / ADAPTER)
     else:
-        architecture, form = _of_peft(path), "peft-lora"
-        if engine == "llama.cpp" and base:
-            model, form = base_of(base(architecture)), "gguf-lora"
+        architecture, form = _of_peft(path), _PEFT
+        if engine and engine.applies == _GGUF and base:
+            model, form = base_of(base(architecture)), _GGUF
             write_lora(path, model, out / ADAPTER)
             architecture = model.architecture.gguf
         else:
-            for name in _PEFT:
+            for name in _FILES:
                 shutil.copyfile(path / name, out / name)
-    if engine == "openai":
-        raise InputError("release.engine.kind is openai: a server elsewhere applies its own adapters", cure="ask there")
+    if engine and not engine.applies:
+        where = "a server elsewhere applies its own" if engine.runs == "elsewhere" else "it applies no"
+        raise InputError(f"release.engine.kind is {engine.name}: {where} adapters", cure="leave the adapter out")
     return ModelVersion(
         project=project,
         training_run=None,
@@ -73,7 +80,7 @@ def _of_gguf(path: Path) -> str:
 
 def _of_peft(folder: Path) -> str:
     refuse_code(folder)
-    config = read_json(folder / _PEFT[0])
-    if config.get("peft_type") != "LORA" or not (folder / _PEFT[1]).is_file():
-        raise InputError(f"{folder} holds no LoRA adapter as safetensors", cure=f"it needs {' and '.join(_PEFT)}")
+    config = read_json(folder / _FILES[0])
+    if config.get("peft_type") != "LORA" or not (folder / _FILES[1]).is_file():
+        raise InputError(f"{folder} holds no LoRA adapter as safetensors", cure=f"it needs {' and '.join(_FILES)}")
     return str(config.get("base_model_name_or_path") or "")

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from flyball.addresses import ReachConfig
-from flyball.records.prices import UsdPerMillion
+from flyball.engines.catalog import DEFAULT, AnyEngine
 
 
 class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,40 +23,6 @@ class ExampleConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     user: Annotated[str, Meta(description="What the user says in it.")]
     assistant: Annotated[str, Meta(description="What the model should answer.")]
-
-
-class EngineConfig(ReachConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the engine is started, or reached where it is a server elsewhere."""
-
-    kind: Annotated[
-        Literal["llama.cpp", "vllm", "openai"],
-        Meta(description="llama.cpp and vllm: started here; openai: any compatible server."),
-    ] = "llama.cpp"
-    url: Annotated[
-        str | None, Meta(description="For kind openai: all that stands before /chat/completions; no path: /v1.")
-    ] = None
-    api_key: Annotated[str | None, Meta(description="For kind openai: a reference such as env:NAME.")] = None
-    model: Annotated[str | None, Meta(description="For kind openai: the name by which it knows the model.")] = None
-    context: Annotated[int, Meta(ge=32, description="Tokens per slot; null: the model's own.")] | None = None
-    slots: Annotated[int, Meta(ge=1, description="Requests answered at once.")] = 4
-    threads: Annotated[int, Meta(ge=1, description="CPU threads of the engine.")] = 1
-    batch: (
-        Annotated[int, Meta(ge=32, description="For llama.cpp: tokens of one step over all slots; null: 512.")] | None
-    ) = None
-    flags: Annotated[
-        dict[str, str | int | float | bool],
-        Meta(description="For vllm: further flags of its server, such as {quantization: fp8}."),
-    ] = msgspec.field(default_factory=dict)
-    usd_per_million: (
-        Annotated[
-            UsdPerMillion,
-            Meta(
-                description="Its own prices: [prompt, completion], or {prompt, completion, cached, reasoning}; "
-                "null: those of cost."
-            ),
-        ]
-        | None
-    ) = None
 
 
 class SamplingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,4 +68,4 @@ class ReleaseConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ]
         | None
     ) = None
-    engine: EngineConfig = msgspec.field(default_factory=EngineConfig)
+    engine: AnyEngine = msgspec.field(default_factory=DEFAULT.config)

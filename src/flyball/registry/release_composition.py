@@ -7,16 +7,13 @@ from typing import Any
 
 import msgspec
 
-from flyball.addresses import normal, reach_of
+from flyball.engines.catalog import kind_named
+from flyball.engines.gbnf import labels_grammar
 from flyball.errors import ConfigError
-from flyball.inference.grammars import labels_grammar
 from flyball.inference.guardrails import guardrail
 from flyball.inference.request_fields import fields_of_release
 from flyball.records import Constraint, EngineSettings, Message, ModelVersion, Preparation, Release, fingerprint
-from flyball.registry.config import EngineConfig, ReleaseConfig
-
-_FORMS = {"llama.cpp": "gguf", "vllm": "safetensors"}
-"""The form of a model that each engine of ours loads."""
+from flyball.registry.config import ReleaseConfig
 
 
 def compose(
@@ -37,10 +34,11 @@ def compose(
             f"release.engine.context is {context}, the model reads {model.context_length} tokens",
             cure=f"set it to at most {model.context_length}, or leave it out",
         )
-    needed = _FORMS.get(config.engine.kind)
+    kind = kind_named(config.engine.kind)
+    needed = kind.loads
     if needed and not any(form.partition(":")[0] == needed for form in model.formats):
         raise ConfigError(
-            f"release.engine.kind is {config.engine.kind}, which loads {needed}; the model is there as "
+            f"release.engine.kind is {kind.name}, which loads {needed}; the model is there as "
             f"{', '.join(model.formats)}",
             cure=f"give the model as {needed}, or change release.engine.kind",
         )
@@ -66,60 +64,20 @@ def compose(
         input_redaction=redaction,
         guardrails=config.guardrails,
         engine=EngineSettings(
-            kind=config.engine.kind,
+            kind=kind.name,
             context=context,
             slots=config.engine.slots,
             threads=config.engine.threads,
-            flags=_flags(config.engine),  # what it costs and which key opens it decide no answer
+            flags=kind.stored(config.engine),  # what it costs and which key opens it decide no answer
         ),
         preparation=preparation,
         request_fields=fields_of_release(
             config.request_fields,
             labels=constraint.kind == "labels",
-            tools=_knows_tools(config.engine, model),
-            elsewhere=config.engine.kind == "openai",
+            tools=kind.knows_tools(config.engine, model.chat_template),
+            elsewhere=kind.runs == "elsewhere",
         ),
     )
-
-
-def _knows_tools(config: EngineConfig, model: ModelVersion) -> bool:
-    """Whether the engine reads tools and takes calls of them out of an answer."""
-    if config.kind == "vllm":
-        return any(flag.lstrip("-").replace("_", "-") == "tool-call-parser" for flag in config.flags)
-    return config.kind == "openai" or "tools" in model.chat_template
-
-
-def _flags(config: EngineConfig) -> dict[str, Any]:
-    """What an engine of this kind is told besides; ConfigError for what belongs to another kind."""
-    if config.flags and config.kind != "vllm":
-        raise ConfigError(f"release.engine.flags are vLLM's, kind is {config.kind}", cure="leave them out")
-    if config.batch and config.kind != "llama.cpp":
-        raise ConfigError(
-            f"release.engine.batch is llama.cpp's, kind is {config.kind}",
-            cure="leave it out; vLLM's is release.engine.flags: {max-num-batched-tokens: …}",
-        )
-    for name in ("url", "api_key", "model"):
-        if getattr(config, name) and config.kind != "openai":
-            raise ConfigError(
-                f"release.engine.{name} is for a server elsewhere, kind is {config.kind}",
-                cure="leave it out, or set kind: openai",
-            )
-    if config.kind != "openai" and reach_of(config, source="release.engine") is not None:
-        raise ConfigError(
-            f"release.engine names headers, a proxy or certificates, kind is {config.kind}",
-            cure="leave them out, or set kind: openai",
-        )
-    if config.kind == "vllm":
-        return dict(config.flags)
-    if config.kind == "llama.cpp":
-        return {"batch": config.batch} if config.batch else {}
-    if not config.url:
-        raise ConfigError("release.engine.kind is openai, but there is no url", cure="name release.engine.url")
-    address, exact = normal(config.url)
-    if not exact and config.url.rstrip("/").removesuffix("/v1") == address:
-        address = config.url  # as it always was, so that the release keeps its name
-    given = {"url": address, "exact": exact, "model": config.model}
-    return {name: value for name, value in given.items() if value}
 
 
 def _constraint(config: ReleaseConfig, task: str, labels: Sequence[str]) -> Constraint:

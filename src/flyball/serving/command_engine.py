@@ -1,4 +1,4 @@
-"""An engine that is a server of its own, such as vLLM: a child of this process on a free port. I/O: processes, HTTP."""
+"""An engine that is a server of its own, a child of this process on a free port. I/O: processes, HTTP."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ import subprocess
 import time
 from contextlib import suppress
 
+from flyball.engines.kind import PORT
 from flyball.serving.engine_spec import EngineSpec
 from flyball.serving.load import load_of
 from flyball.serving.processes import MARK, kill_marked, marked_processes, proportional_bytes
 from flyball.supervision.parent_death import end_with_parent
 from flyball.supervision.ports import any_port
 
-PORT = "{port}"
-"""Stands in a command for what is known only when it starts."""
 _HOST = "127.0.0.1"
 _ASK_S = 2.0
 _MEASURE_S = 1.0
 _END_S = 10.0
-QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-"""vLLM reports on its use by default; here it does so only where the environment asks for it."""
 
 
 class CommandEngine:
     """The child and all that it starts, told by a mark in their environment."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._id = spec.id
+        self._id, self._ready = spec.id, spec.ready
         self._port = any_port()
         self._listens = False
         self._measured, self._resident = 0.0, 0
@@ -37,14 +34,14 @@ class CommandEngine:
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,  # its output goes where ours goes: the engine's log
-            env={**QUIET, **os.environ, MARK: spec.id},
+            env={**spec.environment, **os.environ, MARK: spec.id},
             preexec_fn=end_with_parent,  # it must not outlive the process that watches over it
         )
 
     def url(self) -> str:
         """Where it listens, once it says that it is healthy."""
         if not self._listens:
-            self._listens = _status(self._port, "/health") == 200
+            self._listens = _status(self._port, self._ready) == 200
         return f"http://{_HOST}:{self._port}" if self._listens else ""
 
     def ended(self) -> str:

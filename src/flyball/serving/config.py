@@ -16,7 +16,11 @@ class ServingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Annotated[int, Meta(ge=64, description="Per engine, its weights included: one that holds more ends.")] | None
     ) = None
     liveness_s: Annotated[float, Meta(gt=0, description="Seconds between two checks that an engine is alive.")] = 1.0
-    vllm_command: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="How vLLM's server starts here; model and flags follow.")
-    ] = ("vllm", "serve")
+    commands: Annotated[
+        dict[str, Annotated[tuple[str, ...], Meta(min_length=1)]],
+        Meta(
+            description="By kind of engine, how its server starts on this machine, such as "
+            "{KIND: [/opt/KIND/bin/KIND, serve]}; model and flags follow."
+        ),
+    ] = msgspec.field(default_factory=dict)
     max_restarts: Annotated[int, Meta(ge=0, description="Restarts in a row before it counts as a crash loop.")] = 3

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.engines.catalog import DEFAULT
+
 
 class EngineFile(msgspec.Struct, frozen=True, kw_only=True):
     """One engine: who it is (pid and start time in this boot), what it serves and where."""
 
     id: str
     release: str
-    kind: str = "llama.cpp"
+    kind: str = DEFAULT.name
     model: str = ""  # what it loaded
     pid: int
     started: float

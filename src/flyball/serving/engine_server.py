@@ -29,7 +29,7 @@ _FIRST_TO_GO = 500
 
 
 class Engine(Protocol):
-    """What runs inside or beneath this process: llama.cpp, or a server of its own."""
+    """What runs inside or beneath this process: the built-in engine, or a server of its own."""
 
     def url(self) -> str:
         """Where it listens; empty before it does."""
@@ -125,7 +125,9 @@ def start(spec: EngineSpec) -> Engine:
         from flyball.serving.command_engine import CommandEngine
 
         return CommandEngine(spec)
-    from flyball.serving.embedded_engine import EmbeddedEngine  # loads llama.cpp: only the process that serves needs it
+    from flyball.serving.embedded_engine import (
+        EmbeddedEngine,  # loads its library: only the process that serves needs it
+    )
 
     return EmbeddedEngine(spec)
 

@@ -18,8 +18,10 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     threads: int
     batch: int = 512  # tokens of one decode step, over all slots
-    adapter: str | None = None  # a LoRA file (llama.cpp) or folder (vLLM) on top of the model
-    command: tuple[str, ...] = ()  # a server of its own; empty: llama.cpp inside the process
+    adapter: str | None = None  # a LoRA on top of the model, in the form that its kind applies
+    command: tuple[str, ...] = ()  # a server of its own; empty: the built-in engine, inside the process
+    environment: dict[str, str] = msgspec.field(default_factory=dict)  # of that server, where ours says nothing else
+    ready: str = "/health"  # answers 200 once that server can serve
     memory_limit_mb: int | None = None
     owner_pid: int | None = None  # the engine ends with this process
     owner_started: float = 0.0

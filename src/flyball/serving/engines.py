@@ -16,7 +16,8 @@ from typing import Any
 
 import msgspec
 
-from flyball.errors import CorruptionError, EnvironmentMissing, InputError, NotFoundError, UpstreamError
+from flyball.engines.catalog import DEFAULT, has_own_processes, is_elsewhere, kind_of, says_damaged
+from flyball.errors import CorruptionError, EnvironmentMissing, NotFoundError, UpstreamError
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.http_client import ServerAccess
 from flyball.records import Release
@@ -36,13 +37,9 @@ from flyball.serving.processes import (
     marked_processes,
     start_time,
 )
-from flyball.serving.vllm import vllm_command
 
-DAMAGED = ("corrupt", "invalid magic", "failed to load model", "not within the file bounds")
-"""What llama.cpp says of a model file that no restart can mend."""
 _LAUNCH_S = 30.0
 _WARM_UP_S = 5.0
-_BATCH_TOKENS = 4
 _QUESTION = {"messages": [{"role": "user", "content": "Are you ready?"}]}
 
 
@@ -56,7 +53,7 @@ class EngineHandle:
     pid: int
     started: float
     log: Path
-    kind: str = "llama.cpp"
+    kind: str = DEFAULT.name
     model: str = ""
     slots: int = 1
     ready: bool = False
@@ -66,7 +63,7 @@ class EngineHandle:
     @property
     def processes(self) -> list[int]:
         """Its own process and, of a server of its own, that server's."""
-        return [self.pid, *(marked_processes(self.id) if self.kind == "vllm" else ())]
+        return [self.pid, *(marked_processes(self.id) if has_own_processes(self.kind) else ())]
 
 
 def start_engine(
@@ -83,10 +80,10 @@ def start_engine(
     """Start one engine for a release and return at once; `url` is known later (see `refreshed`, `wait_ready`).
 
     `adapter`: the folder of the release's adapter. `owned`: the engine ends with this process (for evaluation);
-    otherwise it outlives it and is found again by `running_engines`. A release of kind "openai" needs no process: its
-    handle has pid 0.
+    otherwise it outlives it and is found again by `running_engines`. A release whose engine is elsewhere needs no
+    process: its handle has pid 0.
     """
-    if release.engine.kind == "openai":
+    if is_elsewhere(release):
         return _elsewhere(release, release_name, log_dir)
     log_dir.mkdir(parents=True, exist_ok=True)
     prune(log_dir)
@@ -116,13 +113,19 @@ def start_engine(
 
 def _loaded(release: Release, artifact: Path, adapter: Path | None, config: ServingConfig) -> dict[str, Any]:
     """What differs by kind: the model, the adapter, the batch, and the command of a server of its own."""
-    if release.engine.kind == "vllm":
-        command = vllm_command(release, model=artifact, adapter=adapter, program=config.vllm_command)
-        return {"model": str(artifact), "command": command}
-    batch = release.engine.flags.get("batch")
-    more = {"batch": batch} if isinstance(batch, int) else {}
-    lora = {"adapter": str(adapter_file(adapter))} if adapter else {}
-    return {"model": str(model_file(artifact, release)), **more, **lora}
+    kind = kind_of(release)
+    model = model_file(artifact, release) if kind.loads == "gguf" else artifact
+    lora = adapter_file(adapter) if adapter and kind.applies == "gguf-lora" else adapter
+    program = config.commands.get(kind.name, kind.program)
+    start = kind.started(release, model=model, adapter=lora, program=program)
+    return {
+        "model": str(model),
+        "adapter": str(lora) if lora else None,
+        "command": start.command,
+        "environment": dict(start.environment),
+        "ready": kind.signs.ready,
+        **({"batch": start.batch} if start.batch else {}),
+    }
 
 
 def _launch(spec: EngineSpec, log: Path) -> None:
@@ -143,19 +146,14 @@ def _launch(spec: EngineSpec, log: Path) -> None:
 
 
 def _elsewhere(release: Release, release_name: str, log_dir: Path) -> EngineHandle:
-    url = release.engine.flags.get("url")
-    if not isinstance(url, str):
-        raise InputError(
-            "a release with engine kind openai names no url", cure='set engine.flags to {"url": "http://…"}'
-        )
-    exact = release.engine.flags.get("exact") is True
-    url = url if exact else url.rstrip("/").removesuffix("/v1")
+    kind = kind_of(release)
+    server = kind.server(release.engine)
     return EngineHandle(
-        id=f"openai-{short(release_name)}",
+        id=f"{kind.name}-{short(release_name)}",
         release=release_name,
-        kind="openai",
-        url=url,
-        exact=exact,
+        kind=kind.name,
+        url=server.url,
+        exact=server.exact,
         pid=0,
         started=0.0,
         log=log_dir / f"engine-{short(release_name)}.log",
@@ -193,25 +191,20 @@ def is_alive(handle: EngineHandle) -> bool:
 
 
 def probe(handle: EngineHandle, release: Release, *, timeout_s: float, way: ServerAccess | None = None) -> None:
-    """One real inference through the prompt path, then warm the other slots; UpstreamError when none comes in time.
+    """One real inference through the prompt path, then what warms its kind; UpstreamError when none comes in time.
 
-    Each slot of llama.cpp keeps the beginning that it saw last: once it has read the release's system prompt, the first
-    request of a client takes no longer than the later ones. Then all slots at once: their first common batch is slow
-    too. That takes a few seconds at most; then it serves anyhow.
+    Warming takes a few seconds at most; then it serves anyhow.
     """
     completer = HttpCompleter(handle.url, release=release, model=handle.release, timeout_s=timeout_s, way=way)
-    slots = release.engine.slots if release.engine.kind == "llama.cpp" else 1
-    places = [{"id_slot": slot} if slots > 1 else {} for slot in range(slots)]
-    silent = release.engine.kind == "openai" and "max_tokens" not in release.sampling  # it may refuse such a limit
+    first, together = kind_of(release).warm_up(release)
     deadline = time.monotonic() + _WARM_UP_S
     try:
-        for place in places:
-            completer.complete(_QUESTION, besides=place if silent else {**place, "max_tokens": 1})
+        for fields in first:
+            completer.complete(_QUESTION, besides=fields)
             if time.monotonic() > deadline:
                 return
-        if slots > 1:
-            with ThreadPoolExecutor(slots) as pool:
-                together = [{**place, "max_tokens": _BATCH_TOKENS} for place in places]
+        if together:
+            with ThreadPoolExecutor(len(together)) as pool:
                 list(pool.map(lambda besides: completer.complete(_QUESTION, besides=besides), together))
     finally:
         completer.close()
@@ -252,7 +245,7 @@ def mark_ready(handle: EngineHandle) -> EngineHandle:
 def dead(handle: EngineHandle) -> UpstreamError:
     """The error for an engine that ended by itself, with its last words."""
     lines = last_lines(handle.log, handle.id)
-    damaged = any(word in lines for word in DAMAGED)
+    damaged = says_damaged(lines)
     kind = CorruptionMet if damaged else UpstreamError
     return kind(
         f"engine {handle.id} of release {short(handle.release)} ended by itself{lines}",
@@ -285,7 +278,7 @@ def running_engines(run_dir: Path) -> list[EngineHandle]:
         if content is not None and content.boot == here and is_running(content.pid, content.started):
             found.append(_handle(path, content))
         elif content is None or content.boot != here or not is_running(content.pid, content.started):
-            if content is not None and content.kind == "vllm" and content.boot == here:
+            if content is not None and has_own_processes(content.kind) and content.boot == here:
                 kill_marked(content.id)  # what the kernel did not end with it
             path.unlink(missing_ok=True)
     return found

@@ -1,4 +1,4 @@
-"""The memory of this machine's NVIDIA GPUs, and whether llama.cpp computes on them. I/O: runs nvidia-smi, and Python.
+"""The memory of this machine's NVIDIA GPUs, and whether the built-in engine uses them. I/O: nvidia-smi, Python.
 
 Asked when something is to be deployed, never while requests are answered.
 """
@@ -50,7 +50,7 @@ def visible_gpus(*, timeout_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
     return found if wanted is None else _chosen(found, wanted)
 
 
-def llama_gpus(*, timeout_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
+def built_in_gpus(*, timeout_s: float = PATIENCE_S) -> tuple[Gpu, ...]:
     """Those that the llama.cpp which is installed here computes on: none with its usual build, which is for CPUs.
 
     It is asked in a process of its own: whoever asks a GPU holds hundreds of megabytes of it.

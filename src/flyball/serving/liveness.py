@@ -11,6 +11,7 @@ import time
 from urllib.parse import urlsplit
 
 from flyball.addresses import shown
+from flyball.engines.catalog import kind_named
 from flyball.errors import UpstreamError
 from flyball.inference.http_client import ServerAccess, client_of
 from flyball.serving.engines import EngineHandle
@@ -22,7 +23,6 @@ ELSEWHERE_LOOK_S = 5.0
 """For somebody else's server, whose processor we cannot see."""
 BUSY_SHARE = 0.1
 """Of one processor, in the time of a look: less than that is not work."""
-_SIGNS = {"llama.cpp": "/metrics", "vllm": "/health"}
 
 
 class EngineBusy(UpstreamError):
@@ -66,7 +66,7 @@ def _sign(handle: EngineHandle, timeout_s: float) -> Load:
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
-        connection.request("GET", parts.path + _SIGNS[handle.kind])
+        connection.request("GET", parts.path + kind_named(handle.kind).signs.alive)
         answer = connection.getresponse()
         body = answer.read()
     except http.client.HTTPException as error:

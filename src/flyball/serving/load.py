@@ -1,14 +1,16 @@
-"""How loaded an engine is, as it says itself: llama.cpp's and vLLM's metric names. I/O: HTTP."""
+"""How loaded an engine is, as it says itself in its metrics. I/O: HTTP."""
 
 from __future__ import annotations
 
 import http.client
 from dataclasses import dataclass
 
-_RUNNING = ("llamacpp:requests_processing", "vllm:num_requests_running")
-_WAITING = ("llamacpp:requests_deferred", "vllm:num_requests_waiting")
-_CACHE = ("llamacpp:kv_cache_usage_ratio", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
-"""vLLM's third is the name before its version 0.10; all of them are shares from 0 to 1."""
+from flyball.engines.catalog import KINDS
+
+_RUNNING = tuple(name for kind in KINDS for name in kind.signs.running)
+_WAITING = tuple(name for kind in KINDS for name in kind.signs.waiting)
+_CACHE = tuple(name for kind in KINDS for name in kind.signs.cache)
+"""Names of all kinds: a server elsewhere may be any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

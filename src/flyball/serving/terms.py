@@ -15,11 +15,12 @@ from typing import Any
 import msgspec
 
 from flyball.addresses import Reach, normal, reach_of
+from flyball.engines.catalog import kind_of, stored_terms
+from flyball.engines.config import EngineConfig, ServerConfig
 from flyball.errors import InputError
 from flyball.inference.http_client import ServerAccess as ServerAccess
 from flyball.records import JSON, Release
 from flyball.records.prices import UsdPerMillion, as_json, prices_of
-from flyball.registry.config import EngineConfig
 
 RECORDED = "engine"
 """Under this name they are recorded beside a release."""
@@ -42,7 +43,8 @@ class Terms:
 def recorded_terms(config: EngineConfig) -> dict[str, JSON]:
     """What is recorded beside a release that is built from these settings."""
     prices = config.usd_per_million
-    found: dict[str, JSON] = {"api_key": config.api_key, "usd_per_million": as_json(prices)}
+    key = config.api_key if isinstance(config, ServerConfig) else None
+    found: dict[str, JSON] = {"api_key": key, "usd_per_million": as_json(prices)}
     if (reach := _reach(config)) is not None:
         found["reach"] = msgspec.to_builtins(reach)
     return {RECORDED: found}
@@ -52,7 +54,8 @@ def terms_of(
     release: Release, *, recorded: Mapping[str, Any], settings: EngineConfig | None, built_last: bool = False
 ) -> Terms:
     """The terms of a release: of flyball.yaml where it speaks of this one, else those beside it, else its flags'."""
-    flags = Terms(api_key=_text(release.engine.flags.get("api_key")), usd_per_million=release.engine.usd_per_million)
+    key, own = stored_terms(release)
+    flags = Terms(api_key=key, usd_per_million=own)
     beside = recorded.get(RECORDED)
     kept = flags
     if isinstance(beside, Mapping):
@@ -64,15 +67,16 @@ def terms_of(
     if settings is None or settings.kind != release.engine.kind:
         return kept
     older = None if isinstance(beside, Mapping) else flags  # a key that was taken out of flyball.yaml is out
-    if settings.kind != "openai":
+    if not isinstance(settings, ServerConfig):
         if not built_last:
             return kept
         return Terms(usd_per_million=settings.usd_per_million or (older.usd_per_million if older else None))
-    if _server_of(settings) != _server(release):
+    there = kind_of(release).server(release.engine)
+    if _server_of(settings) != (there.url, there.exact):
         return kept
     reach = _reach(settings)
     api_key = settings.api_key or (older.api_key if older else None)
-    if settings.model and settings.model != release.engine.flags.get("model"):  # without one: all that it serves
+    if settings.model and settings.model != there.model:  # without one: all that it serves
         return Terms(api_key=api_key, usd_per_million=kept.usd_per_million, reach=reach)
     prices = settings.usd_per_million or (older.usd_per_million if older else None)
     return Terms(api_key=api_key, usd_per_million=prices, reach=reach)
@@ -83,16 +87,11 @@ def _text(value: object) -> str | None:
 
 
 def _reach(config: EngineConfig) -> Reach | None:
-    return reach_of(config, source="release.engine") if config.kind == "openai" else None
+    return reach_of(config, source="release.engine") if isinstance(config, ServerConfig) else None
 
 
-def _server_of(config: EngineConfig) -> tuple[str, bool] | None:
+def _server_of(config: ServerConfig) -> tuple[str, bool] | None:
     try:
-        return normal(config.url or "")
+        return normal(config.url)
     except InputError:
         return None
-
-
-def _server(release: Release) -> tuple[str, bool]:
-    url, exact = str(release.engine.flags.get("url")), release.engine.flags.get("exact") is True
-    return (url, True) if exact else (url.rstrip("/").removesuffix("/v1"), False)

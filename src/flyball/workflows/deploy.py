@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from flyball.engines.catalog import is_elsewhere
 from flyball.errors import InputError, NotFoundError
 from flyball.records import JSON, Deployment, Release, Strategy
 from flyball.records.canonical import to_plain
@@ -72,7 +73,7 @@ def _require_room(project: Project, release: Release, name: str, route: str) -> 
     Control asks again, on the machine that it runs on; here nobody has to wait to be told.
     """
     found = pointer(project.ledger, route)
-    if found is None or found.live_release is None or release.engine.kind == "openai":
+    if found is None or found.live_release is None or is_elsewhere(release):
         return
     running = running_engines(project.places.run)
     if any(engine.release == name for engine in running):

@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flyball.engines.catalog import is_elsewhere
+from flyball.engines.config import EngineConfig
 from flyball.errors import FlyballError
 from flyball.inference.http_client import ServerAccess
 from flyball.records import Release, name_of
 from flyball.records.record_files import read_document
-from flyball.registry.config import EngineConfig
 from flyball.serving.terms import RECORDED, Terms, terms_of
 from flyball.settings import FILE, load_settings
 from flyball.telemetry import log
@@ -39,12 +40,12 @@ class EngineTerms:
     def of(self, name: str, release: Release) -> Terms:
         """The terms of the release of this name."""
         recorded, settings = self._beside(name), self._current()
-        last = release.engine.kind != "openai" and bool(_prices(recorded, settings)) and self._is_built_last(name)
+        last = not is_elsewhere(release) and bool(_prices(recorded, settings)) and self._is_built_last(name)
         return terms_of(release, recorded=recorded, settings=settings, built_last=last)
 
     def way(self, name: str, release: Release) -> ServerAccess:
         """How the release's server is reached, where it is one elsewhere."""
-        if release.engine.kind != "openai":
+        if not is_elsewhere(release):
             return ServerAccess()
         terms = self.of(name, release)
         return self._project.way(terms.api_key, terms.reach)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from flyball.engines.catalog import is_elsewhere
 from flyball.errors import GateInconclusive
 from flyball.evaluation.evaluation_run import evaluate
 from flyball.inference.completions import HttpCompleter
@@ -57,7 +58,7 @@ def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     if not isinstance(release, Release):
         raise GateInconclusive(f"{release_name} is not a release", cure="see `flyball models`")
     out = project.places.state / "partial" / f"evaluation-{release_name[:12]}"
-    elsewhere = release.engine.kind == "openai"  # nothing of it is loaded here
+    elsewhere = is_elsewhere(release)  # nothing of it is loaded here
     artifact = project.places.model if elsewhere else project.artifacts.path(release.model)
     began = time.monotonic()
     report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)

@@ -10,15 +10,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from flyball.addresses import reach_of
+from flyball.engines.catalog import DEFAULT, SERVER, kind_named
+from flyball.engines.config import SHARED, EngineConfig, ServerConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.inference.model_list import is_url, served_model
 from flyball.records import JSON, ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
-from flyball.registry.config import EngineConfig, ReleaseConfig
+from flyball.registry.config import ReleaseConfig
 from flyball.registry.gguf.model import import_gguf
 from flyball.registry.model_import import import_model
 from flyball.registry.packaging import GGUF
@@ -44,7 +47,7 @@ def take_adapter(project: Project, path: Path, *, base: str | None = None) -> Mo
             path,
             project=project.name,
             out=out,
-            engine=project.settings.release.engine.kind,
+            engine=kind_named(project.settings.release.engine.kind),
             base=lambda named: base_folder(project, base, named),
         )
         project.artifacts.put(name_of(adapter), out, adapter.files)
@@ -114,19 +117,16 @@ def engine_for(engine: EngineConfig, source: str, *, model_name: str | None, api
     if not is_url(source):
         if model_name or api_key:
             raise InputError("--model-name and --api-key belong to a URL", cure="leave them out")
-        if engine.kind != "openai":
-            return engine
-        return msgspec.structs.replace(engine, kind="llama.cpp", url=None, api_key=None, model=None)
-    same = engine.kind == "openai"
+        return DEFAULT.config(**_shared(engine)) if isinstance(engine, ServerConfig) else engine
+    if not isinstance(engine, ServerConfig):
+        return SERVER.config(url=source, model=model_name, api_key=api_key, **_shared(engine))
     return msgspec.structs.replace(
-        engine,
-        kind="openai",
-        url=source,
-        model=model_name or (engine.model if same else None),
-        api_key=api_key or (engine.api_key if same else None),
-        flags={},
-        batch=None,
+        engine, url=source, model=model_name or engine.model, api_key=api_key or engine.api_key
     )
+
+
+def _shared(engine: EngineConfig) -> dict[str, Any]:
+    return {name: getattr(engine, name) for name in SHARED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class ImportedModel:
 
 def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> ImportedModel:
     """The model with its files in `out`; what was converted is compared with transformers (probability_check.py)."""
-    if engine.kind == "openai":
+    if isinstance(engine, ServerConfig):
         way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
         served = served_model(source, name=engine.model, way=way)
         out.mkdir(parents=True, exist_ok=True)
@@ -165,17 +165,18 @@ def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path
 def model_source(project: Project) -> str:
     """Where the model of a project that trains nothing is: the path of `train.base`, or its server's URL."""
     settings = project.settings
-    return str(expand(settings.train.base, project.root)) if settings.train.base else settings.release.engine.url or ""
+    engine = settings.release.engine
+    if settings.train.base:
+        return str(expand(settings.train.base, project.root))
+    return engine.url if isinstance(engine, ServerConfig) else ""
 
 
 def release_of(config: ReleaseConfig, model: ModelVersion) -> ReleaseConfig:
     """The release's settings with the name by which a server elsewhere knows the model."""
-    if config.engine.kind != "openai" or config.engine.model or model.files:
+    engine = config.engine
+    if not isinstance(engine, ServerConfig) or engine.model or model.files:
         return config
-    return msgspec.structs.replace(config, engine=msgspec.structs.replace(config.engine, model=model.architecture))
-
-
-_ADAPTERS = {"llama.cpp": "gguf-lora", "vllm": "peft-lora"}
+    return msgspec.structs.replace(config, engine=msgspec.structs.replace(engine, model=model.architecture))
 
 
 def check_adapter(project: Project) -> None:
@@ -193,7 +194,7 @@ def check_adapter(project: Project) -> None:
         record = project.ledger.get(adapter).record
     except NotFoundError:
         return  # a clone has the files without the record
-    if isinstance(record, ModelVersion) and _ADAPTERS.get(kind) not in record.formats:
+    if isinstance(record, ModelVersion) and kind_named(kind).applies not in record.formats:
         raise ConfigError(
             f"release.adapter is {', '.join(record.formats)}, release.engine.kind is {kind}",
             cure="set the engine's kind, then take the adapter in again: flyball import ADAPTER",

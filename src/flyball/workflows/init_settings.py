@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from flyball.engines.catalog import DEFAULT, SERVER
+
 Shape = Literal["labels", "objects", "answers", "questions"]
 MOST_CASES = 50
 MOST_CONTEXT = 4096
@@ -102,7 +104,7 @@ def settings_text(name: str, rows: Rows, model: ProjectShape | None) -> str:
         train=_train(model) if model else _SCRATCH,
         system_prompt=_system_prompt(rows) if model else "null",
         max_tokens=128 if free else 32,
-        engine=_engine(model) if model else "{kind: llama.cpp, slots: 4, threads: 1}",
+        engine=_engine(model) if model else f"{{kind: {DEFAULT.name}, slots: 4, threads: 1}}",
         evaluate=_evaluate(rows, model),
         alpha=ALPHA,
         rules="\n".join(f"    - {rule}" for rule in _rules(rows, model)),
@@ -149,9 +151,9 @@ def _train(model: ProjectShape) -> str:
 def _engine(model: ProjectShape) -> str:
     if not model.is_url:
         context = min(model.context, MOST_CONTEXT)
-        return f"{{kind: llama.cpp, slots: 4, threads: 1, context: {context}}}   # it reads {model.context} tokens"
+        return f"{{kind: {DEFAULT.name}, slots: 4, threads: 1, context: {context}}}   # it reads {model.context} tokens"
     key = f", api_key: {quoted(model.api_key)}" if model.api_key else ""
-    return f"{{kind: openai, url: {quoted(model.source)}, model: {quoted(model.model_name or '')}{key}}}"
+    return f"{{kind: {SERVER.name}, url: {quoted(model.source)}, model: {quoted(model.model_name or '')}{key}}}"
 
 
 def _system_prompt(rows: Rows) -> str:

@@ -17,6 +17,7 @@ from functools import partial
 from flyball.cost.config import CostConfig
 from flyball.cost.metering import charge
 from flyball.cost.prices import request_usd
+from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import FlyballError, InputError, NotFoundError
 from flyball.inference.completions import HttpCompleter
 from flyball.records import Deployment, Finding, Release
@@ -155,9 +156,8 @@ def _engine(project: Project, named: Named) -> Iterator[str]:
     if (handle := next(running, None)) is not None:
         yield handle.url
         return
-    elsewhere = named.release.engine.flags.get("url")
-    if named.release.engine.kind == "openai" and isinstance(elsewhere, str):
-        yield elsewhere
+    if is_elsewhere(named.release):
+        yield kind_of(named.release).server(named.release.engine).url
         return
     release, artifact = named.release, project.artifacts.path(named.release.model)
     adapter = project.artifacts.path(release.adapter) if release.adapter else None

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from flyball.engines.llama_cpp import KIND as LLAMA_CPP
+from flyball.engines.openai import KIND as OPENAI
+from flyball.engines.vllm import KIND as VLLM
 from flyball.errors import InputError
 from flyball.inference.model_folders import read_model_folder
 from flyball.registry.adapters import ADAPTER, import_adapter
@@ -99,7 +102,7 @@ def test_the_adapter_changes_the_model_as_peft_does(
 ) -> None:
     tensors = write_peft(tmp_path / "peft", **config)
     made = import_adapter(
-        tmp_path / "peft", project="shop", out=tmp_path / "out", engine="llama.cpp", base=lambda _: base
+        tmp_path / "peft", project="shop", out=tmp_path / "out", engine=LLAMA_CPP, base=lambda _: base
     )
     assert (made.formats, made.architecture, [file.path for file in made.files]) == (("gguf-lora",), "llama", [ADAPTER])
     found = log_probabilities(base / "model.gguf", TOKENS, adapter=tmp_path / "out" / ADAPTER)
@@ -126,7 +129,7 @@ def test_what_llama_cpp_would_not_apply_is_refused_with_its_key(
 ) -> None:
     write_peft(tmp_path / "peft", **config)
     with pytest.raises(InputError, match=next(iter(config))):
-        import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "o", engine="llama.cpp", base=lambda _: base)
+        import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "o", engine=LLAMA_CPP, base=lambda _: base)
 
 
 def test_an_adapter_of_another_model_or_engine_is_refused_when_it_is_taken_in(base: Path, tmp_path: Path) -> None:
@@ -135,11 +138,11 @@ def test_an_adapter_of_another_model_or_engine_is_refused_when_it_is_taken_in(ba
     write_peft(tmp_path / "peft")
     other = write_tiny_gguf(tmp_path / "model.gguf", hidden=32)
     with pytest.raises(InputError, match="does not fit a model of 1 layers and 32 numbers"):
-        import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "o", engine="llama.cpp", base=lambda _: other)
+        import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "o", engine=LLAMA_CPP, base=lambda _: other)
     gguf = write_tiny_adapter(tmp_path / "adapter.gguf")
-    with pytest.raises(InputError, match="vLLM does not apply"):
-        import_adapter(gguf, project="shop", out=tmp_path / "o", engine="vllm")
+    with pytest.raises(InputError, match="vllm does not apply"):
+        import_adapter(gguf, project="shop", out=tmp_path / "o", engine=VLLM)
     with pytest.raises(InputError, match="applies its own adapters"):
-        import_adapter(gguf, project="shop", out=tmp_path / "o", engine="openai")
-    kept = import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "v", engine="vllm", base=lambda _: base)
+        import_adapter(gguf, project="shop", out=tmp_path / "o", engine=OPENAI)
+    kept = import_adapter(tmp_path / "peft", project="shop", out=tmp_path / "v", engine=VLLM, base=lambda _: base)
     assert kept.formats == ("peft-lora",)

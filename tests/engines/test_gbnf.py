@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.engines.gbnf import labels_grammar
 from flyball.errors import InputError
-from flyball.inference.grammars import labels_grammar
 
 
 def unescaped(text: str) -> str:
