@@ -30,6 +30,7 @@ class Section:
     """The keys of one struct, where it first occurs."""
 
     path: str
+    tag: str  # key and value that tell it from the other sections that may stand there; empty where there are none
     description: str
     settings: tuple[Setting, ...]
 
@@ -45,6 +46,10 @@ def _sections(path: str, struct: type[msgspec.Struct], seen: set[type]) -> Itera
     assert isinstance(info, inspect.StructType)
     inner: list[tuple[str, type[msgspec.Struct]]] = []
     settings = []
+    tag = f"{info.tag_field}: {info.tag}" if info.tag_field else ""
+    if info.tag_field:
+        told = Setting(path=f"{path}.{info.tag_field}", kind=code(info.tag), default="", description="Which engine.")
+        settings.append(told)
     for field in info.fields:
         here = f"{path}.{field.encode_name}" if path else field.encode_name
         found = list(_structs(here, field.type))
@@ -57,7 +62,7 @@ def _sections(path: str, struct: type[msgspec.Struct], seen: set[type]) -> Itera
                 description=_description(field.type) or " ".join(_words(kind) for _, kind in found),
             )
         )
-    yield Section(path=path, description=_words(struct), settings=tuple(settings))
+    yield Section(path=path, tag=tag, description=_words(struct), settings=tuple(settings))
     for where, kind in inner:
         if kind not in seen:
             yield from _sections(where, kind, seen)
@@ -156,6 +161,7 @@ def page(title: str, introduction: str, root: type[msgspec.Struct]) -> str:
     parts = [f"# {title}\n\n{introduction}\n"]
     for section in sections(root):
         heading = f"`{section.path}`" if section.path else "The file itself"
+        heading += f", `{section.tag}`" if section.tag else ""
         rows = [
             (code(one.path.removeprefix(section.path).removeprefix(".")), one.kind, one.default, cell(one.description))
             for one in section.settings

@@ -174,6 +174,9 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema of flyball.yaml, for editors."""
     schema = msgspec.json.schema(Settings)
     schema["$defs"][DEFAULT.config.__name__]["required"].remove("kind")  # `parse_settings` fills it in
+    for kind in KINDS:
+        tag = schema["$defs"][kind.config.__name__]["properties"]["kind"]
+        tag["description"] = f"The kind of engine; without it {DEFAULT.name} is meant."
     return schema
 
 

@@ -36,7 +36,7 @@ _TOGETHER_TOKENS = 4
 
 
 class LlamaCppConfig(StartedConfig, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="llama.cpp"):
-    """llama.cpp, started here on the model's GGUF file."""
+    """llama.cpp, started here on the model's GGUF file; also where no kind is named."""
 
     batch: Annotated[int, Meta(ge=32, description="Tokens of one step over all slots; null: 512.")] | None = None
 
