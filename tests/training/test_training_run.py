@@ -242,7 +242,7 @@ def test_the_cut_leaves_room_for_what_the_release_puts_first(tmp_path):
     assert fits >= 19
 
 
-def test_a_model_from_scratch_learns_the_answers_of_all_turns(tmp_path):
+def test_the_answers_of_all_turns_are_learned_from_scratch_and_by_finetuning(tmp_path):
     turns = (
         '[{"role":"system","content":"be brief"},{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]'
     )
@@ -256,3 +256,6 @@ def test_a_model_from_scratch_learns_the_answers_of_all_turns(tmp_path):
     dataset = write_dataset(tmp_path / "dataset", made, made[:10])
     run = run_training(RECIPE, tmp_path, dataset, task="chat")
     assert run.metrics["validation_exact_match"] == 1.0 and run.metrics["rows_refused"] == 0
+    again = msgspec.structs.replace(RECIPE, method="finetune", base="base", steps=3)
+    tuned = run_training(again, tmp_path, dataset, base=tmp_path / "training", out="tuned", task="chat")
+    assert tuned.metrics["validation_exact_match"] == 1.0 and tuned.metrics["loss"] < 0.1
