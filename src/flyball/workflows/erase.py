@@ -75,7 +75,9 @@ def export_subject(project: Project, subject: str) -> dict[str, Any]:
         for split in SPLITS:
             for row in read_rows(project.places.dataset, split):
                 if row.subject == person.hash:
-                    yield {"split": split, "text": row.text, "label": row.label, "source": row.source, "line": row.line}
+                    given = {"split": split, "text": row.text, "label": row.label}
+                    rejected = {} if row.rejected is None else {"rejected": row.rejected}
+                    yield {**given, **rejected, "source": row.source, "line": row.line}
 
     return dict(export(project.ledger, project_key=project.key, subject=subject, others={"rows": rows}))
 

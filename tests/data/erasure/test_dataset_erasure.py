@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flyball.data.config import SourceConfig
+from flyball.data.config import DedupeConfig, Fields, SourceConfig, SplitConfig
 from flyball.data.erasure.dataset import rewrite_without
 from flyball.data.erasure.sources import rewrite_source
 from flyball.data.rows import subject_hash
@@ -130,3 +130,21 @@ def test_a_folder_that_cannot_be_written_is_an_environment_error(tmp_path: Path)
             rewrite_source(path, CONFIG, WHO, KEY)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_the_rejected_answers_of_a_person_go_with_their_rows_and_from_the_count(tmp_path: Path) -> None:
+    lines = [
+        {"q": f"question {n}", "chosen": f"good {n}", "rejected": f"bad {n}", "who": f"p{n % 5}"} for n in range(20)
+    ]
+    fields = Fields(text="q", label="chosen", rejected="rejected", subject="who")
+    version = build(
+        write_lines(tmp_path / "a.jsonl", lines),
+        tmp_path / "out",
+        fields=fields,
+        task="chat",
+        dedupe=DedupeConfig(near=None),
+        split=SplitConfig(validation=0.0, test=0.5),
+    )
+    after, gone = rewrite_without(tmp_path / "out", subject_hash(KEY, "p1"), tmp_path / "less", version, key=KEY)
+    assert (version.pairs, gone, after.pairs) == (20, 4, 16)
+    assert "bad 1" not in {row.rejected for row in all_rows(tmp_path / "less")}

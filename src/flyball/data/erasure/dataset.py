@@ -68,4 +68,5 @@ def _without(previous: DatasetVersion, books: RowCounts, lost: Counter[str]) -> 
         labels=books.label_names if previous.task == "classification" else (),
         rows_in=previous.rows_in - lost.total(),
         changed=dict(sorted(books.changed.items())),
+        pairs=books.pairs,
     )
