@@ -16,10 +16,8 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     suites: Annotated[
         tuple[str, ...],
         Meta(
-            Meta(
-                description="`test`: the held-out rows; `invariance`: edits that must not change the answer; "
-                "a file of cases; or FAMILY:FILE."
-            ),
+            description="`test`: the held-out rows; `invariance`: edits that must not change the answer; "
+            "a file of cases; or FAMILY:FILE."
         ),
     ] = ("test", "invariance")
     max_items: Annotated[int, Meta(ge=1, description="A seeded sample of each suite; null: all.")] | None = None
