@@ -36,7 +36,7 @@ def test_the_table_says_why_there_is_no_route_and_why_one_does_not_answer(shop: 
     step(context)
     assert shop.routes.routes == () and "nothing was built yet: `flyball run`" in shop.routes.missing
     release = shop.release("one")
-    context.memory.missing.clear()  # it looks again after a second
+    context.memory.routes.missing.clear()  # it looks again after a second
     step(context)
     assert f"`flyball deploy {release[:12]}`" in shop.routes.missing
     shop.deploy(release)

@@ -22,12 +22,12 @@ def test_a_stalled_engine_without_traffic_is_replaced_within_seconds(shop: Shop)
     shop.deploy(release)
     passes(context, lambda: shop.arms()["live"][::2] == (release, 1))
     (stalled,) = running_engines(context.run_dir)
-    passes(context, lambda: stalled.id in context.memory.loads)
+    passes(context, lambda: stalled.id in context.memory.engines.loads)
     os.kill(stalled.pid, signal.SIGSTOP)
     took = passes(context, lambda: stalled.id not in {one.id for one in running_engines(context.run_dir)})
     assert took < 5.0
     passes(context, lambda: [one.id for one in running_engines(context.run_dir) if one.ready] not in ([], [stalled.id]))
-    assert "has not answered 2 looks in a row" in context.memory.problems[release]
+    assert "has not answered 2 looks in a row" in context.memory.releases.problems[release]
     assert shop.arms()["live"][::2] == (release, 1)
 
 

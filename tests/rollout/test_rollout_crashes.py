@@ -31,7 +31,7 @@ from sqlalchemy import Connection, select
 
 from control_shop import decision_for
 from flyball.control.capacity import wanted
-from flyball.control.cluster_state import read_world
+from flyball.control.cluster_reader import read_world
 from flyball.control.context import ControlContext
 from flyball.errors import FlyballError, LockedError
 from flyball.monitoring.config import MonitorConfig

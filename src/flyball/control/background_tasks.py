@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from flyball.telemetry import log
 
 
 @dataclass
@@ -62,3 +66,20 @@ class Background:
         """Wait for what runs."""
         for thread in list(self._threads.values()):
             thread.join(timeout_s)
+
+
+@dataclass
+class PeriodicJob:
+    """Work beside the pass, begun again no sooner than so many seconds after it began last; its error is logged."""
+
+    name: str
+    began: float = -math.inf
+
+    def run(self, background: Background, work: Callable[[], Any], *, every_s: float) -> None:
+        """Begin the work if it is due and the last one is over."""
+        outcome = background.take(self.name)
+        if outcome is not None and outcome.error is not None:
+            log.error("%s failed: %s", self.name, outcome.error)
+        if time.monotonic() - self.began >= every_s and not background.busy(self.name):
+            self.began = time.monotonic()
+            background.submit(self.name, work)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flyball.control.background_tasks import Background
+from flyball.control.background_tasks import Background, PeriodicJob
+from flyball.control.cluster_state import ClusterState
 from flyball.engines.catalog import is_elsewhere
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import JSON, Finding, Proposal, Record, Release
@@ -23,41 +25,69 @@ from flyball.storage.routing import RoutingTable, Stamp
 
 
 @dataclass
-class Memory:
-    """What a pass leaves for the next; all of it can be lost, since the ledger and the engines' files are the truth."""
+class EngineMemory:
+    """What was seen of each engine, by its id; moments are of the monotonic clock."""
 
-    lease: Lease | None = None
-    lease_renewed: float = 0.0
-    analyses: dict[str, Analysis] = field(default_factory=dict)
-    known: dict[str, str] = field(default_factory=dict)  # engines seen alive: id → release
-    calm_since: dict[str, float] = field(default_factory=dict)  # engine → since when it has been ready
-    silent: dict[str, int] = field(default_factory=dict)  # engine → looks in a row that it did not answer
-    busy_since: dict[str, float] = field(default_factory=dict)  # engine → since when it works without a sign of life
-    loads: dict[str, Load] = field(default_factory=dict)  # engine → what it said last
-    looked: dict[str, float] = field(default_factory=dict)  # engine → when its last look was asked for
-    stopping: dict[str, float] = field(default_factory=dict)  # engine → since when it is not wanted
-    ended: dict[str, float] = field(default_factory=dict)  # engine → when it was asked to end
-    told: Mapping[str, ReleaseState] | None = None  # what this host said of its engines last
-    told_at: float = -1e9
-    world_read: float = 0.0
-    world: object = None  # what the ledger said last: engines are kept by it while the ledger is away
-    elsewhere_ready: set[str] = field(default_factory=set)  # releases of servers elsewhere that answered
-    problems: dict[str, str] = field(default_factory=dict)  # release → what its engines said last
-    answered: set[str] = field(default_factory=set)  # releases of which an engine has been ready
-    hopeless: set[str] = field(default_factory=set)  # releases that no restart can help
-    records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
-    shown: dict[str, tuple[Mapping[str, JSON], float]] = field(default_factory=dict)  # figures kept last, and when
-    missing: dict[str, tuple[str, float]] = field(default_factory=dict)  # route → why nothing is live there, and when
-    table: RoutingTable | None = None
-    stamp: Stamp | None = None  # of the file that holds the table
-    monitored: float = 0.0
-    swept: float = 0.0
-    judged: float = 0.0
+    known: dict[str, str] = field(default_factory=dict)  # seen alive: id → release
+    calm_since: dict[str, float] = field(default_factory=dict)  # since when it has been ready
+    silent: dict[str, int] = field(default_factory=dict)  # looks in a row that it did not answer
+    busy_since: dict[str, float] = field(default_factory=dict)  # since when it works without a sign of life
+    loads: dict[str, Load] = field(default_factory=dict)  # what it said last
+    looked: dict[str, float] = field(default_factory=dict)  # when its last look was asked for
+    stopping: dict[str, float] = field(default_factory=dict)  # since when it is not wanted
+    ended: dict[str, float] = field(default_factory=dict)  # when it was asked to end
 
     def forget(self, engine: str) -> None:
         """Drop what was noted of an engine that is gone."""
         for noted in (self.calm_since, self.looked, self.stopping, self.busy_since, self.silent, self.loads):
             noted.pop(engine, None)
+
+
+@dataclass
+class ReleaseMemory:
+    """What was seen of the engines of each release, by its fingerprint."""
+
+    problems: dict[str, str] = field(default_factory=dict)  # what its engines said last
+    answered: set[str] = field(default_factory=set)  # an engine has been ready
+    elsewhere_ready: set[str] = field(default_factory=set)  # a server elsewhere, and it answered
+    hopeless: set[str] = field(default_factory=set)  # no restart can help
+
+
+@dataclass
+class RouteMemory:
+    """The table that gateways follow, as this process read or wrote it last."""
+
+    table: RoutingTable | None = None
+    stamp: Stamp | None = None  # of the file that holds the table
+    missing: dict[str, tuple[str, float]] = field(default_factory=dict)  # route → why nothing is live there, and when
+
+
+@dataclass
+class HostMemory:
+    """What this host said of its engines last, and when."""
+
+    told: Mapping[str, ReleaseState] | None = None
+    told_at: float = -math.inf
+
+
+@dataclass
+class Memory:
+    """What a pass leaves for the next; all of it can be lost, since the ledger and the engines' files are the truth."""
+
+    lease: Lease | None = None
+    lease_renewed: float = 0.0
+    world: ClusterState | None = None  # what the ledger said last: engines are kept by it while the ledger is away
+    world_read: float = 0.0
+    engines: EngineMemory = field(default_factory=EngineMemory)
+    releases: ReleaseMemory = field(default_factory=ReleaseMemory)
+    routes: RouteMemory = field(default_factory=RouteMemory)
+    host: HostMemory = field(default_factory=HostMemory)
+    analyses: dict[str, Analysis] = field(default_factory=dict)
+    shown: dict[str, tuple[Mapping[str, JSON], float]] = field(default_factory=dict)  # figures kept last, and when
+    records: dict[str, Record | None] = field(default_factory=dict)  # releases and models, which never change
+    monitoring: PeriodicJob = field(default_factory=lambda: PeriodicJob("monitoring"))
+    retention: PeriodicJob = field(default_factory=lambda: PeriodicJob("retention"))
+    judging: PeriodicJob = field(default_factory=lambda: PeriodicJob("judging"))
 
 
 @dataclass(kw_only=True)

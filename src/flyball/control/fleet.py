@@ -75,23 +75,23 @@ class Fleet:
     def _bury(self) -> None:
         """Count engines that were alive at the last pass and are gone, unless they were told to go."""
         alive = {handle.id for handles in self.alive.values() for handle in handles}
-        for identifier, release in list(self.memory.known.items()):
+        for identifier, release in list(self.memory.engines.known.items()):
             if identifier in alive:
                 continue
-            del self.memory.known[identifier]
-            told = self.memory.ended.pop(identifier, None)
-            self.memory.forget(identifier)
+            del self.memory.engines.known[identifier]
+            told = self.memory.engines.ended.pop(identifier, None)
+            self.memory.engines.forget(identifier)
             if told is None:
                 self._died(release, f"engine {identifier} is gone{self._words(release, identifier)}")
         for handles in self.alive.values():
             for handle in handles:
-                self.memory.known[handle.id] = handle.release
+                self.memory.engines.known[handle.id] = handle.release
 
     def _died(self, release: str, problem: str) -> None:
         in_row = self.restarts.died(release)
-        self.memory.problems[release] = problem
+        self.memory.releases.problems[release] = problem
         if says_damaged(problem):
-            self.memory.hopeless.add(release)
+            self.memory.releases.hopeless.add(release)
         log.warning("release %s: %s (death %d in a row)", short(release), problem, in_row)
 
     def _words(self, release: str, engine: str) -> str:
@@ -99,7 +99,7 @@ class Fleet:
 
     def _probed(self, handle: EngineHandle, release: Release) -> EngineHandle:
         """The handle, ready once a real inference has answered; afterwards looked at now and then."""
-        if handle.pid == 0 and handle.release in self.memory.elsewhere_ready:
+        if handle.pid == 0 and handle.release in self.memory.releases.elsewhere_ready:
             handle = replace(handle, ready=True)
         if handle.ready:
             return self._watched(handle, release)
@@ -107,12 +107,12 @@ class Fleet:
         outcome = self.context.background.take(name)
         if outcome is not None and outcome.error is None:
             log.info("engine %s of release %s is ready", handle.id, short(handle.release))
-            self.memory.elsewhere_ready |= {handle.release} if handle.pid == 0 else set()
-            self.memory.calm_since[handle.id] = time.monotonic()
+            self.memory.releases.elsewhere_ready |= {handle.release} if handle.pid == 0 else set()
+            self.memory.engines.calm_since[handle.id] = time.monotonic()
             return engines.mark_ready(handle)
         if outcome is not None:
             problem = getattr(outcome.error, "message", str(outcome.error))
-            self.memory.problems[handle.release] = problem
+            self.memory.releases.problems[handle.release] = problem
             if handle.pid and age_s(handle.started) > self.context.rollout.ready_timeout_s:
                 return self._given_up(handle, f"engine {handle.id} has never answered: {problem}")
         elif handle.url:
@@ -130,48 +130,48 @@ class Fleet:
         memory, now, name = self.memory, time.monotonic(), f"look:{handle.id}"
         outcome = self.context.background.take(name)
         if outcome is not None and outcome.error is None:
-            memory.silent.pop(handle.id, None)
-            memory.busy_since.pop(handle.id, None)
-            memory.loads[handle.id] = outcome.value
+            memory.engines.silent.pop(handle.id, None)
+            memory.engines.busy_since.pop(handle.id, None)
+            memory.engines.loads[handle.id] = outcome.value
         elif outcome is not None and isinstance(outcome.error, EngineBusy):
-            memory.busy_since.setdefault(handle.id, now)
+            memory.engines.busy_since.setdefault(handle.id, now)
         elif outcome is not None:
-            memory.silent[handle.id] = memory.silent.get(handle.id, 0) + 1
-        due = now - memory.looked.get(handle.id, -1e9) >= self.context.serving.liveness_s
+            memory.engines.silent[handle.id] = memory.engines.silent.get(handle.id, 0) + 1
+        due = now - memory.engines.looked.get(handle.id, -1e9) >= self.context.serving.liveness_s
         if due and not self.context.background.busy(name):
-            memory.looked[handle.id] = now
+            memory.engines.looked[handle.id] = now
             self.context.background.submit(name, lambda: look_at(handle, self.context.way(handle.release, release)))
         looks = SILENT_LOOKS if handle.pid else SILENT_LOOKS_ELSEWHERE
-        if memory.silent.get(handle.id, 0) >= looks:
+        if memory.engines.silent.get(handle.id, 0) >= looks:
             return self._given_up(handle, f"engine {handle.id} has not answered {looks} looks in a row")
-        if now - memory.busy_since.get(handle.id, now) > BUSY_LIMIT_S:
+        if now - memory.engines.busy_since.get(handle.id, now) > BUSY_LIMIT_S:
             return self._given_up(handle, f"engine {handle.id} works without answering for {BUSY_LIMIT_S:.0f} s")
-        if now - memory.calm_since.setdefault(handle.id, now) > POLICY.calm_s:
+        if now - memory.engines.calm_since.setdefault(handle.id, now) > POLICY.calm_s:
             self.restarts.calm(handle.release)
         return handle
 
     def _given_up(self, handle: EngineHandle, problem: str) -> EngineHandle:
-        self.memory.forget(handle.id)
-        self.memory.elsewhere_ready.discard(handle.release)
+        self.memory.engines.forget(handle.id)
+        self.memory.releases.elsewhere_ready.discard(handle.release)
         self._died(handle.release, problem)
         if handle.pid:
-            self.memory.ended[handle.id] = time.monotonic()
+            self.memory.engines.ended[handle.id] = time.monotonic()
             kill_process(handle.pid, handle.started)
         return replace(handle, ready=False)
 
     def _view(self, name: str) -> ReleaseEngines:
         alive = tuple(self.alive[name])
-        ready = tuple(handle for handle in alive if handle.ready and handle.id not in self.memory.ended)
+        ready = tuple(handle for handle in alive if handle.ready and handle.id not in self.memory.engines.ended)
         if ready:
-            self.memory.answered.add(name)
+            self.memory.releases.answered.add(name)
         crashed = self.restarts.in_row(name) > self.context.serving.max_restarts
         return ReleaseEngines(
             alive=alive,
             ready=ready,
-            answered=name in self.memory.answered,
+            answered=name in self.memory.releases.answered,
             wanted=self.context.serving.replicas,
-            failed=crashed or name in self.memory.hopeless,
-            problem=self.memory.problems.get(name),
+            failed=crashed or name in self.memory.releases.hopeless,
+            problem=self.memory.releases.problems.get(name),
         )
 
     def keep(
@@ -188,10 +188,10 @@ class Fleet:
         for name, release in wanted.items():
             if not is_elsewhere(release) and not any(self.alive.get(other) for other in first.get(name, ())):
                 self._start_missing(name, release, files.get(name, {}), room.get(name))
-        self.memory.answered &= set(wanted)
-        for name in (set(self.memory.problems) | self.memory.hopeless) - set(wanted):
-            self.memory.problems.pop(name, None)
-            self.memory.hopeless.discard(name)
+        self.memory.releases.answered &= set(wanted)
+        for name in (set(self.memory.releases.problems) | self.memory.releases.hopeless) - set(wanted):
+            self.memory.releases.problems.pop(name, None)
+            self.memory.releases.hopeless.discard(name)
             self.restarts.calm(name)  # asked for again, it begins anew
         surplus = [
             handle
@@ -201,8 +201,8 @@ class Fleet:
         self._drain(surplus)
         kept = {handle.id for handles in self.alive.values() for handle in handles} - {one.id for one in surplus}
         for identifier in kept:
-            if identifier not in self.memory.ended:
-                self.memory.stopping.pop(identifier, None)
+            if identifier not in self.memory.engines.ended:
+                self.memory.engines.stopping.pop(identifier, None)
 
     def _start_missing(
         self, name: str, release: Release, files: PackagedFiles, room: Callable[[int], None] | None
@@ -212,9 +212,9 @@ class Fleet:
         if outcome is not None and outcome.error is not None:
             self._died(name, str(outcome.error))
             if isinstance(outcome.error, CorruptionError | NotFoundError | NoRoom):
-                self.memory.hopeless.add(name)
+                self.memory.releases.hopeless.add(name)
         elif outcome is not None:
-            self.memory.known[outcome.value.id] = name
+            self.memory.engines.known[outcome.value.id] = name
         missing = self.context.serving.replicas - len(self.alive[name])
         new = self.restarts.in_row(name) == 0
 
@@ -248,10 +248,10 @@ class Fleet:
         """Ask unwanted engines to end after their requests, once no gateway sends them any; kill those that do not."""
         now = time.monotonic()
         for handle in unwanted:
-            since = self.memory.stopping.setdefault(handle.id, now)
-            asked = self.memory.ended.get(handle.id)
+            since = self.memory.engines.stopping.setdefault(handle.id, now)
+            asked = self.memory.engines.ended.get(handle.id)
             if asked is None and now - since >= ROUTING_LAG_S:
-                self.memory.ended[handle.id] = now
+                self.memory.engines.ended[handle.id] = now
                 engines.begin_stop(handle)
             elif asked is not None and handle.pid and now - asked > self.context.drain_s:
                 kill_process(handle.pid, handle.started)

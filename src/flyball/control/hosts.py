@@ -48,11 +48,11 @@ def tell_of_engines(context: ControlContext, engines: Mapping[str, ReleaseEngine
     outcome = background.take("host")
     if outcome is not None and outcome.error is not None:
         log.warning("this host could not say how it stands: %s", outcome.error)
-        memory.told = None
+        memory.host.told = None
     releases = {name: _state(found) for name, found in engines.items()}
-    due = time.monotonic() - memory.told_at >= BEAT_S
-    if (due or releases != memory.told) and not background.busy("host"):
-        memory.told, memory.told_at = releases, time.monotonic()
+    due = time.monotonic() - memory.host.told_at >= BEAT_S
+    if (due or releases != memory.host.told) and not background.busy("host"):
+        memory.host.told, memory.host.told_at = releases, time.monotonic()
         state = HostState(free_bytes=int(psutil.virtual_memory().available), releases=releases)
         background.submit("host", lambda: report(context.ledger, context.holder, state))
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flyball.control.capacity import making_room, room_here, wanted
-from flyball.control.cluster_state import ClusterState, packaged_files, read_world
+from flyball.control.cluster_reader import packaged_files, read_world
+from flyball.control.cluster_state import ClusterState
 from flyball.control.context import ControlContext
 from flyball.control.deployment_steps import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
@@ -40,13 +41,15 @@ def step(context: ControlContext) -> bool:
 
 def _pass(context: ControlContext) -> bool:
     world, away = _world(context)
-    if context.memory.table is None:
+    if context.memory.routes.table is None:
         _adopt(context)
     fleet = Fleet(context)
     engines = fleet.look(wanted(world))
     _check_time(context)
     if publish_routes(context, world, engines):
-        log.info("routes published, version %d", context.memory.table.version if context.memory.table else 0)
+        log.info(
+            "routes published, version %d", context.memory.routes.table.version if context.memory.routes.table else 0
+        )
     lease = None
     try:
         if away is None:
@@ -68,19 +71,19 @@ def _pass(context: ControlContext) -> bool:
 
 def _world(context: ControlContext) -> tuple[ClusterState, FlyballError | None]:
     """What the ledger says now; while it does not answer, what it said last, with the error."""
-    memory, memory_world = context.memory, context.memory.world
+    memory = context.memory
     memory.world_read = time.monotonic()
     try:
         memory.world = world = read_world(context)
     except FlyballError as error:
-        if not isinstance(memory_world, ClusterState):
+        if memory.world is None:
             raise
-        return memory_world, error
+        return memory.world, error
     return world, None
 
 
 def _check_time(context: ControlContext) -> None:
-    """Routes and engines know no epochs: whoever was stopped in mid-pass reads the ledger anew before it acts."""
+    """Routes and engines know no epochs: whoever was stopped in mid-pass reads the ledger again before it acts."""
     slept = time.monotonic() - context.memory.world_read
     if slept > context.lease_ttl_s:
         raise LockedError(f"a pass stood still for {slept:.0f} s", cure="nothing more was changed; the next one reads")
@@ -119,23 +122,23 @@ def _lease(context: ControlContext) -> leases.Lease | None:
 
 def _adopt(context: ControlContext) -> None:
     """Go on with the table that gateways follow: servers elsewhere that answered then are taken to answer now."""
-    context.memory.table = on_disk(context)
-    for route in context.memory.table.routes if context.memory.table else ():
+    context.memory.routes.table = on_disk(context)
+    for route in context.memory.routes.table.routes if context.memory.routes.table else ():
         for arm in route.arms:
             if arm.endpoints and arm.prompt_path and is_elsewhere(arm.prompt_path):
-                context.memory.elsewhere_ready.add(arm.release)
+                context.memory.releases.elsewhere_ready.add(arm.release)
 
 
 def _watch(context: ControlContext, world: ClusterState) -> None:
-    """Run the monitors beside the pass, and hand on what they found."""
-    outcome = context.background.take("monitors")
-    if outcome is not None and outcome.error is not None:
-        log.error("monitoring failed: %s", outcome.error)
-    if context.watch is None or time.monotonic() - context.memory.monitored < context.monitor.every_s:
+    """Run the monitors, and hand on what they found."""
+    if context.watch is None:
         return
-    context.memory.monitored = time.monotonic()
     live = [(route, found.live_release) for route, found in world.pointers.items() if found.live_release]
-    context.background.submit("monitors", lambda: [monitor(context, route, release) for route, release in live])
+    context.memory.monitoring.run(
+        context.background,
+        lambda: [monitor(context, route, release) for route, release in live],
+        every_s=context.monitor.every_s,
+    )
 
 
 def monitor(context: ControlContext, route: str, release: str) -> Sequence[Finding]:
@@ -150,28 +153,16 @@ def monitor(context: ControlContext, route: str, release: str) -> Sequence[Findi
 
 
 def _sweep(context: ControlContext) -> None:
-    """Let go, now and then, what is too old to keep."""
-    outcome = context.background.take("retention")
-    if outcome is not None and outcome.error is not None:
-        log.error("retention failed: %s", outcome.error)
-    if context.retention is None or time.monotonic() - context.memory.swept < RETENTION_EVERY_S:
-        return
-    context.memory.swept = time.monotonic()
-    retention = context.retention
-    context.background.submit("retention", lambda: retention(now_ms()))
+    """Let go what is too old to keep."""
+    if (retention := context.retention) is not None:
+        context.memory.retention.run(context.background, lambda: retention(now_ms()), every_s=RETENTION_EVERY_S)
 
 
 def _judge(context: ControlContext) -> None:
-    """Have the answers that wait judged by the project's program, beside the pass."""
-    outcome = context.background.take("judge")
-    if outcome is not None and outcome.error is not None:
-        log.error("judging failed: %s", outcome.error)
+    """Have the answers that wait judged by the project's program."""
     config = context.rollout.judge
-    if context.judge is None or config is None or time.monotonic() - context.memory.judged < config.every_s:
-        return
-    if not context.background.busy("judge"):
-        context.memory.judged = time.monotonic()
-        context.background.submit("judge", context.judge)
+    if context.judge is not None and config is not None:
+        context.memory.judging.run(context.background, context.judge, every_s=config.every_s)
 
 
 def hand_over(context: ControlContext) -> None:

@@ -27,9 +27,9 @@ def publish_routes(context: ControlContext, world: ClusterState, engines: Mappin
     """
     memory = context.memory
     stamp = stamp_of(context.routes_path)
-    if stamp is None or stamp != memory.stamp:
-        memory.table, memory.stamp = on_disk(context), stamp
-    old = memory.table
+    if stamp is None or stamp != memory.routes.stamp:
+        memory.routes.table, memory.routes.stamp = on_disk(context), stamp
+    old = memory.routes.table
     routes = tuple(_route(context, world, route, engines) for route in sorted(world.pointers))
     missing = "" if routes else _missing(context, context.project)
     unchanged = old is not None and (old.routes, old.missing, old.project) == (routes, missing, context.project)
@@ -37,8 +37,8 @@ def publish_routes(context: ControlContext, world: ClusterState, engines: Mappin
         return False
     version = old.version + 1 if old else 1
     table = RoutingTable(version=version, project=context.project, routes=routes, missing=missing)
-    memory.stamp = publish(context.routes_path, table)
-    memory.table = table
+    memory.routes.stamp = publish(context.routes_path, table)
+    memory.routes.table = table
     return True
 
 
@@ -95,9 +95,9 @@ def _not_answering(
 def _missing(context: ControlContext, route: str) -> str:
     """What the ledger says, looked up every few seconds: a pass comes five times as often."""
     memory, now = context.memory, time.monotonic()
-    known = memory.missing.get(route)
+    known = memory.routes.missing.get(route)
     if known is None or now - known[1] > LOOK_S:
-        known = memory.missing[route] = str(missing_on(context.ledger, route) or ""), now
+        known = memory.routes.missing[route] = str(missing_on(context.ledger, route) or ""), now
     return known[0]
 
 

@@ -181,8 +181,8 @@ def _layout_line(layout: Layout, config: SourceConfig | None) -> str:
 
 def _ranked(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:
     """Columns with a positive score, the best first; of equals the first in the file."""
-    scores = {id(column): score(column) for column in columns}
-    return sorted((c for c in columns if scores[id(c)] > 0), key=lambda column: -scores[id(column)])
+    scored = [(score(column), column) for column in columns]
+    return [column for value, column in sorted(scored, key=lambda pair: -pair[0]) if value > 0]
 
 
 def _weight(column: Column, words: Mapping[str, float]) -> float:

@@ -38,14 +38,16 @@ def moves(candidates: Sequence[Candidate], kept: Iterable[int], *, wants_test: b
     for group in groups:
         for label in group.labels:
             by_label[label].append(group)
-    start = {id(group): group.side for group in groups}
+    sides = [group.side for group in groups]
     for label in sorted(by_label, key=lambda name: (len(by_label[name]), name)):
         _give_training(by_label[label])
     if wants_test:
         shared = {place for place, times in Counter(group.place for group in groups).items() if times > 1}
         for label in sorted(by_label, key=lambda name: (len(by_label[name]), name)):
             _give_test(label, by_label, shared)
-    return {at: group.side for group in groups if group.side != start[id(group)] for at in group.rows}
+    return {
+        at: group.side for group, side in zip(groups, sides, strict=True) if group.side != side for at in group.rows
+    }
 
 
 def _groups(candidates: Sequence[Candidate], kept: Iterable[int]) -> list[_Group]:

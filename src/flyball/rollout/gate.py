@@ -110,11 +110,12 @@ def judged_rule(rule: GateRule, ours: Evidence, theirs: Evidence | None, alpha: 
 
 def checks_of(policy: GateConfig, judged: Sequence[Judged | None]) -> tuple[Check, ...]:
     """Each rule with its verdict; who is proven broken is decided over all measured rules together."""
-    measured = [one for one in judged if one is not None and one.n]
-    broken = dict(zip(map(id, measured), holm([one.p_value for one in measured], policy.alpha), strict=True))
+    measured = [place for place, one in enumerate(judged) if one is not None and one.n]
+    p_values = [one.p_value for one in judged if one is not None and one.n]
+    broken = {place for place, is_broken in zip(measured, holm(p_values, policy.alpha), strict=True) if is_broken}
     return tuple(
-        check_of(rule, one, is_broken=one is not None and broken.get(id(one), False))
-        for rule, one in zip(policy.rules, judged, strict=True)
+        check_of(rule, one, is_broken=place in broken)
+        for place, (rule, one) in enumerate(zip(policy.rules, judged, strict=True))
     )
 
 

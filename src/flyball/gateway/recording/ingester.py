@@ -36,7 +36,7 @@ from flyball.gateway.recording.segments import (
     decode,
 )
 from flyball.gateway.recording.worker_locks import dead_workers, forget, worker_of
-from flyball.records import Finding
+from flyball.records import Finding, RequestRecord
 from flyball.records.identity import uuid7
 from flyball.storage import tables
 from flyball.storage.ledger import insert_new
@@ -137,9 +137,8 @@ def ingest_pass(context: IngestContext, filing: LedgerWriter) -> Progress:
         pending = [segment for segment in segments if segment.entries or segment.damaged]
         if pending:
             with context.ledger.begin() as connection:
-                filing.fresh.clear()
-                writers = _file(connection, context, filing, segments)
-                _book(connection, context, filing, segments, writers)
+                added, writers = _file(connection, context, filing, segments)
+                _book(connection, context, added, segments, writers)
                 for segment in pending:
                     _move_offset(context, connection, segment)
                     if segment.damaged:
@@ -154,31 +153,33 @@ def ingest_pass(context: IngestContext, filing: LedgerWriter) -> Progress:
 
 def _file(
     connection: Connection, context: IngestContext, filing: LedgerWriter, segments: list[Segment]
-) -> dict[str, str]:
+) -> tuple[list[RequestRecord], dict[str, str]]:
     """File the batches. A feedback whose request is still behind in the backlog waits, unless nothing else moves.
 
-    Returns the workers of requests that were filed though they stand behind the batches.
+    Returns the requests that the ledger did not have, and the workers of those that stand behind the batches.
     """
     writers: dict[str, str] = {}
     entries = [entry for segment in segments for entry, _ in segment.entries]
-    orphans = filing.file(connection, entries)
+    filed = filing.file(connection, entries)
+    added, orphans = filed.added, filed.orphans
     if orphans and any(segment.more for segment in segments):
         names = {orphan.feedback.id for orphan in orphans}
         for segment in segments:
             segment.cut_before(names)
         if any(segment.offset > segment.begin for segment in segments):
-            return writers
+            return added, writers
         for segment in segments:
             segment.offset = segment.end_of_batch
     if orphans:
-        filing.file(connection, [*_requests_behind(context, segments, writers), *orphans], keep_orphans=True)
-    return writers
+        behind = _requests_behind(context, segments, writers)
+        added += filing.file(connection, [*behind, *orphans], keep_orphans=True).added
+    return added, writers
 
 
 def _book(
     connection: Connection,
     context: IngestContext,
-    filing: LedgerWriter,
+    added: list[RequestRecord],
     segments: list[Segment],
     writers: dict[str, str],
 ) -> None:
@@ -186,9 +187,8 @@ def _book(
     for segment in segments:
         name = worker_of(segment.path)
         writers.update((entry.record.id, name) for entry, _ in segment.entries if isinstance(entry, RequestEntry))
-    spend = recorded_spend((writers[record.id], record) for record in filing.fresh)
+    spend = recorded_spend((writers[record.id], record) for record in added)
     book_recorded(connection, context.project, spend)
-    filing.fresh.clear()
 
 
 def _open_all(context: IngestContext) -> list[Segment]:

@@ -24,9 +24,9 @@ from flyball.storage.payload_texts import answer_text, payload_document, same_an
 from flyball.telemetry import log
 
 HIDDEN = "<HIDDEN>"
+"""Stands for a text that redaction failed on; the sealed original is whole."""
 DEEPEST = 192
 """Levels of what was asked or said that are filed: a client must not stop the ingester by the depth of its JSON."""
-"""Stands for a text that redaction failed on; the sealed original is whole."""
 MS_PER_DAY = 86_400_000
 DEFAULT = "default"
 
@@ -40,6 +40,14 @@ class Owner:
     release: str
 
 
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """What filing did: requests that were not there before, and feedback whose request is not there yet."""
+
+    added: list[RequestRecord]
+    orphans: list[FeedbackEntry]
+
+
 class LedgerWriter:
     """Puts entries of one project where they belong."""
 
@@ -47,11 +55,8 @@ class LedgerWriter:
         self.context = context
         self._keys = SubjectKeys(context.project_key)
         self._profiles: dict[str, str] = {}
-        self.fresh: list[RequestRecord] = []  # filed and not known before; whoever reads them empties this
 
-    def file(
-        self, connection: Connection, entries: Iterable[Entry], *, keep_orphans: bool = False
-    ) -> list[FeedbackEntry]:
+    def file(self, connection: Connection, entries: Iterable[Entry], *, keep_orphans: bool = False) -> Filed:
         """Add entries, requests first; feedback whose request is not there is given back, or kept without one."""
         requests, feedback = [], []
         for entry in entries:
@@ -59,7 +64,7 @@ class LedgerWriter:
                 requests.append(entry)
             else:
                 feedback.append(entry)
-        self._file_requests(connection, requests)
+        added = self._file_requests(connection, requests)
         owners = self._owners(connection, feedback) if feedback else {}
         orphans = []
         for item in feedback:
@@ -68,18 +73,15 @@ class LedgerWriter:
                 orphans.append(item)
             else:
                 self._file_feedback(connection, item, owner)
-        return orphans
+        return Filed(added, orphans)
 
-    def _file_requests(self, connection: Connection, entries: list[RequestEntry]) -> None:
+    def _file_requests(self, connection: Connection, entries: list[RequestEntry]) -> list[RequestRecord]:
         """In a handful of statements, however many there are: this is what the ingester's speed hangs on."""
         if not entries:
-            return
+            return []
         project = self.context.project
-        fresh = {
-            record.id: record
-            for record in traffic.add_requests(connection, project, [entry.record for entry in entries])
-        }
-        self.fresh += fresh.values()
+        added = traffic.add_requests(connection, project, [entry.record for entry in entries])
+        fresh = {record.id: record for record in added}
         keys = self._keys.get_or_create_many(connection, project, map(_subject_of, fresh.values()))
         rows = []
         for entry in entries:
@@ -101,6 +103,7 @@ class LedgerWriter:
                 )
             )
         traffic.add_payloads(connection, rows)
+        return added
 
     def _file_feedback(self, connection: Connection, entry: FeedbackEntry, owner: Owner | None) -> None:
         feedback = entry.feedback
