@@ -99,7 +99,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: {error}", cure="save it as UTF-8") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}", cure="mend the line that it names") from error
+        raise ConfigError(f"{path} is not YAML: {error}", cure="fix the line that it names") from error
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply", cure="see `flyball schema` for its shape") from error
     if not isinstance(document, dict):

@@ -34,7 +34,7 @@ SETTINGS = {
     "a word that is not one of those allowed": (TINY + "task: chatt\n", "'chatt', not one of", "did you mean chat?"),
     "a bad name": (TINY.replace("shop", "My Shop"), "project is 'My Shop'", "a-z0-9"),
     "a version that is not known": (TINY.replace("version: 1", "version: 9"), "version is 9", "1"),
-    "a key given twice": (TINY + "project: two\n", "the key project is given twice", "mend the line"),
+    "a key given twice": (TINY + "project: two\n", "the key project is given twice", "fix the line"),
     "what is no YAML": ("version: 1\n  project: [shop\n", "is not YAML", "line 2"),
     "a tab": ("version: 1\n\tproject: shop\n", "found a tab", "line 2"),
     "nothing": ("", "is empty", "flyball init"),
@@ -43,7 +43,7 @@ SETTINGS = {
     "finetune without a base": (TINY + "train: {method: finetune}\n", "train.base is missing", "set train.base"),
     "heads that do not fit": (TINY + "train: {size: {hidden: 100, heads: 3}}\n", "100 hidden, 3 heads", "multiple"),
     "shrinking canary steps": (TINY + "rollout: {canary_steps: [0.5, 0.1]}\n", "[0.5, 0.1]", "growing"),
-    "nesting without end": (TINY + "x: " + "[" * 5000 + "\n", "nesting depth", "mend the line"),
+    "nesting without end": (TINY + "x: " + "[" * 5000 + "\n", "nesting depth", "fix the line"),
 }
 
 

@@ -121,5 +121,5 @@ def reason_of_dvc(said: str, log: Path, code: int) -> FlyballError:
     if any(word in text for word in LACKING):
         cure = "free some space, or check the owner and mode of the file, and run the same command again"
         return EnvironmentMissing(text, cure=cure)
-    cure = f"mend that and run the same command again; all that DVC said is in {log}"
+    cure = f"fix that and run the same command again; all that DVC said is in {log}"
     return BuildFailed(text, cure=cure, code="dvc_failed", exit_code=2)

@@ -161,7 +161,7 @@ def read_pipeline(path: Path, yaml: Any) -> Any:
     try:
         document: Any = (yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else None) or {}
     except YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}", cure="mend the line that it names") from error
+        raise ConfigError(f"{path} is not YAML: {error}", cure="fix the line that it names") from error
     if not isinstance(document, dict) or not isinstance(document.get("stages", {}), dict):
         raise ConfigError(f"{path} is no DVC pipeline", cure="see https://dvc.org/doc/user-guide/project-structure")
     return document
@@ -219,7 +219,7 @@ def check_yaml(path: Path) -> Any:
     try:
         return parse_yaml(path.read_text(encoding="utf-8"), path) if path.is_file() else None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not YAML: {error}", cure="mend it, or restore it from git") from error
+        raise ConfigError(f"{path} is not YAML: {error}", cure="fix it, or restore it from git") from error
 
 
 def parse_yaml(text: str, path: Path) -> Any:
@@ -230,7 +230,7 @@ def parse_yaml(text: str, path: Path) -> Any:
         return load_yaml(text, times=LOCK_TIMES)
     except (yaml.YAMLError, RecursionError) as error:
         problem = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise ConfigError(f"{path} is not YAML: {problem}", cure="mend it, or restore it from git") from error
+        raise ConfigError(f"{path} is not YAML: {problem}", cure="fix it, or restore it from git") from error
 
 
 def check_sources(project: Project) -> None:

@@ -60,4 +60,4 @@ def run_dvc_init(root: Path, flags: list[str]) -> None:
             [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment, capture_output=True, text=True
         )
         if done.returncode != 0:
-            raise InputError(f"DVC refused {' '.join(arguments)}: {done.stderr.strip()}", cure="mend that first")
+            raise InputError(f"DVC refused {' '.join(arguments)}: {done.stderr.strip()}", cure="fix that first")

@@ -98,6 +98,6 @@ def whole_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(out)
         partial.rename(out)
     except OSError as error:
-        raise EnvironmentMissing(f"{out} cannot be written: {error}", cure="free disk space, or mend rights") from error
+        raise EnvironmentMissing(f"{out} cannot be written: {error}", cure="free space or fix its mode") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -36,7 +36,7 @@ def render(
     try:
         return _compiled(template).render(messages=messages, add_generation_prompt=add_generation_prompt, **tokens)
     except TemplateError as error:
-        raise InputError(f"the chat template does not render: {error}", cure="mend it, or change messages") from error
+        raise InputError(f"the chat template does not render: {error}", cure="fix it, or change messages") from error
 
 
 @lru_cache(maxsize=16)

@@ -37,7 +37,7 @@ def projection(a: float, b: float, n_a: float, n_b: float, gap: float) -> float:
     """The x that minimises n_a·KL(a‖x) + n_b·KL(b‖x + gap): a's rate at the null's point closest to (a, b).
 
     The restricted estimate of two rates at a given difference (Miettinen and Nurminen 1985, Statistics in Medicine
-    4:213), whose cubic has a closed solution (Farrington and Manning 1990, ibid. 9:1447); two Newton steps mend what
+    4:213), whose cubic has a closed solution (Farrington and Manning 1990, ibid. 9:1447); two Newton steps fix what
     rounding took.
     """
     if gap == 0.0:
