@@ -19,7 +19,10 @@ from flyball.storage.ledger import now_ms
 from traffic_rows import add_request
 
 SCHEMES = ("light", "dark")
-PAGES = ("front", "requests", "story", "record", "gate", "models", "datasets", "deployments", "findings", "missing")
+PAGES = (
+    *("front", "requests", "story", "record", "gate", "models", "compare", "datasets", "deployments", "findings"),
+    "missing",
+)
 
 
 def address(site: Site, page: str) -> str:
@@ -31,6 +34,7 @@ def address(site: Site, page: str) -> str:
         "record": f"/records/{site.shop.live.name}",
         "gate": f"/records/{fingerprint(site.shop.refused.decision)}",
         "models": "/models",
+        "compare": f"/compare?run={fingerprint(site.shop.live.run)}&run={fingerprint(site.shop.old.run)}",
         "datasets": "/datasets",
         "deployments": "/deployments",
         "findings": "/findings",
@@ -82,7 +86,7 @@ def test_no_page_scrolls_sideways_on_a_phone_or_a_tablet(site: Site, browser: An
 def test_no_table_of_a_record_is_clipped_at_1280_pixels(site: Site, browser: Any) -> None:
     live = site.shop.live
     with opened(browser, site.url) as page:
-        for path in ("/models", "/datasets"):
+        for path in ("/models", "/datasets", address(site, "compare").removeprefix(site.url)):
             page.goto(site.url + path)
             assert page.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
         for record in (live.dataset, live.run, live.model, live.report, live.decision, site.shop.refused.decision):
@@ -198,6 +202,18 @@ def test_a_search_is_made_with_the_keyboard_alone(site: Site, browser: Any) -> N
         page.wait_for_url("**text=kettle*")
         assert page.locator(".answers tbody tr").count() > 0
         assert page.input_value("input[name=text]") == "kettle"
+
+
+def test_ticked_runs_are_compared_without_a_script(site: Site, browser: Any) -> None:
+    with opened(browser, site.url + "/models", java_script_enabled=False) as page:
+        ticks = page.locator("tbody input[type=checkbox]")
+        assert ticks.count() == 4
+        for at in (1, 3):
+            ticks.nth(at).check()
+        page.get_by_role("button", name="Compare ticked runs").click()
+        page.wait_for_url("**/compare?run=*&run=*")
+        assert page.inner_text("h1") == "Training runs compared"
+        assert page.get_by_role("region", name="What they came to").locator("thead th").count() == 3
 
 
 def test_a_script_in_a_prompt_is_read_and_not_run(site: Site, browser: Any) -> None:

@@ -170,6 +170,27 @@ def test_datasets_stand_side_by_side_with_what_changed(site: Site) -> None:
     assert "812" in row and ">8<" in row and "tickets" in row
 
 
+def test_runs_stand_side_by_side_with_curves_what_differs_and_what_they_came_to(site: Site) -> None:
+    live, old = site.shop.live, site.shop.old
+    runs = [fingerprint(one.run) for one in (live, old)]
+    text = site.get("/compare", params={"run": [*runs, runs[0], ""]}).text
+    assert f"/charts/curves-wide-light.svg?run={runs[0]}&amp;run={runs[1]}" in text
+    assert text.count("its curve is not on this machine") == 1, "the old run has none"
+    rows = {
+        cells[0]: cells[1:]
+        for row in re.findall(r"<tr>(.*?)</tr>", text)
+        if (cells := re.findall(r">([^<>]+)</t[hd]>", row))
+    }
+    assert rows["dataset"] == [fingerprint(one.dataset)[:12] for one in (live, old)]
+    assert "88.3 %" in rows["exact match on test"][0] and "86.1 %" in rows["exact match on test"][1]
+    assert "Tick two or more" in site.get(f"/compare?run={runs[0]}").text
+    assert site.get("/compare?run=nothing").status_code == 404
+    refused = site.get(f"/compare?run={live.name}")
+    assert refused.status_code == 400 and "is no training run" in refused.text
+    chart = site.get(f"/charts/curves-narrow-dark.svg?run={runs[0]}&run={runs[1]}")
+    assert chart.status_code == 200 and runs[0][:12] in chart.text
+
+
 def test_a_training_run_shows_its_loss_curve_and_a_report_the_wrong_answers_of_its_worst_labels(site: Site) -> None:
     live = site.shop.live
     run = site.get(f"/records/{fingerprint(live.run)}").text

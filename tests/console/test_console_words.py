@@ -43,10 +43,32 @@ def test_durations_come_in_the_unit_that_leaves_few_digits(value: float, text: s
     assert text_formats.milliseconds(value) == text
 
 
-def test_milliseconds_since_1970_are_local_time_wherever_they_stand_and_durations_stay() -> None:
+def test_milliseconds_since_1970_are_local_time_wherever_they_stand_and_durations_have_a_unit() -> None:
     assert text_formats.named("noted_ms", 1_790_000_000_000) == ("noted", text_formats.moment(1_790_000_000_000))
-    assert text_formats.named("total_ms", 1240.5) == ("total ms", "1,240")
+    assert text_formats.named("total_ms", 1240.5) == ("total", "1.24 s")
+    assert text_formats.named("peak_mb", 568) == ("peak", "568.0 MB")
+    assert text_formats.named("seconds", 16.34) == ("took", "16 s")
     assert text_formats.plain({"seen_ms": 1_790_000_000_000}) == f"seen {text_formats.moment(1_790_000_000_000)}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (582_784.0, "582,784"),
+        (11_910.4, "11,910"),
+        (0.02676, "0.02676"),
+        (9.31e-05, "0.0000931"),
+        (0.0, "0"),
+        (3e-12, "3e-12"),
+    ],
+)
+def test_a_number_is_written_out_rather_than_as_a_power_of_ten(value: float, text: str) -> None:
+    assert text_formats.plain(value) == text
+
+
+def test_an_e_value_says_how_rarely_chance_alone_comes_so_far() -> None:
+    assert text_formats.named("e_value", 131.2)[1].endswith("in at most 1 of 131 cases)")
+    assert text_formats.named("e_value", 0.4) == ("e-value", "0.4 (no evidence of a change)")
 
 
 @pytest.mark.parametrize(

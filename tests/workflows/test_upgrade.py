@@ -260,7 +260,7 @@ def test_the_gate_measures_it_again_and_a_new_release_rolls_back_to_it(upgraded:
     found = pointer(shop.ledger, "shop")
     assert found is not None and found.live_release == shop.live
     with shop.ledger.read() as connection:
-        rows = dict(connection.execute(select(tables.records.c.id, tables.records.c.body)).tuples().all())
+        rows = dict(connection.execute(select(tables.records.c.id, tables.records.c.body)).all())
     assert {name: bytes(rows[name]) for name in shop.bodies} == shop.bodies  # not a byte was written anew
     context.background.join(10)
 

@@ -15,7 +15,16 @@ from starlette.routing import Route
 
 from flyball.console import charts
 from flyball.console.cached_metrics import CachedMetrics
-from flyball.console.chart_specs import PALETTES, ChartStyle, Spec, curve_spec, latency_spec, quality_spec, traffic_spec
+from flyball.console.chart_specs import (
+    PALETTES,
+    ChartStyle,
+    Spec,
+    curve_spec,
+    curves_spec,
+    latency_spec,
+    quality_spec,
+    traffic_spec,
+)
 from flyball.console.context import ConsoleContext
 from flyball.console.front_page import choose_route, read_compared, read_findings, read_live, read_overview
 from flyball.console.page_rendering import Pages, static_files
@@ -23,6 +32,7 @@ from flyball.console.record_page import read_record
 from flyball.console.request_list import Filters, read_answers, read_choices
 from flyball.console.request_page import read_story
 from flyball.console.rollouts import read_rollouts
+from flyball.console.run_comparison import read_run_comparison
 from flyball.console.security_middleware import SecurityMiddleware
 from flyball.console.traffic import read_traffic
 from flyball.console.versions import read_datasets, read_models
@@ -39,6 +49,7 @@ WIDTHS = {
     "latency": {"wide": 640, "narrow": 330},
     "quality": {"wide": 440, "narrow": 330},
     "curve": {"wide": 640, "narrow": 330},
+    "curves": {"wide": 1160, "narrow": 330},
 }
 CHART_STEP_MS = 15_000
 """Charts look at times of this grain, so that two looks shortly after each other are one drawing."""
@@ -57,6 +68,7 @@ def build_app(context: ConsoleContext) -> Starlette:
         "/findings": views.findings,
         "/datasets": views.datasets,
         "/models": views.models,
+        "/compare": views.compare,
         "/healthz": views.health,
         "/static/{name}": views.static,
     }
@@ -162,14 +174,31 @@ class Views:
         """Models side by side."""
         return self._pages.page("versions.html", page="models", found=read_models(self._ledger), now_ms=now_ms())
 
+    def compare(self, request: Request) -> Response:
+        """Chosen training runs side by side."""
+        found = read_run_comparison(self._ledger, request.query_params.getlist("run"), root=self._root)
+        summary = "; ".join(
+            f"{run.label} from {run.curve[0].loss:.3g} to {run.curve[-1].loss:.3g} in {run.curve[-1].step} steps"
+            for run in found.runs
+            if run.curve
+        )
+        return self._pages.page(
+            "comparison.html",
+            page="models",
+            found=found,
+            summary=summary,
+            now_ms=now_ms(),
+            drawable=charts.can_render() and bool(summary),
+        )
+
     async def chart(self, request: Request) -> Response:
         """One chart in the colours of one scheme and the width of one screen."""
         name, size, theme = (request.path_params[key] for key in ("name", "size", "theme"))
         if size not in WIDTHS.get(name, {}) or theme not in PALETTES:
             raise HTTPException(404)
         look = ChartStyle(theme=theme, width=WIDTHS[name][size])
-        subject = request.query_params.get("run" if name == "curve" else "route")
-        spec = await to_thread.run_sync(self._spec, name, look, subject, limiter=self._threads)
+        subjects = request.query_params.getlist("run" if name.startswith("curve") else "route")
+        spec = await to_thread.run_sync(self._spec, name, look, subjects, limiter=self._threads)
         try:
             svg = await self._charts.svg(spec)
         except FlyballError as error:
@@ -177,7 +206,10 @@ class Views:
             return PlainTextResponse(f"{error}\n", status_code=503)
         return Response(svg, media_type="image/svg+xml", headers={"cache-control": "private, max-age=15"})
 
-    def _spec(self, name: str, look: ChartStyle, subject: str | None) -> Spec:
+    def _spec(self, name: str, look: ChartStyle, subjects: list[str]) -> Spec:
+        if name == "curves":
+            return curves_spec(read_run_comparison(self._ledger, subjects, root=self._root).points(), look)
+        subject = next(iter(subjects), None)
         if name == "curve":
             run = read_record(self._ledger, subject or "", root=self._root)
             return curve_spec([msgspec.to_builtins(point) for point in run.curve], look)

@@ -56,7 +56,10 @@ def curve_of(root: Path, run: str) -> tuple[CurvePoint, ...]:
 
 def curve_sheet(points: tuple[CurvePoint, ...]) -> RecordTable:
     """The curve as a short table."""
-    rows = tuple((text_formats.count(p.step), f"{p.loss:.4f}", f"{p.learning_rate:.3g}") for p in thinned(points, TOLD))
+    rows = tuple(
+        (text_formats.count(p.step), f"{p.loss:.4f}", text_formats.decimal(p.learning_rate))
+        for p in thinned(points, TOLD)
+    )
     head = ("up to step", "mean loss", "learning rate")
     return RecordTable(caption="Training loss", head=head, rows=rows, numeric=(1, 2))
 

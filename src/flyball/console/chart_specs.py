@@ -28,6 +28,13 @@ PALETTES: Mapping[Theme, Mapping[str, str]] = {
     },
 }
 
+SERIES: Mapping[Theme, tuple[str, ...]] = {
+    "light": ("#2f6fb5", "#b0802b", "#2a8a6d", "#c4382e", "#7a55b8", "#5b6472"),
+    "dark": ("#6aa7e8", "#d9ac5b", "#58c2a0", "#ff7a6e", "#b79bec", "#9aa5b4"),
+}
+"""Colours of things of one kind, in the order they come; dashes tell them apart too."""
+DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (3, 5))
+
 OUTCOMES = ("answered", "refused", "failed")
 
 
@@ -106,6 +113,29 @@ def curve_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     }
     mark = {"type": "line", "strokeWidth": 1.75, "color": look.ink["main"]}
     return _chart({"mark": mark, "encoding": encoding}, list(points), look)
+
+
+def curves_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
+    """The loss of several training runs by step. `points`: run, step, loss."""
+    names = list(dict.fromkeys(str(p["run"]) for p in points))
+    legend = {**_legend(), "columns": 2 if look.width < 600 else len(names), "labelLimit": 150, "symbolType": "stroke"}
+    encoding = {
+        "x": {"field": "step", "type": "quantitative", "title": None, "axis": {"grid": False, "tickCount": 5}},
+        "y": {"field": "loss", "type": "quantitative", "title": None, "axis": {"tickCount": 5}},
+        "color": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": names, "range": list(SERIES[look.theme][: len(names)])},
+            "legend": legend,
+        },
+        "strokeDash": {
+            "field": "run",
+            "type": "nominal",
+            "scale": {"domain": names, "range": [list(dash) for dash in DASHES[: len(names)]]},
+            "legend": legend,
+        },
+    }
+    return _chart({"mark": {"type": "line", "strokeWidth": 1.75}, "encoding": encoding}, list(points), look, height=240)
 
 
 def quality_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:

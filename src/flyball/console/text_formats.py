@@ -105,13 +105,13 @@ def brief(name: str | None) -> str:
 
 
 def plain(value: JSON) -> str:
-    """Any JSON value on one line: numbers with at most four significant decimals, mappings as `key value`."""
+    """Any JSON value on one line: numbers with at most four significant digits, mappings as `key value`."""
     if value is None:
         return DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e6 else compact(value)
+        return decimal(value)
     if isinstance(value, int):
         return count(value) if value >= 100_000 else str(value)
     if isinstance(value, Mapping):
@@ -121,12 +121,35 @@ def plain(value: JSON) -> str:
     return str(value)
 
 
+def decimal(value: float) -> str:
+    """Four significant digits, written out: a power of ten only where nobody counts zeros."""
+    if 1e3 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    if 1e-7 <= abs(value) < 1e-3:
+        return f"{value:.{3 - math.floor(math.log10(abs(value)))}f}".rstrip("0")
+    return f"{value:.4g}"
+
+
 def named(key: str, value: JSON) -> tuple[str, str]:
-    """A key and its value as people read them: milliseconds since 1970 are local time, and bear no unit."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if key.endswith("_ms") and number and value >= EARLIEST_MS:
-        return words(key.removesuffix("_ms")), moment(int(value))
+    """A key and its value as people read them: times and sizes with their unit, moments as local time."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return words(key), plain(value)
+    if key.endswith("_ms"):
+        return words(key.removesuffix("_ms")), moment(int(value)) if value >= EARLIEST_MS else milliseconds(value)
+    if key.endswith("_mb"):
+        return words(key.removesuffix("_mb")), size(1e6 * value)
+    if key == "seconds":
+        return "took", seconds(value)
+    if key == "e_value":
+        return "e-value", e_value(value)
     return words(key), plain(value)
+
+
+def e_value(value: float) -> str:
+    """An e-value and what it means: how rarely chance alone ever comes so far (Ville's inequality)."""
+    if value < 2:
+        return f"{decimal(value)} (no evidence of a change)"
+    return f"{decimal(value)} (without a change, evidence ever grows this strong in at most 1 of {count(value)} cases)"
 
 
 def words(key: str) -> str:

@@ -70,8 +70,8 @@ def read_traffic(ledger: Ledger, *, route: str | None, now_ms: int) -> Traffic:
     times = select(index, column.total_ms).where(and_(*here, column.outcome == "ok"))
     newest = select(func.max(column.at_ms)).where(and_(*here))
     with ledger.read() as connection:
-        counted = connection.execute(counts).tuples().all()
-        timed = connection.execute(times.order_by(column.at_ms.desc()).limit(SAMPLE)).tuples().all()
+        counted = connection.execute(counts).all()
+        timed = connection.execute(times.order_by(column.at_ms.desc()).limit(SAMPLE)).all()
         last_ms = connection.execute(newest).scalar()
     return _summarise(counted, timed, last_ms)
 

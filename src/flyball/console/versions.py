@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from flyball.console import text_formats
@@ -11,7 +11,7 @@ from flyball.console.evidence import exact_match, loss, number, rows_of
 from flyball.console.record_facts import VERDICTS, State, link
 from flyball.records import DatasetVersion, EvalReport, GateDecision, ModelVersion, Release, TrainingRun
 from flyball.storage.deployments import pointer, routes
-from flyball.storage.ledger import Ledger, Stored
+from flyball.storage.ledger import EXPERIMENT, Ledger, Stored
 
 SHOWN = 50
 LOOKED_AT = 500
@@ -28,7 +28,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """A table of versions, newest first; `at_ms`: when each was made; `left_out`: whether there are older ones."""
+    """A table of versions, newest first; `at_ms`: when each was made; `left_out`: whether there are older ones.
+
+    `runs`: the training run of each row, where runs can be compared.
+    """
 
     title: str
     head: tuple[str, ...]
@@ -36,6 +39,7 @@ class Versions:
     rows: tuple[tuple[Cell, ...], ...]
     at_ms: tuple[int, ...]
     left_out: bool
+    runs: tuple[str | None, ...] = ()
 
 
 def read_models(ledger: Ledger) -> Versions:
@@ -43,7 +47,9 @@ def read_models(ledger: Ledger) -> Versions:
     stored = ledger.find(ModelVersion, limit=SHOWN + 1)
     live = {found.live_release for route in routes(ledger) if (found := pointer(ledger, route))}
     releases: dict[str, list[str]] = {}
+    experiments: dict[str, str] = {}
     for one in ledger.find(Release, limit=LOOKED_AT):
+        experiments[one.id] = one.recorded.get(EXPERIMENT) or ""
         releases.setdefault(cast(Release, one.record).model, []).append(one.id)
     reports: dict[str, Stored] = {}
     for one in ledger.find(EvalReport, limit=LOOKED_AT):
@@ -56,11 +62,12 @@ def read_models(ledger: Ledger) -> Versions:
     for one in stored[:SHOWN]:
         model, mine = cast(ModelVersion, one.record), releases.get(one.id, [])
         serving = next((name for name in mine if name in live), None)
-        release = serving or (mine[0] if mine else None)
+        built = next((name for name in mine if not experiments[name]), None)
+        release = serving or built or (mine[0] if mine else None)
         rows.append(
             (
                 _name(one.id),
-                _run(model.training_run, runs),
+                _run(model.training_run, runs, experiments.get(release or "")),
                 _name(model.dataset),
                 Cell(text=text_formats.compact(model.parameters)),
                 _name(release),
@@ -70,7 +77,9 @@ def read_models(ledger: Ledger) -> Versions:
             )
         )
     head = ("model", "training run", "dataset", "parameters", "release", "score", "gate", "serves")
-    return _versions("Models", head, (3,), rows, stored)
+    made = _versions("Models", head, (3,), rows, stored)
+    trained = tuple(cast(ModelVersion, one.record).training_run for one in stored[:SHOWN])
+    return replace(made, runs=tuple(run if run in runs else None for run in trained)) if any(trained) else made
 
 
 def read_datasets(ledger: Ledger) -> Versions:
@@ -114,12 +123,12 @@ def _name(name: str | None) -> Cell:
     return Cell(text=text_formats.brief(name), href=link(name))
 
 
-def _run(name: str | None, runs: dict[str, TrainingRun]) -> Cell:
+def _run(name: str | None, runs: dict[str, TrainingRun], experiment: str | None) -> Cell:
     if name is None:
         return Cell(text="taken as it is")
     found = loss(runs[name]) if name in runs else None
     told = f"{text_formats.words(found[0])} {found[1]:.4g}" if found else text_formats.brief(name)
-    return Cell(text=told, href=link(name))
+    return Cell(text=f"{experiment}, {told}" if experiment else told, href=link(name))
 
 
 def _score(report: Stored | None) -> Cell:

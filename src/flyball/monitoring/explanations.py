@@ -39,8 +39,8 @@ def explain(watch: Monitor, *, hits: int, n: int, e_value: float, alpha: float) 
     tolerated = "at most" if watch.direction == "above" else "at least"
     return (
         f"{hits} of the last {n} {watch.what} ({hits / n:.1%}); expected {watch.reference:.1%}, "
-        f"tolerated {tolerated} {watch.limit:.1%}. The evidence is e = {e_value:.3g}, needed was "
-        f"1/α = {1 / alpha:.3g}; "
+        f"tolerated {tolerated} {watch.limit:.1%}. The evidence is e = {e_value:.3g} (without a "
+        f"change it ever grows so strong in at most 1 of {e_value:,.0f} cases), needed was 1/α = {1 / alpha:.3g}; "
         "such an alarm by accident, over the whole life of this release, has a probability of at most "
         f"α = {alpha:.2g}."
     )
