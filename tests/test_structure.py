@@ -101,6 +101,30 @@ def test_src_reaches_every_function_and_class_in_it() -> None:
     assert not needless, f"these are gone: {needless}"
 
 
+def imports_of(path: Path, modules: set[str]) -> set[str]:
+    """Which of `modules` a module names in any import: at its top, in functions, or for types alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {one.name for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{one.name}" for one in node.names}
+            found |= {name if name in modules else node.module for name in inner}
+    return found & modules
+
+
+def test_no_module_reaches_itself_by_its_imports() -> None:
+    """Also not by way of TYPE_CHECKING or of an import in a function: two files in a circle are one file."""
+    names = {".".join(path.relative_to(ROOT / "src").with_suffix("").parts): path for path in SOURCES}
+    paths = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    left = {name: imports_of(path, set(paths)) - {name} for name, path in paths.items()}
+    while free := [name for name, imported in left.items() if not imported & set(left)]:
+        for name in free:
+            del left[name]
+    in_circle = {name for imported in left.values() for name in imported} & set(left)
+    assert not in_circle, f"these import each other: {sorted(in_circle)}"
+
+
 def test_each_test_module_has_a_name_of_its_own() -> None:
     """Without packages in tests/, pytest imports modules by name: two of one name stop the whole run."""
     names = [path.name for path in tracked() if path.name.startswith("test_") and path.suffix == ".py"]

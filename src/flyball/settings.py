@@ -19,7 +19,8 @@ from flyball.data.config import DataConfig
 from flyball.engines.catalog import DEFAULT, KINDS, SERVER
 from flyball.engines.config import ServerConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
-from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind, suite_name
+from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind
+from flyball.evaluation.suite_names import suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -41,12 +40,6 @@ def known_measures(kind: str, *, classification: bool, expects: bool = True) -> 
     from flyball.evaluation.measures.catalog import FAMILIES  # only where such a suite is named: it loads them all
 
     return (*FAMILIES[kind].measures, *ALWAYS)
-
-
-def suite_name(name: str) -> str:
-    """What reports and gate rules call a suite: a file's name without its last suffix, or `family-file`."""
-    family, colon, path = name.rpartition(":")
-    return f"{family}-{Path(path).stem}" if colon else Path(name).stem
 
 
 def suite_kind(name: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyball.errors import InputError
-from flyball.evaluation.config import suite_name
+from flyball.evaluation.suite_names import suite_name
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flyball.gateway.http.openai_errors import JSON_TYPE
-
-if TYPE_CHECKING:
-    from flyball.gateway.http.server import Connection
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 STATUS_LINE = {number: b"HTTP/1.1 %d %s\r\n" % (number, _PHRASES.get(number, b"")) for number in range(100, 1000)}
 """Servers have statuses of their own: 529 is Anthropic's, 520 to 527 are Cloudflare's."""
 _EMPTY: dict[bytes, bytes] = {}
+
+
+class ClientConnection(asyncio.Protocol):
+    """What an exchange needs of the connection that it came on; http/server.py has the rest."""
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self.blocked_since = 0.0  # since when the client reads too slowly; 0: it does not
+        self.peer = ""
+        self.caller: tuple[bytes, int, Any] | None = None  # who called before: see Access.principal
+
+    def write(self, data: bytes) -> None:
+        """Bytes to the client, unless it has gone."""
+        if not self.transport.is_closing():
+            self.transport.write(data)
+
+    def takes(self, size: int) -> bool:
+        """Count memory that the request is about to take; False when that is too much."""
+        raise NotImplementedError
+
+    def drains(self) -> bool:
+        """Whether the server stops, so that answers say that their connection closes."""
+        raise NotImplementedError
+
+    def finished(self, *, close: bool) -> None:
+        """The current exchange is answered: close, or go on with the next."""
+        raise NotImplementedError
 
 
 class Exchange:
@@ -37,7 +62,7 @@ class Exchange:
         "state",
     )
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.method = b""
         self.path = b""
@@ -65,7 +90,7 @@ class Exchange:
 
     def hold(self, size: int) -> bool:
         """Count memory that the request takes beside its body; False when there is no room for it."""
-        return self.connection.edge.takes(self.connection, size)
+        return self.connection.takes(size)
 
     def answer(self, status: int, body: bytes, *, kind: bytes = JSON_TYPE, headers: bytes = b"") -> None:
         """Send a whole answer; `headers` are complete lines."""
@@ -133,9 +158,4 @@ class Exchange:
         self.connection.finished(close=True)
 
     def _keeps(self) -> bool:
-        return self.keep_alive and not self.connection.edge.draining
-
-
-def origin_form(target: bytes) -> bytes:
-    """The path of a target that names scheme and host too, as clients of proxies send it (RFC 9112, 3.2.2)."""
-    return b"/" + target.split(b"/", 3)[3] if target.count(b"/") > 2 and b"://" in target else target
+        return self.keep_alive and not self.connection.drains()

@@ -9,7 +9,6 @@ refused with 400 and the connection is closed, so that nothing can be smuggled p
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +17,9 @@ from typing import Any, Final
 import httptools
 
 from flyball.gateway.http.cors import Origins
-from flyball.gateway.http.exchange import STATUS_LINE, Exchange, origin_form
+from flyball.gateway.http.exchange import STATUS_LINE, ClientConnection, Exchange
 from flyball.gateway.http.openai_errors import error_body
+from flyball.gateway.http.request_framing import SINGLE, Refusal, framing_lines, objection, origin_form, too_large
 
 MAX_HEADER_BYTES: Final = 32_768
 MAX_HEADERS: Final = 100
@@ -115,12 +115,12 @@ class HttpServer:
             connection.abort()
 
 
-class Connection(asyncio.Protocol):
+class Connection(ClientConnection):
     """One client's connection: bytes in, Exchanges to the handler one at a time, bytes out."""
 
     def __init__(self, edge: HttpServer) -> None:
+        super().__init__()
         self.edge = edge
-        self.transport: Any = None
         self.parser: Any = None
         self.reading: Exchange | None = None
         self.current: Exchange | None = None
@@ -131,15 +131,12 @@ class Connection(asyncio.Protocol):
         self.raw_bytes = -1
         self.adopting = False
         self.upgrading = False
-        self.refusal: tuple[int, str, str] | None = None
+        self.refusal: Refusal | None = None
         self.lingering = False
-        self.blocked_since = 0.0
         self.waits_since = 0.0
         self.held = 0
         self.most = edge.max_body_bytes  # of the body that is being read
         self.extra = b""  # header lines of the answer to it
-        self.peer = ""
-        self.caller: tuple[bytes, int, Any] | None = None  # who called before: see Access.principal
 
     # transport ---------------------------------------------------------------------------------------------------
 
@@ -200,10 +197,8 @@ class Connection(asyncio.Protocol):
         if exchange is None or exchange.method == b"CONNECT":
             self.refusal = self.refusal or (400, "only HTTP/1.1 is spoken here", "bad_http")
             return
-        framing = [(name, exchange.headers.get(name)) for name in (b"content-length", b"transfer-encoding")]
-        head = b"".join(b"%b: %b\r\n" % (name, value) for name, value in framing if value is not None)
         self.parser, self.adopting = httptools.HttpRequestParser(self), True
-        self._feed(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + rest)
+        self._feed(b"POST / HTTP/1.1\r\n" + framing_lines(exchange.headers) + b"\r\n" + rest)
 
     def pause_writing(self) -> None:
         self.blocked_since = time.monotonic()
@@ -243,7 +238,7 @@ class Connection(asyncio.Protocol):
         if exchange.started:
             return  # a trailer: counted, never used
         key = name.lower()
-        if key in exchange.headers and key in _SINGLE:
+        if key in exchange.headers and key in SINGLE:
             self.refusal = (400, f"the header {key.decode('latin-1')} comes twice", "bad_http")
         exchange.headers[key] = value
 
@@ -268,7 +263,7 @@ class Connection(asyncio.Protocol):
             self.most = SMALL_BODY_BYTES
         if self.edge.origins.on:
             exchange.extra = self.extra = self.edge.origins.lines(exchange.headers)
-        self.refusal = self.refusal or self._objection(exchange)
+        self.refusal = self.refusal or objection(exchange, self.most, self.edge.max_body_bytes)
         if self.refusal is None and exchange.headers.get(b"expect", b"").lower() == b"100-continue" and exchange.modern:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -279,7 +274,7 @@ class Connection(asyncio.Protocol):
         exchange.size += len(data)
         if exchange.size > self.most:
             exchange.parts.clear()
-            self.refusal = self._too_large_body()
+            self.refusal = too_large(self.most, self.edge.max_body_bytes)
             return
         exchange.parts.append(data)
         self.edge.hold(self, len(data) + PART_BYTES)
@@ -302,13 +297,13 @@ class Connection(asyncio.Protocol):
 
     # answering ---------------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
-        """Bytes to the client, unless it has gone."""
-        if not self.transport.is_closing():
-            self.transport.write(data)
+    def takes(self, size: int) -> bool:
+        return self.edge.takes(self, size)
+
+    def drains(self) -> bool:
+        return self.edge.draining
 
     def finished(self, *, close: bool) -> None:
-        """The current exchange is answered: close, or go on with the next."""
         if (answered := self.current) is not None:
             answered.on_disconnect = answered.on_writable = None  # else its answer is kept until garbage is collected
         self.current = None
@@ -379,25 +374,6 @@ class Connection(asyncio.Protocol):
         elif self.raw_bytes > MAX_HEADER_BYTES + MAX_FRAMING * exchange.size:
             self.refusal = self.refusal or (400, "the body's chunks are framed by too many bytes", "bad_http")
 
-    def _objection(self, exchange: Exchange) -> tuple[int, str, str] | None:
-        headers = exchange.headers
-        coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
-        if exchange.modern and b"host" not in headers:
-            return 400, "the Host header is missing", "bad_http"
-        if coding is not None and (length is not None or coding.strip().lower() != b"chunked" or not exchange.modern):
-            return 400, "a body has either one Content-Length or Transfer-Encoding: chunked", "bad_http"
-        if length is not None and not length.isdigit():
-            return 400, "Content-Length is not a number", "bad_http"
-        if length is not None and int(length) > self.most:
-            return self._too_large_body()
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            return 415, "compressed bodies are not read; send plain JSON", "unsupported_encoding"
-        return None
-
-    def _too_large_body(self) -> tuple[int, str, str]:
-        setting = " (gateway.max_body_bytes)" if self.most == self.edge.max_body_bytes else ""
-        return 413, f"the body is larger than {self.most} bytes{setting}", "body_too_large"
-
     def _too_large_headers(self) -> None:
         limit = f"{MAX_HEADER_BYTES} bytes or {MAX_HEADERS} lines"
         self.refusal = self.refusal or (431, f"the headers are larger than {limit}", "headers_too_large")
@@ -422,6 +398,3 @@ class Connection(asyncio.Protocol):
             return
         self.transport.write_eof()
         self.transport.resume_reading()
-
-
-_SINGLE = frozenset({b"content-length", b"transfer-encoding", b"host", b"authorization", b"content-type"})

@@ -6,17 +6,14 @@ be slow, chunked, truncated, lying or hanging; each of those ends as an Upstream
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from flyball.gateway.upstream.failure_causes import words_of
 from flyball.inference.decompression import LEAST_SHARE, MOST_TIMES, PIECE_BYTES, Decoder
-
-if TYPE_CHECKING:
-    from flyball.gateway.upstream.client import EndpointClient, UpstreamConnection
-    from flyball.gateway.upstream.stream_relay import Relay
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 MAX_EVENT_BYTES: Final = 8 * 1024 * 1024
@@ -63,6 +60,40 @@ class UpstreamFailure(Exception):
         self.lasting = lasting
 
 
+class EngineConnection(asyncio.Protocol):
+    """What a call needs of the connection that it is on; client.py has the rest."""
+
+    def __init__(self) -> None:
+        self.transport: Any = None
+        self.call: Call | None = None
+
+
+class OpenCalls:
+    """What a call needs of the client that made it: where it and its connection are counted until they end."""
+
+    def __init__(self) -> None:
+        self.calls: set[Call] = set()
+        self.ending: dict[EngineConnection, float] = {}
+
+
+class EventSink:
+    """What takes a stream after its first events; stream_relay.py passes it on."""
+
+    __slots__ = ()
+
+    def events(self, events: list[bytes]) -> None:
+        """Events that have come together."""
+        raise NotImplementedError
+
+    def thinks(self, comments: list[bytes]) -> None:
+        """Comments of an engine that thinks."""
+        raise NotImplementedError
+
+    def chunk(self, chunk: bytes) -> bool:
+        """Take a piece as it came, unparsed; False where it must be parsed."""
+        raise NotImplementedError
+
+
 class Call:
     """One request to an engine and its answer, as it comes in; a Course awaits it (see `wake`)."""
 
@@ -99,9 +130,9 @@ class Call:
         "touched",
     )
 
-    def __init__(self, client: EndpointClient) -> None:
+    def __init__(self, client: OpenCalls) -> None:
         self.client = client
-        self.connection: UpstreamConnection | None = None
+        self.connection: EngineConnection | None = None
         self.status = 0
         self.content_type = b""
         self.retry_after = self.retry_after_ms = ""
@@ -117,7 +148,7 @@ class Call:
         self.comments: list[bytes] = []  # before the first event
         self.thinking = True  # no event came yet
         self.show_at = 0.0  # when the comments are worth waking up for
-        self.relay: Relay | None = None  # what takes a stream after its first events
+        self.relay: EventSink | None = None  # what takes a stream after its first events
         self.ended = False
         self.failure: UpstreamFailure | None = None
         self.framed = True  # the answer said where it ends, other than by the end of its connection

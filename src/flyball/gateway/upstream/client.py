@@ -11,7 +11,7 @@ from typing import Any, Final
 import httptools
 
 from flyball.errors import FlyballError
-from flyball.gateway.upstream.call import Call, UpstreamFailure
+from flyball.gateway.upstream.call import Call, EngineConnection, OpenCalls, UpstreamFailure
 from flyball.gateway.upstream.connector import Connector
 from flyball.gateway.upstream.destinations import Destination
 from flyball.gateway.upstream.failure_causes import connect_words
@@ -26,14 +26,13 @@ MAX_HEADER_BYTES: Final = 65_536
 MAX_ID_BYTES: Final = 256
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(EngineConnection):
     """One connection to an engine."""
 
     def __init__(self, client: EndpointClient) -> None:
+        super().__init__()
         self.client = client
-        self.transport: Any = None
         self.parser: Any = None
-        self.call: Call | None = None
         self.header_bytes = 0
         self.used = 0
         self.idle_since = 0.0
@@ -185,7 +184,7 @@ class UpstreamConnection(asyncio.Protocol):
             call.complete()
 
 
-class EndpointClient:
+class EndpointClient(OpenCalls):
     """The pool of one endpoint and its load; kept as long as the endpoint is in the table or has calls."""
 
     def __init__(
@@ -196,6 +195,7 @@ class EndpointClient:
         secrets: Callable[[str], str] | None = None,
         proxy_for: Callable[[str], str | None] | None = None,
     ) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.destination = Destination(endpoint, secrets=secrets, proxy_for=proxy_for)
         self.destination.tls()  # whatever is wrong with its files is said now
@@ -204,8 +204,6 @@ class EndpointClient:
         self._connect_timeout_s = connect_timeout_s
         self._look_at = 0.0
         self.idle: list[UpstreamConnection] = []
-        self.calls: set[Call] = set()
-        self.ending: dict[UpstreamConnection, float] = {}
         self.active = 0
         self.trouble = ""  # why the last attempt to connect came to nothing
         self.hungry: dict[Any, None] = {}

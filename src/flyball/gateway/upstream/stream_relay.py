@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from flyball.gateway.http.exchange import Exchange
-from flyball.gateway.upstream.call import MAX_ANSWER_BYTES, Call
+from flyball.gateway.upstream.call import MAX_ANSWER_BYTES, Call, EventSink
 from flyball.gateway.upstream.sse import AnswerContent
 
 
-class Relay:
+class Relay(EventSink):
     """What a Call hands its stream to after the first events."""
 
     __slots__ = (
