@@ -147,3 +147,47 @@ def test_the_plain_spelling_comes_first() -> None:
 def test_escapes_of_json_csv_and_unicode_do_not_hide_a_name(tmp_path: Path, needle: str, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     assert [hit.needle for hit in search([tmp_path], [needle])] == [needle]
+
+
+@pytest.mark.parametrize(
+    ("word", "content"),
+    [
+        ("ann.lee@x.org", b"hello\\nann.lee@x.org, bye"),
+        ("ann.lee@x.org", b"\0\1 ann.lee@x.org\0"),
+        ("C0042", b"user_C0042;x"),
+        ("C0042", "id: C0042\n".encode("utf-16-le")),
+        ("C0042", gzip.compress(b"id C0042")),
+        ("1005", b"1005;x"),
+        ("1005", b'{"a": "1005"}'),
+    ],
+)
+def test_a_word_is_found_where_it_stands_alone(tmp_path: Path, word: str, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    assert search_all([tmp_path], ["no such needle"], words=[word]).hits
+
+
+@pytest.mark.parametrize(
+    ("word", "content"),
+    [
+        ("ann.lee@x.org", b"joann.lee@x.org"),
+        ("C0042", b"C00421 xC0042"),
+        ("C0042", b"\0\1\2C0042\0"),
+        ("C0042", "C00421".encode("utf-16-le")),
+        ("1005", b'{"step": 1005, "1005": 3, "x":1005}'),
+        ("1005", b"it was 1005 once"),
+        ("C0042", b"MDA0Mg QzAwNDI 4330303432"),
+    ],
+)
+def test_a_word_inside_another_or_among_binary_bytes_is_chance(tmp_path: Path, word: str, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    assert not search_all([tmp_path], ["no such needle"], words=[word]).hits
+
+
+@pytest.mark.parametrize("shift", range(-24, 2))
+def test_a_word_at_the_edge_of_two_chunks_is_judged_by_what_is_around_it(tmp_path: Path, shift: int) -> None:
+    before = b" " * (CHUNK + shift)
+    (tmp_path / "a").write_bytes(before + b" C0042 ")
+    assert search_all([tmp_path], ["no such needle"], words=["C0042"]).hits
+    for other in (b"xC0042 ", b" C00421"):
+        (tmp_path / "a").write_bytes(before + other)
+        assert not search_all([tmp_path], ["no such needle"], words=["C0042"]).hits

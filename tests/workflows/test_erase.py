@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flyball.compliance.byte_search import search_all
 from flyball.compliance.subjects import Person, person_of
 from flyball.data.config import Fields, SourceConfig
 from flyball.data.rows import SPLITS, read_rejects, read_rows, subject_hash
@@ -151,7 +152,8 @@ def test_an_object_that_cannot_be_unpacked_is_counted(shop: Path) -> None:
     (shop / ".dvc/cache/files/md5/ab").mkdir(exist_ok=True)
     (shop / ".dvc/cache/files/md5/ab" / ("0" * 30)).write_bytes(b"PK\x03\x04 no archive")
     project = open_project(shop)
-    traces = SourceEraser(project).plan(person_of(project.key, "nobody"))
+    traces = SourceEraser(project, print).plan(person_of(project.key, "nobody"))
+    assert traces.counts.pop("objects_searched") >= 4
     assert traces.counts == {"files": 0, "objects": 0, "objects_unread": 1}
     project.close()
 
@@ -163,7 +165,53 @@ def test_what_only_a_remote_has_is_counted_and_shared_objects_leave_it(shop: Pat
     stored(remote, b"a colleague's content")
     project = open_project(shop)
     person = person_of(project.key, "u7")
-    traces = SourceEraser(project).apply(person)
+    traces = SourceEraser(project, print).apply(person)
     assert traces.counts["rows"] == 3 and traces.counts["remote_objects_unread"] == 1
     assert "u7" not in "\n".join(path.read_text("utf-8", "replace") for path in remote.rglob("*") if path.is_file())
     project.close()
+
+
+def test_a_source_that_cannot_be_read_keeps_nobody_in_the_other_stores_and_is_in_the_receipt(shop: Path) -> None:
+    settings = (shop / "flyball.yaml").read_text()
+    both = "sources: [{path: more.json, fields: {text: text, label: label, subject: who}}, {path: rows.csv"
+    (shop / "flyball.yaml").write_text(settings.replace("sources: [{path: rows.csv", both))
+    (shop / "more.json").write_text('[\n {"text": "mine too", "label": "a", "who": "u7"},\n {"text" oops\n]')
+    first = flyball("subject", "erase", "u7", "--json", cwd=shop)
+    receipt = json.loads(first.out)
+    assert first.code == 3 and "more.json" in first.err and "line 3" in first.err and "incomplete" in first.err
+    assert receipt["removed"]["sources"]["sources_unread"] == 1 and "u7" not in (shop / "rows.csv").read_text()
+    assert flyball("subject", "erase", "u7", "--json", cwd=shop).code == 3
+    (shop / "more.json").write_text(
+        '[\n {"text": "mine too", "label": "a", "who": "u7"}, {"text": "b", "who": "p1"}\n]'
+    )
+    again = flyball("subject", "erase", "u7", "--json", cwd=shop)
+    assert again.code == 0 and "sources_unread" not in json.loads(again.out)["removed"]["sources"], again.err
+    assert "u7" not in (shop / "more.json").read_text() and "p1" in (shop / "more.json").read_text()
+
+
+def test_objects_are_looked_into_once_and_a_short_number_takes_no_model_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spared = {
+        stored(tmp_path, content)
+        for content in (
+            b"GGUF\0\1\2,1005,\n" * 9,
+            b'{"model": {"vocab": {"1005": 7, "x":1005, "y": 1005}}}',
+            b'[{"step": 1005, "loss": 10051005.0}]',
+        )
+    }
+    gone = {stored(tmp_path, content) for content in (b"a,b\n1005,x\n", b'{"who":1005}', b'{"deep": {"who": "1005"}}')}
+    source = SourceConfig(path="rows.jsonl", fields=Fields(text="text", label=None, subject="who"))
+    person = Person(subject="1005", hash=subject_hash(b"k" * 32, "1005"))
+    sources = [(tmp_path / "rows.jsonl", source)]
+    clean: set[Path] = set()
+    found = objects.naming_in(tmp_path, sources, person, row_key=b"k" * 32, clean=clean)
+    assert {path.parent.name + path.name for path in found.paths} == gone and found.searched == 6
+    assert {path.parent.name + path.name for path in clean} == spared
+    monkeypatch.setattr(
+        objects,
+        "search_all",
+        lambda paths, *_, **__: pytest.fail(str(paths)) if set(paths) & clean else search_all(paths, *_, **__),
+    )
+    again = objects.naming_in(tmp_path, sources, person, row_key=b"k" * 32, clean=clean)
+    assert again.paths == found.paths

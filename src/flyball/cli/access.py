@@ -19,7 +19,7 @@ from flyball.cli.output import (
     with_new_ledger,
     with_project_or_state,
 )
-from flyball.errors import CorruptionError, NotFoundError
+from flyball.errors import CorruptionError, NotFoundError, RefusedError
 from flyball.wiring import Project
 
 if TYPE_CHECKING:
@@ -181,8 +181,11 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
 
     With --state: what a gateway without a project recorded of the person, as gateway.subject_from finds people in its
     requests. Where nothing was found the receipt says so, and the exit code is 4; names near this one
-    are offered.
+    are offered. Where a source cannot be read, all else is erased, the receipt counts it (sources_unread), and the exit
+    code is 3.
     """
+    from flyball.compliance.erasers import SOURCES_UNREAD
+
     near: list[str] = []
     if isinstance(place, Path):
         from flyball.standalone.subjects import erase_recorded, near_recorded
@@ -204,6 +207,12 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
             + (f"; near it: {', '.join(near)}" if near else "")
         )
         click.get_current_context().exit(NotFoundError.exit_code)
+    if unread := document["removed"].get("sources", {}).get(SOURCES_UNREAD):
+        say(
+            f"the erasure is incomplete: {unread} data source(s) cannot be read, so that rows may be left there\n"
+            "  → repair them (`flyball data` names the line) and run the same command again"
+        )
+        click.get_current_context().exit(RefusedError.exit_code)
 
 
 @subject_command.command("export")

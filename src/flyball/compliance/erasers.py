@@ -14,8 +14,8 @@ class Traces:
     """What one store holds, or held, of a person.
 
     `counts`: how many of what (rows, files, objects); a name that ends in `_kept` counts what stays on purpose, one in
-    `_unread` what nobody could look into, one in `_attention` what somebody has to look at: neither says that the
-    person was found.
+    `_unread` what nobody could look into, one in `_attention` what somebody has to look at, one in `_searched` what was
+    looked into: none of those says that the person was found.
     `records`: names of DatasetVersions that hold the person's rows, each with the version that takes its place (None:
     none does, or not yet known).
     """
@@ -24,7 +24,9 @@ class Traces:
     records: Mapping[str, str | None] = field(default_factory=dict)
 
 
-NOTES = ("_unread", "_attention")
+SOURCES_UNREAD = "sources_unread"
+"""Sources that nobody can read, so that an erasure is incomplete: the same command goes on when they can be."""
+NOTES = ("_unread", "_attention", "_searched")
 
 
 class Eraser(Protocol):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, select, update
 
 from flyball.compliance import erasure_journal
 from flyball.compliance.descendants import trained_on
-from flyball.compliance.erasers import NOTES, Eraser, FormerSpelling, Traces, merged
+from flyball.compliance.erasers import NOTES, SOURCES_UNREAD, Eraser, FormerSpelling, Traces, merged
 from flyball.compliance.erasure_journal import Journal
 from flyball.compliance.secure_delete import wipe
 from flyball.compliance.subjects import Person, former_of, person_of
@@ -62,8 +62,10 @@ def erase(
     work = erasure_journal.latest(ledger, person)
     if work is None or work.receipt is not None:
         plans = {store.name: store.plan(person) for store in stores}
-        if work is not None and work.receipt is not None and not any(_holds(traces) for traces in plans.values()):
-            return msgspec.convert(work.receipt, Receipt)
+        if work is not None and work.receipt is not None:
+            receipt = msgspec.convert(work.receipt, Receipt)
+            if not any(_holds(traces) for traces in plans.values()) and not _more_can_be_read(receipt, plans):
+                return receipt
         work = _begin(ledger, person, plans, actor)
     done = dict(work.steps)
     for store in stores:
@@ -106,6 +108,15 @@ def receipt_document(
 def _holds(traces: Traces) -> bool:
     """Whether there is something to remove (counts of what is kept on purpose say so in their name)."""
     return bool(traces.records) or any(n for name, n in traces.counts.items() if not name.endswith(("_kept", *NOTES)))
+
+
+def _more_can_be_read(receipt: Receipt, plans: Mapping[str, Traces]) -> bool:
+    """Whether sources that nobody could read at the time of a receipt can be read now."""
+    return any(
+        counts.get(SOURCES_UNREAD, 0) > plans[store].counts.get(SOURCES_UNREAD, 0)
+        for store, counts in receipt.removed.items()
+        if store in plans
+    )
 
 
 def _begin(ledger: Ledger, person: Person, plans: Mapping[str, Traces], actor: str) -> Journal:

@@ -36,10 +36,14 @@ PAGES = ("report.json", "report.html", "junit.xml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
-    """What of a cache names a person; `unread`: objects of which nothing is known, as they do not unpack."""
+    """What of a cache names a person; `unread`: objects of which nothing is known, as they do not unpack.
+
+    `searched`: objects that there are.
+    """
 
     paths: tuple[Path, ...] = ()
     unread: int = 0
+    searched: int = 0
 
 
 def cache_folder(project: Project) -> Path | None:
@@ -55,7 +59,7 @@ def cache_folder(project: Project) -> Path | None:
     return path if done.returncode == 0 and path.is_dir() else None
 
 
-def naming(project: Project, person: Person, rows: Sequence[str] = ()) -> Naming:
+def naming(project: Project, person: Person, rows: Sequence[str] = (), clean: set[Path] | None = None) -> Naming:
     """The objects in DVC's cache that name the person, and the folder listings that contain them.
 
     `rows` are the ids of the person's rows: pages of reports that show one go too.
@@ -63,7 +67,7 @@ def naming(project: Project, person: Person, rows: Sequence[str] = ()) -> Naming
     cache = cache_folder(project)
     if cache is None:
         return Naming()
-    return naming_in(cache, sources_of(project), person, row_key=project.key.row_key, rows=rows)
+    return naming_in(cache, sources_of(project), person, row_key=project.key.row_key, rows=rows, clean=clean)
 
 
 def naming_in(
@@ -73,21 +77,31 @@ def naming_in(
     *,
     row_key: bytes,
     rows: Sequence[str] = (),
+    clean: set[Path] | None = None,
 ) -> Naming:
-    """`naming` in one cache: by the rows of older contents first, then by bytes."""
+    """`naming` in one cache: by the rows of older contents first, then by bytes.
+
+    `clean` are objects in which nothing was found before: a content never changes under its digest, so that it is
+    looked into once; those of now are added.
+    """
+    clean = set() if clean is None else clean
     stored = sorted(path for path in (cache / "files").rglob("*") if path.is_file() and path.suffix != ".dir")
     looked = Sources(sources=sources, key=row_key)
     names = [person.subject]
-    found = set(looked.holding(stored, person.hash, names))
+    fresh = [path for path in stored if path not in clean]
+    found = set(looked.holding(fresh, person.hash, names))
     by_digest = {digest(path): path for path in stored}
     for path in (cache / "files").rglob("*.dir"):
         listing = path.read_bytes()
         wanted = looked.listed(listing, person.hash, names) | _pages_showing(listing, by_digest, rows)
         found |= {by_digest[name] for name in wanted if name in by_digest}
-    searched = search_all([path for path in stored if path not in found], identifiers(sources, person))
+    others = [path for path in fresh if path not in found]
+    searched = search_all(others, [person.hash], words=identifiers(sources, person))
     found |= {hit.path for hit in searched.hits}
-    kept = sum(path not in found for path, _ in searched.unread)
-    return Naming(paths=tuple(sorted(found | listings(cache, {digest(path) for path in found}))), unread=kept)
+    unread = {path for path, _ in searched.unread} - found
+    clean |= set(others) - found - unread
+    paths = tuple(sorted(found | listings(cache, {digest(path) for path in found})))
+    return Naming(paths=paths, unread=len(unread), searched=len(stored))
 
 
 def _pages_showing(listing: bytes, by_digest: Mapping[str, Path], rows: Sequence[str]) -> set[str]:
@@ -109,13 +123,13 @@ def sources_of(project: Project) -> list[tuple[Path, SourceConfig]]:
 
 
 def identifiers(sources: Iterable[tuple[Path, SourceConfig]], person: Person) -> list[str]:
-    """How a person is named: the keyed hash, and the identifier as a raw source may write it."""
+    """How a raw source may write the identifier of a person: beside its field, and alone where that tells anything."""
     fields = {source.fields.subject for _, source in sources if source.fields.subject}
     forms = {json.dumps(person.subject), json.dumps(person.subject, ensure_ascii=False)}
-    forms |= {form.replace("/", "\\/") for form in forms}
+    forms |= {form.replace("/", "\\/") for form in forms} | ({person.subject} if person.subject.isdecimal() else set())
     written = [f'"{field}":{blank}{form}' for field in sorted(fields) for blank in ("", " ") for form in sorted(forms)]
     plain = [person.subject] if len(person.subject.encode()) >= SHORTEST else []
-    return [person.hash, *written, *plain]
+    return [*written, *plain]
 
 
 def digest(path: Path) -> str:

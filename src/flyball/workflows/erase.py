@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flyball.compliance.byte_search import search
-from flyball.compliance.erasers import Eraser, Traces
+from flyball.compliance.erasers import SOURCES_UNREAD, Eraser, Traces
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
 from flyball.compliance.name_suggestions import near_names, recorded_names
@@ -47,7 +48,7 @@ def erase_subject(project: Project, subject: str, *, say: Callable[[str], None])
     """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
     with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
         ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
-        erasers: list[Eraser] = [SourceEraser(project), ReportEraser(project), DatasetEraser(project, say)]
+        erasers: list[Eraser] = [SourceEraser(project, say), ReportEraser(project), DatasetEraser(project, say)]
         receipt = erase(project.ledger, project_key=project.key, subject=subject, erasers=erasers)
     return dict(to_plain(receipt))
 
@@ -58,7 +59,8 @@ def near_subjects(project: Project, subject: str) -> list[str]:
     for source in project.settings.data.sources:
         path = source_path(source.path, project.root)
         if source.fields.subject and path.exists():
-            known |= subjects_of(path, source)
+            with suppress(InputError):  # what cannot be read was told by the erasure
+                known |= subjects_of(path, source)
     return near_names(subject, known)
 
 
@@ -87,34 +89,60 @@ class SourceEraser:
     """Raw files inside and outside the project that its settings name, the corrections, and DVC's copies of both."""
 
     project: Project
+    say: Callable[[str], None]
     name: str = "sources"
+    clean: set[Path] = field(default_factory=set)
+    """Objects in DVC's cache that were looked into already, and name nobody of interest."""
 
     def plan(self, person: Person) -> Traces:
-        files = sum(self.rows(path, config, person) > 0 for path, config in self.files())
-        return self._traces("files", files, objects.naming(self.project, person, row_ids(self.project, person)))
+        files, told = 0, list[str]()
+        for path, config in self.files():
+            with self.readable(path, told):
+                files += self.rows(path, config, person) > 0
+        traces = self._traces("files", files, self.naming(person))
+        return replace(traces, counts={**traces.counts, **({SOURCES_UNREAD: len(told)} if told else {})})
 
     def apply(self, person: Person) -> Traces:
-        suppress(self.project, person)
-        rows = 0
+        suppress_subject(self.project, person)
+        rows, told = 0, list[str]()
         for path, config in self.files():
             if self.was_removed(path, config):
                 continue  # by a run of this erasure that was killed
-            rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
-        naming = objects.naming(self.project, person, row_ids(self.project, person))
+            with self.readable(path, told):
+                rows += rewrite_source(path, config, person.hash, self.project.key.row_key, names=[person.subject])
+        for problem in told:
+            self.say(problem)
+        naming = self.naming(person)
         objects.remove(self.project, naming.paths)
         self.verify(person)
         elsewhere = objects.only_elsewhere(self.project)
+        notes = {SOURCES_UNREAD: len(told), "remote_objects_unread": elsewhere}
         traces = self._traces("rows", rows, naming)
-        return replace(traces, counts={**traces.counts, **({"remote_objects_unread": elsewhere} if elsewhere else {})})
+        return replace(traces, counts={**traces.counts, **{name: count for name, count in notes.items() if count}})
+
+    def naming(self, person: Person) -> objects.Naming:
+        """The objects in DVC's cache that name the person; each is looked into once in an erasure."""
+        return objects.naming(self.project, person, row_ids(self.project, person), self.clean)
+
+    @contextmanager
+    def readable(self, path: Path, told: list[str]) -> Iterator[None]:
+        """What is wrong with a source that cannot be read, in `told`: it keeps nobody from leaving all other stores."""
+        try:
+            yield
+        except InputError as error:
+            told.append(
+                f"nobody can tell whose rows {path} holds, so that they stay: {error.message}\n"
+                f"  → {error.cure}; then run the same command again"
+            )
 
     def verify(self, person: Person) -> None:
         """RefusedError where a source or an object still holds a row of the person: then there is no receipt."""
-        left = [
-            path
-            for path, config in self.files()
-            if not self.was_removed(path, config) and self.rows(path, config, person)
-        ]
-        left += objects.naming(self.project, person, row_ids(self.project, person)).paths
+        left: list[Path] = []
+        for path, config in self.files():
+            with suppress(InputError):  # told before
+                if not self.was_removed(path, config) and self.rows(path, config, person):
+                    left.append(path)
+        left += self.naming(person).paths
         if left:
             raise RefusedError(
                 f"rows of the person are still in {left[0]}" + (f" and {len(left) - 1} more" if left[1:] else ""),
@@ -144,10 +172,11 @@ class SourceEraser:
     @staticmethod
     def _traces(what: str, count: int, naming: objects.Naming) -> Traces:
         unread = {"objects_unread": naming.unread} if naming.unread else {}
-        return Traces(counts={what: count, "objects": len(naming.paths), **unread})
+        looked = {"objects_searched": naming.searched} if naming.searched else {}
+        return Traces(counts={what: count, "objects": len(naming.paths), **unread, **looked})
 
 
-def suppress(project: Project, person: Person) -> None:
+def suppress_subject(project: Project, person: Person) -> None:
     """Add the person's keyed hash to the list that travels with the repository."""
     path = project.places.suppressions
     listed = sorted(suppressed(path) | {person.hash})

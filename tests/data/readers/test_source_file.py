@@ -110,3 +110,15 @@ def test_millions_of_rejects_take_little_time(tmp_path: Path) -> None:
     began = time.process_time()
     assert sum(row.fields is None for row in read_source(tmp_path / "a.csv")) == 100_000
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_an_object_of_rows_in_one_line_is_a_document_and_a_row_with_lists_is_a_row(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    for text in ('{"version": 1, "rows": [{"a": 1}, {"a": 2}]}\n', '{"rows": [\n{"a": 1},\n{"a": 2}\n]}'):
+        path.write_text(text)
+        assert [row.fields for row in read_source(path)] == [{"a": 1}, {"a": 2}]
+    path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n')
+    assert len(list(read_source(path))) == 1 and "messages" in (next(read_source(path)).fields or {})
+    path.write_text('{"text": "x", "data": [{"a": 1}]}\n{"text": "y", "data": [{"a": 2}]}\n')
+    assert [(row.fields or {})["text"] for row in read_source(path)] == ["x", "y"]

@@ -59,12 +59,20 @@ def _elements(path: Path, content: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
         raise InputError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", cure="convert it") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(
-            f"{path} is no JSON document: {error}", cure="check it with `jq . FILE`; of one object a line: .jsonl"
+            f"{path} is no JSON document: {error}{_place(content, str(error))}",
+            cure="check it with `jq . FILE`; of one object a line: .jsonl",
         ) from error
     if not arrays:
         raise InputError(f"{path} holds no array of objects", cure="make it JSON Lines: one row a line")
     for name, rows in arrays.items():
         yield from ((name if len(arrays) > 1 else "", raw) for raw in rows)
+
+
+def _place(content: bytes, problem: str) -> str:
+    """The line of the byte that a decoder names."""
+    at = re.search(r"\(byte (\d{1,18})\)", problem)
+    line = 1 + content.count(b"\n", 0, int(at[1])) if at else 0
+    return f", in line {line}" if line else ""
 
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)

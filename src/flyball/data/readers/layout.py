@@ -38,6 +38,10 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ROWS_INSIDE = re.compile(
+    rb'"(?:rows|data|items|records|examples|instances|samples|documents|entries|results|train|test)" ?: ?\[\s{0,99}\{'
+)
+"""An object that holds rows under one of these names is a document of them, even where it is the one line of a file."""
 _HIGH_WORD = re.compile(rb"[\x80-\xff]{4,}")
 _WESTERN_LETTER = re.compile(rb"(?:[A-Za-z][\xc0-\xff]|[\xc0-\xff][a-z])")
 _WESTERN_MARK = re.compile(rb"[\x80\x85\x91-\x97\xa3\xa9\xab\xae\xb0\xb4\xbb\xbf]")
@@ -106,6 +110,8 @@ def is_json_document(head: bytes, *, whole: bool) -> bool:
     if start.startswith(b"["):
         lines = bool(rest.strip()) and first.rstrip().endswith(b"]") and _is_json(first)
         return not lines and start[1:].lstrip()[:1] in (b"{", b"]", b"")
+    if start.startswith(b"{") and _ROWS_INSIDE.search(start[:4096]) and not (rest.strip() and _is_json(first)):
+        return True
     return whole and start.startswith(b"{") and not first.rstrip().endswith(b"}") and bool(rest.strip())
 
 
