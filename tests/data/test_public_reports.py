@@ -211,9 +211,44 @@ def test_rows_that_differ_in_an_emoji_or_a_sign_are_not_the_same(tmp_path: Path)
 
 
 def test_a_group_is_a_column_whose_values_come_back(tmp_path: Path) -> None:
-    made = [{**row, "case_id": n, "templ_id": n // 4} for n, row in enumerate(rows())]
+    made = [
+        {**row, "case_id": n, "ref_case_id": f"r{n // 4}" if n % 2 else "", "templ_id": n // 4}
+        for n, row in enumerate(rows())
+    ]
     found = guess(write_lines(tmp_path / "a.jsonl", made))
     assert fields_of(found).group == "templ_id"
     assert any("case_id is no group: 120 values in 120 rows" in line for line in found.explanations)
     apart = [{**row, "case_id": n} for n, row in enumerate(rows())]
     assert fields_of(guess(write_lines(tmp_path / "b.jsonl", apart))).group is None
+
+
+def test_delimiters_at_the_end_of_each_line_add_no_column(tmp_path: Path) -> None:
+    """pandas-dev/pandas#14124."""
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"{row['text']},{row['label']},,\n" for row in rows()))
+    assert labels_of(tmp_path / "a.csv", tmp_path) == THIRDS
+
+
+def test_notes_before_the_header_are_refused_with_the_cure(tmp_path: Path) -> None:
+    """pandas-dev/pandas#4623, kuzudb/kuzu#4293."""
+    lines = "".join(f"{row['text']},{row['label']}\n" for row in rows())
+    (tmp_path / "a.csv").write_text(f"# exported by the shop\ntext,label\n{lines}")
+    with pytest.raises(InputError, match="2 columns where the header has 1") as caught:
+        guess(tmp_path / "a.csv")
+    assert "remove what stands before it" in (caught.value.cure or "")
+
+
+@pytest.mark.parametrize("flag", [(True, False), ("True", "False"), (1, 0), ("yes", "no")])
+def test_a_flag_is_the_label_where_nothing_else_is(tmp_path: Path, flag: tuple[Any, Any]) -> None:
+    flagged = [{"message": row["text"], "verified": n % 5 == 0, "is_spam": flag[n % 2]} for n, row in enumerate(rows())]
+    found = guess(write_lines(tmp_path / "a.jsonl", flagged))
+    assert (found.task, fields_of(found).label) == ("classification", "is_spam")
+
+
+def test_lists_of_several_labels_are_said_to_be_none(tmp_path: Path) -> None:
+    """doccano/doccano#1865: such rows are several labels, never the first of them."""
+    lists = [{"text": row["text"], "labels": [row["label"], "other"][: 1 + n % 2]} for n, row in enumerate(rows())]
+    found = guess(write_lines(tmp_path / "a.jsonl", lists))
+    assert found.task == "chat" and not found.answered
+    assert "labels holds several values in a row" in found.explanations[0]
+    single = [{"text": row["text"], "labels": [row["label"]]} for row in rows()]
+    assert labels_of(write_lines(tmp_path / "b.jsonl", single), tmp_path) == THIRDS

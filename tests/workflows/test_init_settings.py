@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -53,6 +54,15 @@ def test_around_a_model_nothing_is_trained_and_all_rows_are_cases() -> None:
     labels = parse_settings(yaml.safe_load(settings_text("desk", rows("labels"), FILE)))
     assert "spam: yes" in (labels.release.system_prompt or "")
     assert labels.gate.rules[0].at_least == 0.7, "the commonest label alone must not pass"
+
+
+@pytest.mark.parametrize(("ham", "spam", "floor"), [(870, 130, 0.87), (500, 500, 0.6), (36, 4, 0.6), (9990, 10, 0.99)])
+def test_a_model_that_always_gives_the_commonest_label_passes_no_first_gate(ham: int, spam: int, floor: float) -> None:
+    count = ham + spam
+    made = replace(rows("labels"), labels={"ham": ham, "spam": spam}, count=count)
+    gate = parse_settings(yaml.safe_load(settings_text("desk", made, None))).gate
+    assert gate.rules[0].at_least == floor
+    assert clopper_pearson_lower(round(0.15 * count), round(0.15 * count), ALPHA) >= floor, "it can be proven"
 
 
 @pytest.mark.parametrize("count", [7, 20, 29, 40, 80, 5000])

@@ -78,6 +78,12 @@ def kind_of_column(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     return {"str": "text", "NoneType": "null", "dict": "object"}.get(common, common)
 
 
+def has_several(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a column holds a list of more than one plain value in some row."""
+    values = (row.get(name) for row in rows[:MOST_TEXT])
+    return any(isinstance(one, list) and len(one) > 1 and not isinstance(one[0], list | dict) for one in values)
+
+
 def profile_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Every column that holds texts, numbers or conversations."""
     names = names_in(rows[:FEWEST_ROWS]) if rows and len(rows[0]) > FEWEST_ROWS else names_in(rows)

@@ -7,19 +7,27 @@ whether its name may be believed. Every guess says why, and what came next.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flyball.data.column_profiles import Column, kind_of_column, name_words, names_in, profile_columns, word_count
+from flyball.data.column_profiles import (
+    Column,
+    has_several,
+    kind_of_column,
+    name_words,
+    names_in,
+    profile_columns,
+    word_count,
+)
 from flyball.data.config import SourceConfig
 from flyball.data.input_templates import pair_of, templated
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
 from flyball.data.readers.source_rows import look, read_source
+from flyball.data.source_remarks import dirt_line, headless, layout_line, turned, why_nothing
 from flyball.data.splits import side_named
 from flyball.errors import InputError
 
@@ -52,6 +60,7 @@ PERSON = {
     **dict.fromkeys(("account", "author", "sender", "username", "student", "buyer", "caller", "owner"), 3.0),
     **dict.fromkeys(("email", "mail", "contact", "speaker", "worker", "reviewer", "annotator", "who"), 2.0),
 }
+LISTED = frozenset(("label", "labels", "class", "classes", "category", "categories", "tag", "tags", "topics"))
 IDENTIFIER = frozenset(("id", "ids", "no", "number", "num", "key", "uuid", "guid", "hash", "code", "uid", "name"))
 ATTRIBUTE = frozenset(
     (
@@ -98,18 +107,18 @@ class Guess:
 def guess(path: Path) -> Guess:
     """The guess from the first rows of `path`; InputError names the fields seen when none can be the text."""
     layout, _ = look(path)
-    config = _headless(path, layout)
+    config = headless(path, layout)
     raws = first_rows(path, config)
     rows = [raw.fields for raw in raws if raw.fields]
     if not rows:
-        raise InputError(f"{path}: {_why_nothing(raws)}", cure="give a file with one JSON object a line, or a CSV")
-    if turned := _turned(rows):
+        raise InputError(f"{path}: {why_nothing(raws)}", cure=_cure(layout, raws))
+    if columns_seen := turned(rows):
         raise InputError(
-            f"{path} holds one object of {turned} columns, as pandas' to_json() writes it, and no rows",
+            f"{path} holds one object of {columns_seen} columns, as pandas' to_json() writes it, and no rows",
             cure="write rows: df.to_json(PATH, orient='records', lines=True)",
         )
     columns = profile_columns(rows)
-    notes = [_layout_line(layout, config), *_dirt_line(raws)]
+    notes = [layout_line(layout, config), *dirt_line(raws)]
     found = _conversation(columns) or _single(path, columns, rows)
     found = replace(found, fields=(*found.fields, *_rejected(columns, found)))
     taken = {column for field in found.fields for column in (*re.findall(r"\{(.+?)\}", field.column), field.column)}
@@ -127,17 +136,6 @@ def guess(path: Path) -> Guess:
     )
 
 
-def _turned(rows: Sequence[Mapping[str, Any]]) -> int:
-    """How many columns a file has that holds columns of values in place of rows; 0: it holds rows."""
-    values = list(rows[0].values()) if len(rows) == 1 else []
-    inner = [value for value in values if isinstance(value, dict | list) and len(value) > 1]
-    whole = len(values) > 1 and len(inner) == len(values) and len({len(value) for value in inner}) == 1
-    same = len({tuple(value) for value in inner if isinstance(value, dict)}) == 1 or all(
-        isinstance(value, list) and not any(isinstance(one, dict) for one in value) for value in inner
-    )
-    return len(values) if whole and same else 0
-
-
 def first_rows(path: Path, config: SourceConfig | None = None) -> list[RawRow]:
     """The rows that a guess goes by: so many as are enough, and as fit into memory."""
     found: list[RawRow] = []
@@ -150,33 +148,12 @@ def first_rows(path: Path, config: SourceConfig | None = None) -> list[RawRow]:
     return found
 
 
-def _why_nothing(raws: Sequence[RawRow]) -> str:
-    if not raws:
-        return "it has no rows"
-    if raws[0].fields is not None:
-        return f"the first {len(raws)} rows hold nothing that can be read; line {raws[0].line} is an empty object"
-    return (
-        f"none of the first {len(raws)} rows could be read; line {raws[0].line} is {raws[0].problem}: {raws[0].detail}"
-    )
-
-
-def _headless(path: Path, layout: Layout) -> SourceConfig | None:
-    """Settings for a delimited file whose first line is a row already: a cell of it is long, or a value of others."""
-    if layout.format != "csv":
-        return None
-    raws = [raw.fields for raw in islice(read_source(path), 200) if raw.fields]
-    if len(raws) < 10:
-        return None
-    header = list(raws[0])
-    repeated = any(sum(row[name].strip() == name for row in raws) >= 2 for name in header)
-    if not repeated and not any(len(name) > 80 or len(name.split()) > 8 for name in header):
-        return None
-    return SourceConfig(path=str(path), columns=tuple(f"column_{number}" for number in range(1, len(header) + 1)))
-
-
-def _layout_line(layout: Layout, config: SourceConfig | None) -> str:
-    headless = "; the first line is a row, so that columns are named by number" if config else ""
-    return f"read as: {layout.in_words()}{headless}"
+def _cure(layout: Layout, raws: Sequence[RawRow]) -> str:
+    if layout.format == "csv" and raws:
+        return (
+            "the file's first line has to name its columns: remove what stands before it, or set data.sources[].columns"
+        )
+    return "give a file with one JSON object a line, or a CSV"
 
 
 def _ranked(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:
@@ -234,6 +211,7 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
     text = texts[0]
     answers = _ranked(columns, lambda column: _answer_score(column, text))
     labels = _ranked(columns, lambda column: _label_score(column, text, len(rows)))
+    labels = labels or ([] if answers else _ranked(columns, lambda column: _flag_score(column, text, len(rows))))
     free = bool(answers) and bool(text.parts & ASKED) and answers[0].repeats < 2
     why = f"free text, {text.words:.0f} words on average{_next(texts)}"
     fields = [FieldGuess(role="text", column=templated(text, columns, answers), explanation=why)]
@@ -253,6 +231,8 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
         fields.append(FieldGuess(role="label", column=answer.name, explanation=why))
         return Guess(task="chat", fields=tuple(fields), explanations=(line,))
     line = "task chat: no column repeats a small set of values, and none looks like an answer"
+    if several := [name for name in names_in(rows) if name_words(name) & LISTED and has_several(rows, name)]:
+        line += f"; {several[0]} holds several values in a row, and a label is one"
     return Guess(task="chat", fields=tuple(fields), explanations=(line,), answered=False)
 
 
@@ -278,6 +258,15 @@ def _label_score(column: Column, text: Column, rows: int) -> float:
         return named
     others = about or column.parts & IDENTIFIER or column.parts & GROUP or column.parts & SIDES or column.plain > 0.5
     return 0.0 if others or _weight(column, PERSON) or not column.texts else 1.0 / (1 + column.distinct / 100)
+
+
+def _flag_score(column: Column, text: Column, rows: int) -> float:
+    """Two values that say yes or no, where nothing else can be the label: `is_spam`, or any of true and false."""
+    said = {value.casefold() for value in column.values}
+    flag = said == {"true", "false"} or (column.parts & {"is", "has"} and said in ({"0", "1"}, {"yes", "no"}))
+    if not flag or column.name == text.name or column.filled < rows / 2 or column.parts & (ATTRIBUTE | SIDES):
+        return 0.0
+    return 1.0 + (1.0 if "is" in column.parts else 0.0)
 
 
 def _answer_score(column: Column, text: Column) -> float:
@@ -309,7 +298,7 @@ def _person(columns: Sequence[Column], role: str, taken: set[str], notes: list[s
                 return 0.0
             weak = 0.4 if column.parts & WEAK_GROUP and column.distinct >= 20 and column.repeats <= 50 else 0.0
             wanted = 1.0 if column.parts & GROUP else weak
-            return wanted * (2.0 if column.parts & IDENTIFIER else 1.0) * column.filled / most
+            return wanted * (2.0 if column.parts & IDENTIFIER else 1.0) * (column.filled / most) ** 2
         weight = _weight(column, PERSON)
         alone = len(column.parts) == 1
         return weight * (2.0 if column.parts & IDENTIFIER - {"name"} else 1.0 if alone else 0.5) if weight else 0.0
@@ -394,15 +383,3 @@ def _declared_test(path: Path) -> Path | None:
     wanted = re.sub("train(?:ing)?", "test", stem, flags=re.IGNORECASE)
     beside = sorted(other for other in path.parent.iterdir() if other.is_file() and other.name.split(".")[0] == wanted)
     return beside[0] if beside else None
-
-
-def _dirt_line(raws: Sequence[RawRow]) -> tuple[str, ...]:
-    problems = Counter(raw.problem for raw in raws if raw.fields is None)
-    if not problems:
-        return ()
-    shown = ", ".join(f"{times} {problem}" for problem, times in problems.most_common())
-    first = next(raw for raw in raws if raw.fields is None)
-    return (
-        f"{sum(problems.values())} of the first {len(raws)} rows cannot be read and will be rejected: {shown}"
-        f" (line {first.line}: {first.detail})",
-    )

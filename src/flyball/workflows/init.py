@@ -144,6 +144,8 @@ def _existing(root: Path, model: ModelChoice) -> ProjectShape:
 def needs_a_model(source: Path, rows: Rows) -> InputError:
     """Why free answers are not learned from the rows alone, and what to give."""
     what = "free answers" if rows.shape == "answers" else "no answers"
+    if rows.shape != "answers" and rows.comments:
+        what += f" ({rows.comments[0].removeprefix('task chat: ')})"
     return InputError(
         f"{source} holds {what}, and no model learns to talk from {rows.count} rows alone: it needs one that can",
         cure=f"flyball init --from {source} --model PATH|URL (a Hugging Face folder, a GGUF file, or the URL of an "

@@ -20,6 +20,7 @@ MOST_CASES = 50
 MOST_CONTEXT = 4096
 MOST_LABELS_TOLD = 100
 ALPHA = 0.05
+LABEL_FLOOR = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,9 +173,9 @@ def _evaluate(rows: Rows, model: ProjectShape | None) -> str:
 def _rules(rows: Rows, model: ProjectShape | None) -> list[str]:
     """What a first release has to show, and that a later one is not worse."""
     if rows.shape == "labels":
-        floor, why = 0.6, ""
-        if model:
-            floor = commonest_share(rows)
+        floor, why = LABEL_FLOOR, ""
+        if model or commonest_share(rows) > LABEL_FLOOR:
+            floor = commonest_share(rows) if model else min(commonest_share(rows), provable_share(rows.count))
             why = "   # better than always giving the commonest label"
         return [
             f"{{measure: exact_match, at_least: {floor}}}{why}",
@@ -198,6 +199,11 @@ def _rules(rows: Rows, model: ProjectShape | None) -> list[str]:
 def commonest_share(rows: Rows) -> float:
     """The share of the rows that have the commonest label: what a model is worth that always gives it."""
     return round(max(rows.labels.values()) / sum(rows.labels.values()), 2) if rows.labels else 0.5
+
+
+def provable_share(count: int) -> float:
+    """What 15 % of so many rows can prove when all answers are right; never under the usual floor."""
+    return max(LABEL_FLOOR, math.floor(100.0 * math.pow(ALPHA, 1 / max(1.0, 0.15 * count))) / 100)
 
 
 def answered_floor(count: int) -> float:

@@ -225,6 +225,8 @@ class _Records:
         broken = next((line.problem for line in taken if line.problem[0]), None)
         if broken:
             return _problem(taken, *broken)
+        if len(cells) > len(self.header) and not any(cell.strip() for cell in cells[len(self.header) :]):
+            cells = cells[: len(self.header)]  # delimiters at the end of each line, as some programs write them
         if len(cells) != len(self.header):
             wrong = f"{len(cells)} columns where the header has {len(self.header)}"
             return _problem(taken, "malformed", wrong)
