@@ -118,7 +118,7 @@ def curve_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
 def curves_spec(points: Sequence[Mapping[str, JSON]], look: ChartStyle) -> Spec:
     """The loss of several training runs by step. `points`: run, step, loss."""
     names = list(dict.fromkeys(str(p["run"]) for p in points))
-    legend = {**_legend(), "columns": 2 if look.width < 600 else len(names), "labelLimit": 150, "symbolType": "stroke"}
+    legend = {**_legend(), "columns": 2 if look.width < 600 else len(names), "columnPadding": 18, "labelLimit": 150}
     encoding = {
         "x": {"field": "step", "type": "quantitative", "title": None, "axis": {"grid": False, "tickCount": 5}},
         "y": {"field": "loss", "type": "quantitative", "title": None, "axis": {"tickCount": 5}},
