@@ -141,7 +141,7 @@ def test_the_gateway_alone_restarts_its_ingester_and_its_further_workers(tmp_pat
             begun = {child: line for child, line in lines.items() if len(line) > 2}  # not dead, nor still our own copy
             return {line[2].rpartition(".")[2]: child for child, line in begun.items()}
 
-        eventually(lambda: set(children()) == {"front_ingester", "front_worker"})
+        eventually(lambda: set(children()) == {"ingester", "worker"})
         killed = children()
         for child in killed.values():
             child.kill()
@@ -166,11 +166,13 @@ def test_the_gateway_alone_restarts_its_ingester_and_its_further_workers(tmp_pat
 def test_the_gateway_alone_reads_its_settings_and_names_a_wrong_one(tmp_path: Path) -> None:
     config = tmp_path / "gateway.yaml"
     config.write_text("gateway: {prot: 1}\n")
-    said = refused("gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", cwd=tmp_path, code=2)
+    said = refused(
+        "gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", "--port", "0", cwd=tmp_path, code=2
+    )
     assert "gateway.prot" in said and "did you mean gateway.port?" in said
     config.write_text("gateway: [\n")
     assert "not YAML" in refused(
-        "gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", cwd=tmp_path, code=2
+        "gateway", "--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", "--port", "0", cwd=tmp_path, code=2
     )
     config.write_text("models: [one, two]\ngateway: {drain_s: 1}\n")
     yes = chat_server(lambda text, number: "yes")
@@ -322,7 +324,7 @@ def test_two_gateways_may_share_a_state_folder(tmp_path: Path) -> None:
 
 def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text("upstreams: [{url: 'http://127.0.0.1:9', models: [one]}]\n")
-    both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml"]
+    both = ["--upstream", "http://127.0.0.1:9", "--config", "gateway.yaml", "--port", "0"]
     assert "`upstreams:` in gateway.yaml" in refused("gateway", *both, cwd=tmp_path, code=2)
     assert "give --upstream URL" in refused("gateway", "--port", "0", cwd=tmp_path, code=2)
     (tmp_path / "gateway.yaml").write_text(
@@ -333,7 +335,7 @@ def test_servers_are_named_in_one_place(tmp_path: Path) -> None:
 
 def test_another_address_than_loopback_needs_a_key_first(tmp_path: Path) -> None:
     with chat_server(lambda text, number: "yes") as server:
-        said = refused("gateway", "--upstream", server.url, "--host", "0.0.0.0", cwd=tmp_path, code=3)
+        said = refused("gateway", "--upstream", server.url, "--host", "0.0.0.0", "--port", "0", cwd=tmp_path, code=3)
         assert "0.0.0.0" in said and "flyball key create NAME --admin --state .flyball-gateway" in said
         assert contents(tmp_path) == {}, "nothing was written"
         secret = ok("key", "create", "ops", "--admin", "--state", ".flyball-gateway", cwd=tmp_path)["secret"]

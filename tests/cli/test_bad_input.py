@@ -79,7 +79,7 @@ USAGE: dict[tuple[str, ...], tuple[int, str, str]] = {
     ("evaluate", "http://127.0.0.1:9"): (2, "no suite", "--suite"),
     ("evaluate", "127.0.0.1", "--suite", "cases.jsonl"): (2, "127.0.0.1", "http://"),
     ("gateway", "--upstream", "127.0.0.1:9", "--port", "0"): (2, "127.0.0.1:9", "http://"),
-    ("gateway", "--upstream", "http://127.0.0.1:9", "--config", "no.yaml"): (2, "no.yaml", "gateway:"),
+    ("gateway", "--upstream", "http://127.0.0.1:9", "--config", "no.yaml", "--port", "0"): (2, "no.yaml", "gateway:"),
 }
 
 

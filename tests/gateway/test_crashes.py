@@ -27,6 +27,9 @@ from flyball.storage.routing import publish
 from mock_engine import MockEngine
 from running_gateway import KEY, arm, chat, split, table
 
+pytestmark = pytest.mark.parametrize(
+    "ledger_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
 SCRIPT = Path(__file__).parents[1] / "support" / "gateway_process.py"
 
 

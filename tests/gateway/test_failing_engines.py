@@ -17,6 +17,7 @@ from flyball.gateway.config import GatewayConfig
 from flyball.storage.routing import publish
 from mock_engine import WORDS, MockEngine
 from running_gateway import CANARY, LIVE, QUICK, RunningGateway, arm, chat, in_front_of, release, table
+from small_shop import eventually
 
 TEXT = "".join(WORDS)
 
@@ -301,9 +302,12 @@ def test_servers_answer_in_order_what_those_before_them_could_not(
     assert (record.release, record.answered_by, record.outcome) == (first, third, "error")
     assert record.error == f"fallback:{third}:status 500"
     engines[0].behaviour = "ok"
-    time.sleep(1.2)  # the first is tried again
-    gateway.client().chat.completions.create(**chat())
-    assert gateway.requests()[-1].record.answered_by is None
+
+    def answered_by_the_first() -> bool:
+        gateway.client().chat.completions.create(**chat())
+        return gateway.requests()[-1].record.answered_by is None
+
+    eventually(answered_by_the_first, timeout_s=5)  # it is tried again
 
 
 def test_when_no_server_answers_the_client_hears_of_the_last(tmp_path: Path, stack: ExitStack) -> None:

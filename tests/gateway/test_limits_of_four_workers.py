@@ -29,6 +29,9 @@ from gateway_fleet import WORKERS, Clients, Fleet
 from mock_engine import MockEngine
 from running_gateway import KEY, arm, table
 
+pytestmark = pytest.mark.parametrize(
+    "ledger_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
 MAX_TOKENS = 40
 
 

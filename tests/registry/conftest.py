@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from built_folders import built_folder
 from flyball.records import DatasetVersion, ModelVersion, TrainingRun
 from flyball.registry.config import PackageConfig
 from flyball.registry.packaging import package
@@ -31,7 +33,18 @@ class Packaged:
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
     """Trained on made rows; packaged as f32 (`exact`) and q8_0 (`small`; `model` is its record)."""
-    root = tmp_path_factory.mktemp("packaged")
+    root = built_folder("packaged", build, tmp_path_factory.mktemp("registry") / "packaged", recipe=__file__)
+    dataset, run, model = (
+        msgspec.json.decode((root / f"{kind.__name__}.json").read_bytes(), type=kind)
+        for kind in (DatasetVersion, TrainingRun, ModelVersion)
+    )
+    return Packaged(
+        training=root / "training", exact=root / "exact", small=root / "small", dataset=dataset, run=run, model=model
+    )
+
+
+def build(root: Path) -> None:
+    root.mkdir()
     dataset = write_dataset(root / "dataset", rows(200, seed=1), rows(40, seed=2))
     (root / "profile.json").write_text("{}")
     run = train(
@@ -55,14 +68,8 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> Packaged:
             profile=root / "profile.json",
             out=root / name,
         )
-    return Packaged(
-        training=root / "training",
-        exact=root / "exact",
-        small=root / "small",
-        dataset=dataset,
-        run=run,
-        model=made["small"],
-    )
+    for record in (dataset, run, made["small"]):
+        (root / f"{type(record).__name__}.json").write_bytes(msgspec.json.encode(record))
 
 
 @pytest.fixture(scope="session")

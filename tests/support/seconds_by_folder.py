@@ -58,7 +58,8 @@ class Totals:
         folder[1] += report.duration
         folder[2] += cpu_s
         if self.file:
-            line = {"test": report.nodeid, "when": report.when, "clock_s": report.duration, "cpu_s": cpu_s}
+            line = {"test": report.nodeid, "when": report.when, "outcome": report.outcome}
+            line |= {"clock_s": report.duration, "cpu_s": cpu_s}
             print(json.dumps(line), file=self.file, flush=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -14,6 +14,7 @@ import openai
 import psutil
 import pytest
 
+from built_folders import built_folder
 from flyball.compliance.byte_search import search
 from flyball.data.samples.tickets import tickets
 from small_shop import eventually, flyball, make_small_shop, ok, ok_lines, serving
@@ -22,8 +23,13 @@ from small_shop import eventually, flyball, make_small_shop, ok, ok_lines, servi
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A project after its first `flyball run`, and what that printed. Tests that change it work on copies."""
-    root = make_small_shop(tmp_path_factory.mktemp("journey"))
-    return root, ok("run", cwd=root)
+    folder = built_folder("journey", build, tmp_path_factory.mktemp("journey") / "built", recipe=__file__)
+    return folder / "shop", json.loads((folder / "run.json").read_text())
+
+
+def build(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps(ok("run", cwd=make_small_shop(folder))))
 
 
 @pytest.fixture
