@@ -1,7 +1,7 @@
 """What a gateway costs: CPU, memory and added latency of nginx, Flyball and peers before the same mock upstream.
 
     python bench/gateway.py [--quick] [--rounds 5] [--before DIR]
-                             [--systems nginx,floor,flyball,compiled,litellm,tensorzero]
+                             [--systems nginx,floor,asgi,flyball,compiled,litellm,tensorzero]
 
 Per round each system in turn answers, at a 1 kB prompt and a 1 kB answer: plain requests and 50-chunk streams in a
 closed loop (for CPU), then Poisson arrivals at 200 and at 1,000 requests/s (for latency and CPU). CPU is user and
@@ -9,9 +9,10 @@ system time of the gateway's whole process tree, the ingester apart, the load an
 the difference of quantiles: the system's less those of the same arrivals (same seed) straight at the mock in the same
 round. Figures are medians over the rounds, `spread` their lowest and highest. The last line is one JSON object. I/O:
 processes of its own on loopback ports, ended by their pids. `floor` passes bytes on and does nothing else
-(gateway_floor.py): what the event loop and the parser cost without a gateway. `compiled` is Flyball with the way of a
-request compiled (`make compiled`), `flyball` the same source run by Python. Flyball runs in the interpreter that runs
-this: take one that was built with optimisations, as a distribution's are and pyenv's by default are not.
+(gateway_floor.py): what the event loop and the parser cost without a gateway. `asgi` does so with
+uvicorn and httpx (gateway_asgi.py). `compiled` is Flyball with the way of a request compiled (`make compiled`),
+`flyball` the same source run by Python. Flyball runs in the interpreter that runs this: take one that was built with
+optimisations, as a distribution's are and pyenv's by default are not.
 """
 
 from __future__ import annotations

@@ -99,6 +99,13 @@ def floor(folder: Path, upstream: int) -> Plan:
     return Plan(commands=[Command(line=line)], port=port, model="engine-model")
 
 
+def asgi(folder: Path, upstream: int) -> Plan:
+    """uvicorn and httpx passing bytes on: what the edge and the client would cost if they were not Flyball's own."""
+    port = free_port()
+    line = [sys.executable, str(ROOT / "bench/gateway_asgi.py"), str(port), str(upstream)]
+    return Plan(commands=[Command(line=line)], port=port, model="engine-model")
+
+
 # Flyball ---------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +248,7 @@ def tensorzero(folder: Path, upstream: int) -> Plan:
 SYSTEMS: dict[str, Callable[[Path, int], Plan]] = {
     "nginx": nginx,
     "floor": floor,
+    "asgi": asgi,
     "flyball": flyball,
     "compiled": compiled,
     "litellm": litellm,

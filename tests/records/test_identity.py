@@ -44,6 +44,14 @@ def test_a_request_id_is_genuine_for_its_key_and_owner(key: bytes, owner: str, n
     assert milliseconds_of(identifier) == now_ms and uuid.UUID(identifier).version == 7
 
 
+def test_ids_and_hashes_of_earlier_versions_still_hold() -> None:
+    key = bytes(range(32))
+    assert is_genuine(key, "k_1", "018bcfe5-6800-7ad6-82a5-938f273a79ad")
+    assert is_genuine(key, "ключ", "018bcfe5-6800-72f0-871f-bf78abb479a7")
+    assert keyed_hash(key, "subject", "C0042") == "3843eb42b0ba69f036ad65041a5cb57ecf66f0d3d5f3d96363067f08d3558a31"
+    assert derived_id(key, uuid7(now_ms=5, random=7), b"x") == "00000000-0005-7abd-96c2-4c9276a470ac"
+
+
 @given(keys, keys, owners, owners)
 def test_a_request_id_is_not_genuine_for_anybody_else(key: bytes, other: bytes, owner: str, stranger: str) -> None:
     identifier = request_id(key, owner)

@@ -9,6 +9,7 @@ import msgspec
 
 from flyball.supervision.restart_policy import RestartPolicy
 from flyball.telemetry import log
+from flyball.whole_files import replace_file
 
 POLICY = RestartPolicy(first_s=0.2, longest_s=10.0)
 
@@ -55,9 +56,6 @@ class Restarts:
 
     def _save(self) -> None:
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            temporary.write_bytes(msgspec.json.encode(self._counts))
-            temporary.replace(self._path)
+            replace_file(self._path, msgspec.json.encode(self._counts), durable=False)
         except OSError as error:
             log.warning("restart counts are not kept: %s", error)  # a full disk must not stop the pass

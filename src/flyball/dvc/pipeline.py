@@ -6,6 +6,7 @@ stages stay. Raw sources inside the project are added to DVC, so that a colleagu
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from flyball.errors import ConfigError, EnvironmentMissing, InputError, NotFound
 from flyball.records.yaml_documents import load_yaml
 from flyball.registry.gguf.header import read_header
 from flyball.settings import FILE, expand, leaves_project, read_yaml, source_path
+from flyball.whole_files import replace_file
 from flyball.wiring import Project
 
 STAGES = ("dataset", "training", "model", "release", "evaluation")
@@ -128,10 +130,9 @@ def sync(project: Project) -> dict[str, str]:
         del listed[name]
     for stage, stage_now in wanted.items():
         listed[names[stage]] = stage_now
-    temporary = path.with_name(".dvc.yaml.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        yaml.dump(document, file)
-    temporary.replace(path)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    replace_file(path, text.getvalue().encode(), durable=False)
     return names
 
 

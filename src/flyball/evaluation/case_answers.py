@@ -21,6 +21,7 @@ import msgspec
 
 from flyball.errors import FlyballError, InputError, UpstreamError
 from flyball.telemetry import Progress
+from flyball.whole_files import replace_file
 
 GIVE_UP_AFTER = 25
 REFUSALS = (400, 413, 422)
@@ -103,11 +104,9 @@ class Partial:
         return answers
 
     def rewrite(self, answers: Mapping[str, Answer]) -> None:
-        """The file anew with whole lines only."""
-        temporary = self.path.with_suffix(".new")
+        """Write the file again with whole lines only."""
         body = b"".join(msgspec.json.encode(answer) + b"\n" for answer in answers.values())
-        temporary.write_bytes(self.plan.encode() + b"\n" + body)
-        temporary.replace(self.path)
+        replace_file(self.path, self.plan.encode() + b"\n" + body, durable=False)
 
 
 def ask_all(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from flyball.telemetry import log
+from flyball.whole_files import replace_file
 
 STALE_S = 15.0
 """A page that was not written again for so long is of a worker that is gone."""
@@ -30,11 +31,8 @@ class MetricsPages:
         """Leave this worker's page for the others; a failure is logged once, and harms nothing else."""
         if self._file is None:
             return
-        new = self._file.with_suffix(".new")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_bytes(page())
-            new.replace(self._file)
+            replace_file(self._file, page(), durable=False)
             self._failing = False
         except OSError as error:
             if not self._failing:

@@ -6,8 +6,6 @@ Against poisoning no author gives more than a stated share: whoever corrects a l
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from flyball.data.config import ProductionConfig
 from flyball.errors import CorruptionError
 from flyball.improvement.corrections import ReadPayload, find_corrections, redacted, suppressed
 from flyball.storage.ledger import Ledger
+from flyball.whole_files import replace_file
 
 SUBJECT_SHARE = 0.05
 """Of all rows, at most, from one person."""
@@ -71,7 +70,8 @@ def curate(
     chosen, crowded = _fair(rows, authors)
     dropped = max(0, len(chosen) - config.max_rows)
     chosen = chosen[dropped:]  # the newest: ids are UUIDv7
-    _replace(out, chosen)
+    lines = [msgspec.json.encode(row) + b"\n" for row in chosen]
+    replace_file(out, b"".join(lines), durable=True, mode=0o644)  # redacted text, which DVC and git read
     skipped = Counter(found.skipped) + Counter({"author_share": crowded, "max_rows": dropped})
     return Curated(
         rows=len(chosen), new=sum(row.id not in kept for row in chosen), skipped={**dict(sorted(skipped.items()))}
@@ -102,14 +102,3 @@ def _rows_of(path: Path) -> Iterable[CuratedRow]:
         raise CorruptionError(
             f"{path} is not what curation wrote: {error}", cure=f"delete it, or restore it with `dvc checkout {path}`"
         ) from error
-
-
-def _replace(path: Path, rows: Iterable[CuratedRow]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as file:
-        file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).chmod(0o644)  # it holds redacted text, and DVC and git want to read it
-    Path(temporary).replace(path)

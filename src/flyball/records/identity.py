@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 MAC_BITS: Final = 40
 _MAC_BYTES: Final = MAC_BITS // 8
@@ -45,21 +45,16 @@ def _written(value: bytes) -> str:
 
 
 @lru_cache(maxsize=64)
-def _hmac_states(key: bytes) -> tuple[Any, Any]:
-    """SHA-256 after the inner and the outer padded key (RFC 2104): what each HMAC under this key begins with."""
-    padded = key.ljust(64, b"\0") if len(key) <= 64 else hashlib.sha256(key).digest().ljust(64, b"\0")
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in padded))
-    return inner, hashlib.sha256(bytes(byte ^ 0x5C for byte in padded))
+def _hmac(key: bytes) -> hmac.HMAC:
+    """HMAC-SHA256 that has taken in the key, to be copied: hmac.digest() would pad and hash the key each time."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def _signed(key: bytes, head: bytes, owner: str) -> bytes:
     """The bits before the MAC, and the first bits of an HMAC-SHA256."""
-    inner, outer = _hmac_states(key)
-    message, digest = inner.copy(), outer.copy()
-    message.update(head + bytes(_MAC_BYTES) + owner.encode())
-    digest.update(message.digest())
-    mac: bytes = digest.digest()
-    return head + mac[:_MAC_BYTES]
+    mac = _hmac(key).copy()
+    mac.update(head + bytes(_MAC_BYTES) + owner.encode())
+    return head + mac.digest()[:_MAC_BYTES]
 
 
 def request_id(key: bytes, owner: str, *, now_ms: int | None = None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import JSON, KINDS, Record
 from flyball.records.canonical import canonical_bytes, canonical_json, fingerprint, parse
+from flyball.whole_files import replace_file
 
 
 def write_document(path: Path, record: Record, recorded: Mapping[str, JSON] | None = None) -> None:
@@ -23,10 +23,8 @@ def write_document(path: Path, record: Record, recorded: Mapping[str, JSON] | No
         "content": msgspec.json.decode(canonical_bytes(record))["content"],  # fields of later on are left out there
         "recorded": dict(recorded or {}),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1))
-    temporary.replace(path)
+    content = msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1)
+    replace_file(path, content, durable=False)
 
 
 def read_document(path: Path) -> tuple[Record, Mapping[str, JSON]]:

@@ -6,9 +6,6 @@ Revoked keys in it stay revoked, and expired ones expired. Of several writers th
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -17,6 +14,7 @@ from flyball.errors import CorruptionError
 from flyball.security.keys import ProjectKey
 from flyball.security.principals import KeyEntry, Keyring
 from flyball.security.sealing import seal, unseal
+from flyball.whole_files import held, replace_file
 
 FILE = "keyring"
 """Its name in a project's run folder, or a gateway's state folder."""
@@ -37,12 +35,11 @@ def keep(path: Path, keyring: Keyring, key: ProjectKey, *, project: str, at_ms: 
         context=_context(project),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(path.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(path.with_name(path.name + ".lock")):
         known = _last(path, key, project)
         if known is not None and known.at_ms > at_ms:
             return
-        _replace(path, sealed)
+        replace_file(path, sealed, durable=True, mode=0o600)
 
 
 def kept(path: Path, key: ProjectKey, *, project: str) -> tuple[Keyring, int] | None:
@@ -54,7 +51,7 @@ def kept(path: Path, key: ProjectKey, *, project: str) -> tuple[Keyring, int] | 
     except (CorruptionError, msgspec.MsgspecError) as error:
         raise CorruptionError(
             f"the kept keyring {path} was not sealed with this project's key, or is damaged",
-            cure=f"start the ledger; then {path.name} is written anew (it may be deleted)",
+            cure=f"start the ledger; then {path.name} is written again (it may be deleted)",
         ) from error
     return Keyring(found.entries), found.at_ms
 
@@ -64,19 +61,6 @@ def _last(path: Path, key: ProjectKey, project: str) -> Kept | None:
         return msgspec.json.decode(unseal(key.seal_key, path.read_bytes(), context=_context(project)), type=Kept)
     except (FileNotFoundError, CorruptionError, msgspec.MsgspecError):
         return None  # whatever is there is none of ours and is replaced
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:  # ctrl-c too: no half-written file stays behind
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _context(project: str) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from flyball.engines.catalog import DEFAULT
+from flyball.whole_files import replace_file
 
 
 class EngineFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +39,7 @@ def folder(run_dir: Path) -> Path:
 
 def write(path: Path, content: EngineFile) -> None:
     """Replace the file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.new")
-    temporary.write_bytes(msgspec.json.encode(content))
-    temporary.replace(path)
+    replace_file(path, msgspec.json.encode(content), durable=False)
 
 
 def write_new(path: Path, content: EngineFile) -> None:

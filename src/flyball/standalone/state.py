@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from flyball.gateway.context import IngestContext
 from flyball.security.keys import ProjectKey, create_project_key, parse_project_key
 from flyball.settings import secret
 from flyball.storage.ledger import Ledger, open_ledger
+from flyball.whole_files import replace_file
 
 PROJECT = "standalone"
 RECORDING = "recording.json"
@@ -43,10 +43,7 @@ def open_state(state: Path) -> Ledger:
 
 def keep_recording(state: Path, recording: RecordingConfig) -> None:
     """Leave word for commands that take segments in of how long their gateway keeps things."""
-    path = state / RECORDING
-    temporary = path.with_name(f".{RECORDING}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(recording))
-    temporary.replace(path)
+    replace_file(state / RECORDING, msgspec.json.encode(recording), durable=False)
 
 
 def kept_recording(state: Path) -> RecordingConfig:
@@ -57,7 +54,7 @@ def kept_recording(state: Path) -> RecordingConfig:
     except msgspec.MsgspecError as error:
         raise CorruptionError(
             f"{path} does not say how long things are kept: {error}",
-            cure="start the gateway of this folder once, which writes it anew",
+            cure="start the gateway of this folder once, which writes it again",
         ) from error
 
 

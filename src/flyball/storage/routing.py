@@ -5,8 +5,6 @@ A gateway keeps serving the last table it read when everything else is down.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -15,6 +13,7 @@ from flyball.addresses import Reach
 from flyball.errors import CorruptionError
 from flyball.records import Release
 from flyball.records.prices import UsdPerMillion
+from flyball.whole_files import replace_file
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,16 +70,8 @@ Stamp = tuple[int, int, int]
 
 def publish(path: Path, table: RoutingTable) -> Stamp:
     """Replace the table on disk in one step; a reader sees the old one or the new one, whole. The stamp of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(msgspec.json.encode(table))
-        file.flush()
-        os.fsync(file.fileno())
-    stamp = stamp_of(Path(temporary))
-    Path(temporary).replace(path)
-    assert stamp is not None
-    return stamp
+    status = replace_file(path, msgspec.json.encode(table), durable=True, mode=0o600)
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def stamp_of(path: Path) -> Stamp | None:

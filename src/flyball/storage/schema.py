@@ -6,9 +6,8 @@ processes share.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from flyball.errors import EnvironmentMissing
 from flyball.storage import tables
+from flyball.whole_files import held
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -110,14 +110,13 @@ def _alone(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"cannot write {path}: {error.strerror}", cure=f"check the permissions of {path.parent} and its disk"
-        ) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path))
+        except OSError as error:
+            raise EnvironmentMissing(
+                f"cannot write {path}: {error.strerror}", cure=f"check the permissions of {path.parent} and its disk"
+            ) from error
         yield
 
 

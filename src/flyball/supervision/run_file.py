@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.whole_files import replace_file
+
 FILE = "supervisor.json"
 
 
@@ -21,9 +23,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_note(folder: Path, note: RunFile) -> None:
     """Leave the note; a reader sees the old one or the new one."""
-    temporary = folder / f".{FILE}"
-    temporary.write_bytes(msgspec.json.encode(note))
-    temporary.replace(folder / FILE)
+    replace_file(folder / FILE, msgspec.json.encode(note), durable=False)
 
 
 def read_note(folder: Path) -> RunFile | None:

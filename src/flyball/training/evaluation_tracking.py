@@ -7,7 +7,6 @@ with others on the file that is its argument.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ from typing import Any
 import msgspec
 
 from flyball.training.tracking_store import RUN_OF, open_store
+from flyball.whole_files import held
 
 LIMIT_S = 180
 """After so many seconds the program is ended: the store does not answer."""
@@ -72,8 +72,7 @@ def main() -> None:
     os.nice(10)
     tracked = msgspec.json.decode(sys.stdin.buffer.read(), type=Tracked)
     try:
-        with Path(sys.argv[1]).open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        with held(Path(sys.argv[1])):
             log_evaluation(tracked)
     except Exception as error:  # noqa: BLE001  the edge of this process: nobody waits for it
         sys.exit(f"tracking at {tracked.uri} failed, nothing else did: {type(error).__name__}: {error}"[:300])

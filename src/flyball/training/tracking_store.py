@@ -6,13 +6,14 @@ never there.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from flyball.whole_files import held
 
 RUN_OF = "flyball.training_run"
 """The tag of a run that names the TrainingRun that it made: evaluations are logged to the run that has it."""
@@ -48,8 +49,7 @@ def local_lock(uri: str) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with held(path.with_name(f"{path.name}.lock")):
         yield
 
 

@@ -37,6 +37,7 @@ from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.record_files import read_document, write_document
 from flyball.settings import source_path
+from flyball.whole_files import replace_file
 from flyball.wiring import Project
 from flyball.workflows.build_lock import only_one
 from flyball.workflows.child_processes import ingest_context
@@ -180,9 +181,7 @@ def suppress_subject(project: Project, person: Person) -> None:
     """Add the person's keyed hash to the list that travels with the repository."""
     path = project.places.suppressions
     listed = sorted(suppressed(path) | {person.hash})
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(listed), indent=1) + b"\n")
-    temporary.replace(path)
+    replace_file(path, msgspec.json.format(msgspec.json.encode(listed), indent=1) + b"\n", durable=True)
 
 
 @dataclass(frozen=True, slots=True)

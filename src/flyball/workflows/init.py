@@ -18,6 +18,7 @@ from flyball.dvc.repositories import check_programs, git_top, has_dvc, prepare_r
 from flyball.errors import InputError, NotFoundError
 from flyball.evaluation.measures.exact_fields import json_object
 from flyball.settings import FILE, load_settings
+from flyball.whole_files import replace_file
 from flyball.wiring import Project
 from flyball.workflows.init_settings import ProjectShape, Rows, Shape, settings_text
 
@@ -91,7 +92,7 @@ def scaffold(root: Path, source: Path | None, model: ModelChoice | None) -> Star
     notes += list(rows.comments)
     text = settings_text(root.name, rows, having)
     created += prepare_repository(root)
-    write_new(root / FILE, text)
+    replace_file(root / FILE, text.encode(), durable=False)
     created += [FILE, *ignore_state(root)]
     project = Project(root=root, settings=load_settings(root))
     created += create_key(project)
@@ -272,9 +273,3 @@ def create_key(project: Project) -> list[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     create_project_key(path)
     return [os.path.relpath(path, project.root)]
-
-
-def write_new(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

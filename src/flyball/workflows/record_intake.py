@@ -28,6 +28,7 @@ from flyball.records import (
 )
 from flyball.records.record_files import read_document
 from flyball.serving.terms import recorded_terms
+from flyball.whole_files import replace_file
 from flyball.wiring import Places, Project
 
 CHARGES: dict[type, str] = {TrainingRun: "training", EvalReport: "evaluation"}
@@ -77,9 +78,7 @@ def write_card(project: Project, build: Build) -> None:
     from flyball.compliance.model_card import model_card
 
     target = project.places.reports / name_of(build.report) / "model_card.md"
-    temporary = target.with_name(f".{target.name}.new")
-    temporary.write_text(model_card(project.ledger, name_of(build.release)), encoding="utf-8")
-    temporary.replace(target)
+    replace_file(target, model_card(project.ledger, name_of(build.release)).encode(), durable=False)
 
 
 def take_record(project: Project, record: Record, recorded: Mapping[str, JSON]) -> None:
@@ -136,10 +135,7 @@ def keep_curve(project: Project, run: TrainingRun, folder: Path) -> None:
     """Keep a run's loss curve, since the next run replaces its folder; a training command of one's own has none."""
     source, target = folder / "curve.json", project.places.curves / f"{name_of(run)}.json"
     if source.is_file() and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.new")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        replace_file(target, source.read_bytes(), durable=False)
 
 
 class RowRef(msgspec.Struct, frozen=True, kw_only=True):
