@@ -34,7 +34,8 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # of later versions on
     "  flyball evaluate http://127.0.0.1:8000/v1 --model m --suite cases.jsonl --gate gate.yaml\n"
     "  flyball evaluate http://127.0.0.1:8000/v1 --suite faq.csv --text Question --label Answer",
 )
-@click.argument("what", metavar="[RELEASE|URL]", required=False)
+@click.argument("what", metavar="[RELEASE|URL|verify REPORT]", required=False)
+@click.argument("report", metavar="", required=False)
 @click.option(
     "--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="Cases: JSONL, JSON or CSV; with a URL."
 )
@@ -62,12 +63,20 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # of later versions on
 @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
 @wait_option
 @json_option
-def evaluate_command(what: str | None, folder: str | None, no_wait: bool, as_json: bool, **about_url: Any) -> int:
+def evaluate_command(
+    what: str | None, report: str | None, folder: str | None, no_wait: bool, as_json: bool, **about_url: Any
+) -> int:
     """Measure the release that was built, in its own engine; or any RELEASE by its name (its first digits do).
 
     With a URL: any OpenAI-compatible server, without a project. It is asked greedily unless told otherwise; what it
     was asked with is in the report. With --gate, exit code 3: it failed, 6: it cannot tell.
+
+    verify REPORT: recompute every gate decision on a report from its stored per-case scores.
     """
+    if what == "verify":
+        return verify_report(folder, report, as_json=as_json)
+    if report is not None:
+        raise click.UsageError(f"one release or URL at a time; {report!r} is one too many")
     if what is None:
         arguments = [
             *(["-C", folder] if folder else []),
@@ -85,6 +94,19 @@ def evaluate_command(what: str | None, folder: str | None, no_wait: bool, as_jso
     with closing(open_project(Path(folder) if folder else None)) as project:
         measured = evaluate_named(project, what, wait=not no_wait, progress=ProgressLine(), say=say)
     emit({"evaluation": record_document(measured), "gate": None}, as_json=as_json, text=evaluation_text)
+    return 0
+
+
+def verify_report(folder: str | None, report: str | None, *, as_json: bool) -> int:
+    """Recompute the decisions on a report; CorruptionError where one does not follow from the scores."""
+    from flyball.cli.output import pairs
+    from flyball.wiring import open_project
+    from flyball.workflows.gate import verify_decisions
+
+    if report is None:
+        raise click.UsageError("verify needs the name of a report; its first digits do (see `flyball models`)")
+    with closing(open_project(Path(folder) if folder else None)) as project:
+        emit(verify_decisions(project, report), as_json=as_json, text=pairs)
     return 0
 
 

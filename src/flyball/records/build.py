@@ -323,6 +323,7 @@ class GateDecision:
     """Whether a release may ship: the candidate's report, the live one's, the policy, and the bound that decided."""
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("looks",)
     project: str
     """The project's name."""
     release: str
@@ -341,3 +342,5 @@ class GateDecision:
     """Every rule with its bound and verdict."""
     verdict: Verdict
     """pass only if every check passed."""
+    looks: Mapping[str, JSON] | None = None
+    """By suite, which candidate in turn this one was: each later one gets a smaller part of alpha."""

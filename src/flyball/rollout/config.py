@@ -16,6 +16,9 @@ class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     measure: Annotated[str, Meta(description="The measure that is compared, such as exact_match, accuracy or errors.")]
     suite: Annotated[str, Meta(description="The suite it is measured on.")] = "test"
+    slice: Annotated[
+        str | None, Meta(description="A slice of the suite, such as `language=de`; null: the whole suite.")
+    ] = None
     at_least: Annotated[float | None, Meta(description="The lower bound must reach this value.")] = None
     at_most: Annotated[float | None, Meta(description="The upper bound must not exceed this value.")] = None
     not_worse_than_live: Annotated[float, Meta(ge=0, description="Margin, paired with the live release.")] | None = None

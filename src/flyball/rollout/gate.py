@@ -8,7 +8,7 @@ gate that measured nothing at all is inconclusive too. Without a live release, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -22,7 +22,7 @@ from flyball.rollout.config import GateConfig, GateRule
 from flyball.rollout.gate_judged import Judged
 from flyball.rollout.gate_rules import comparison, judge
 from flyball.rollout.gate_scores import Evidence, evidence
-from flyball.statistics.multiplicity import holm
+from flyball.statistics.multiplicity import holm, spent_share
 
 LIVE_RULES = ("not_worse_than_live", "better_than_live")
 RuleName = Literal["at_least", "at_most", "not_worse_than_live", "better_than_live"]
@@ -47,8 +47,12 @@ def decide(
     report_name: str,
     items: Sequence[Any],
     baseline: Baseline | None,
+    looks: Mapping[str, int] | None = None,
 ) -> GateDecision:
     """Whether `release` may ship.
+
+    `looks`: by suite, which candidate in turn this one is; a later one must prove its rules at a smaller error, so that
+    all candidates together pass one that should not at most with error alpha. Without it each gets the whole of alpha.
 
     InputError: the reports do not fit together; CorruptionError: the items are not those of their report.
     """
@@ -59,7 +63,8 @@ def decide(
         check_comparable(policy, report, baseline)
     ours = evidence(report, items)
     theirs = evidence(baseline.report, baseline.items) if baseline else None
-    judged = [judged_rule(rule, ours, theirs, policy.alpha) for rule in policy.rules]
+    errors = {suite: policy.alpha * spent_share(look) for suite, look in (looks or {}).items()}
+    judged = [judged_rule(rule, ours, theirs, errors.get(rule.suite, policy.alpha)) for rule in policy.rules]
     checks = checks_of(policy, judged)
     return GateDecision(
         project=project,
@@ -71,6 +76,7 @@ def decide(
         alpha=policy.alpha,
         checks=checks,
         verdict=verdict_of(checks),
+        looks=dict(looks) if looks else None,
     )
 
 
@@ -127,7 +133,7 @@ def check_of(rule: GateRule, judged: Judged | None, *, is_broken: bool) -> Check
     verdict: Verdict = "pass" if judged.passed else "fail" if is_broken else "inconclusive"
     return Check(
         measure=rule.measure,
-        suite=rule.suite,
+        suite=f"{rule.suite}/{rule.slice}" if rule.slice else rule.suite,
         rule=cast(RuleName, name),
         threshold=threshold,
         value=judged.value,
@@ -167,6 +173,7 @@ def verify(
         report_name=decision.report,
         items=items,
         baseline=baseline,
+        looks={suite: int(look) for suite, look in (decision.looks or {}).items()},
     )
     if again != decision:
         pairs = zip(decision.checks, again.checks, strict=False)

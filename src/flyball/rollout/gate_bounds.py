@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flyball.rollout.config import GateRule
+from flyball.rollout.gate_clusters import Case, independent, stricter
 from flyball.rollout.gate_judged import QUANTILES, Judged, scaled_n, unmeasured
 from flyball.rollout.gate_scores import Evidence, Scored
 from flyball.statistics.beta import binomial_cdf
@@ -25,12 +26,23 @@ from flyball.statistics.intervals import (
 )
 from flyball.statistics.means import mean_at_least_p_value, mean_at_most_p_value, mean_lower, mean_upper
 
+CLUSTERED_F1 = "macro F1 has no bound here where cases share clusters or carry weights; use accuracy"
 
-def completed(rows: Mapping[str, Scored], size: int, name: str) -> list[float]:
-    """Scores of the whole suite: what has no answer or no score gets the worst one."""
+
+def completed(rows: Mapping[str, Scored], size: int, name: str) -> list[Case]:
+    """The cases of the whole suite: what has no answer or no score gets the worst one."""
     worst = 1.0 if name == "at_most" else 0.0
-    scores = [worst if row.error else row.score for row in rows.values()]
-    return scores + [worst] * (size - len(scores))
+    cases = [
+        Case(worst if row.error else row.score, row.cluster or f"case {item}", row.weight) for item, row in rows.items()
+    ]
+    return cases + [Case(worst, f"missing {number}") for number in range(size - len(cases))]
+
+
+def cases_against(cases: Sequence[Case], name: str, threshold: float, alpha: float) -> Judged:
+    """The mean of a suite's cases against a fixed threshold, clusters and weights taken into account."""
+    judged = scores_against([case.value for case in cases], name, threshold, alpha)
+    lower = name == "at_least"
+    return stricter(judged, cases, lower=lower, threshold=threshold, alpha=alpha, good=1.0 if lower else 0.0)
 
 
 def scores_against(scores: Sequence[float], name: str, threshold: float, alpha: float) -> Judged:
@@ -82,10 +94,10 @@ def against(
 
 def quantile_at_most(rule: GateRule, evidence: Evidence, threshold: float, alpha: float) -> Judged:
     """A latency quantile against a limit: it holds when the share of answers within the limit is at least q."""
-    rows = evidence.of(rule.suite, "latency_ms")
+    rows = evidence.of(rule.suite, "latency_ms", rule.slice)
     if not rows:
         return unmeasured(rule, evidence)
-    q, n = QUANTILES[rule.measure], max(evidence.size(rule.suite), len(rows))
+    q, n = QUANTILES[rule.measure], max(evidence.size(rule.suite, rule.slice), len(rows))
     ordered = sorted([math.inf if row.error else row.score for row in rows.values()] + [math.inf] * (n - len(rows)))
     within = sum(score <= threshold for score in ordered)
     rank = next((k for k in range(math.ceil(q * n), n + 1) if binomial_cdf(k - 1, n, q) >= 1.0 - alpha), None)
@@ -113,6 +125,8 @@ def macro_f1_against(rows: Mapping[str, Scored], size: int, name: str, threshold
     """Macro F1 by seeded bootstrap; inconclusive when cases are missing, whose labels nobody knows."""
     if not rows or len(rows) < size:
         return Judged(n=len(rows), passed=False, reason=f"{len(rows)} of {size} cases have a label to compare")
+    if not independent(completed(rows, size, name)):
+        return Judged(n=len(rows), passed=False, reason=CLUSTERED_F1)
     pairs = [(row.expected or "", row.answer) for _, row in sorted(rows.items())]
     value, replicates = macro_f1(Counter(pairs)), macro_f1_replicates(pairs)
     lower = name == "at_least"
@@ -133,7 +147,7 @@ def macro_f1_against(rows: Mapping[str, Scored], size: int, name: str, threshold
 
 def from_report(rule: GateRule, evidence: Evidence, name: str, threshold: float, alpha: float) -> Judged:
     """A measure without per-item scores: the report's own interval, where its level is at least what alpha asks."""
-    measure = evidence.measured(rule.suite, rule.measure)
+    measure = evidence.measured(rule.suite, rule.measure, rule.slice)
     if measure is None or measure.n == 0:
         return unmeasured(rule, evidence)
     tail = (1.0 - measure.level) / 2.0

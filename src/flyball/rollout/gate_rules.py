@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from flyball.errors import ConfigError
 from flyball.rollout.config import GateRule
-from flyball.rollout.gate_bounds import completed, from_report, macro_f1_against, quantile_at_most, scores_against
+from flyball.rollout.gate_bounds import (
+    cases_against,
+    completed,
+    from_report,
+    macro_f1_against,
+    quantile_at_most,
+    scores_against,
+)
 from flyball.rollout.gate_judged import QUANTILES, Judged, unmeasured
 from flyball.rollout.gate_pairs import against_live
 from flyball.rollout.gate_scores import Evidence
@@ -39,11 +46,12 @@ def judge(rule: GateRule, evidence: Evidence, live: Evidence | None, alpha: floa
     if rule.measure == ERRORS:
         if name != "at_most":
             raise ConfigError(f"{ERRORS} cannot be {name}", cure=f"use at_most for {ERRORS}")
-        scores = evidence.errors(rule.suite)
+        scores = evidence.errors(rule.suite, rule.slice)
         return scores_against(scores, name, threshold, alpha) if scores else unmeasured(rule, evidence)
     if rule.measure == "macro_f1":
-        return macro_f1_against(evidence.of(rule.suite, "accuracy"), evidence.size(rule.suite), name, threshold, alpha)
-    rows = evidence.of(rule.suite, rule.measure)
+        rows, size = evidence.of(rule.suite, "accuracy", rule.slice), evidence.size(rule.suite, rule.slice)
+        return macro_f1_against(rows, size, name, threshold, alpha)
+    rows = evidence.of(rule.suite, rule.measure, rule.slice)
     if not rows:
         return from_report(rule, evidence, name, threshold, alpha)
-    return scores_against(completed(rows, evidence.size(rule.suite), name), name, threshold, alpha)
+    return cases_against(completed(rows, evidence.size(rule.suite, rule.slice), name), name, threshold, alpha)

@@ -27,6 +27,11 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str | None = None
     weight: float = 1.0
 
+    def is_in(self, part: str) -> bool:
+        """Whether the case belongs to a slice: its name, or `dimension=value`."""
+        dimension, equals, value = part.partition("=")
+        return self.slice == part or (bool(equals) and self.groups.get(dimension) == value)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -35,30 +40,34 @@ class Evidence:
     report: EvalReport
     items: Mapping[tuple[str, str], Mapping[str, Scored]]
 
-    def of(self, suite: str, measure: str) -> Mapping[str, Scored]:
-        """Scores by item id; empty when there are none."""
-        return self.items.get((suite, measure), {})
+    def of(self, suite: str, measure: str, part: str | None = None) -> Mapping[str, Scored]:
+        """Scores by item id, of the whole suite or of one slice; empty when there are none."""
+        rows = self.items.get((suite, measure), {})
+        return rows if part is None else {item: row for item, row in rows.items() if row.is_in(part)}
 
-    def errors(self, suite: str) -> list[float]:
-        """1 for each case of a suite without an answer or without any score, 0 for each other one."""
+    def errors(self, suite: str, part: str | None = None) -> list[float]:
+        """1 for each case of a suite or slice without an answer or without any score, 0 for each other one."""
         failed: dict[str, bool] = {}
         for (name, _), rows in self.items.items():
             if name == suite:
-                for item, row in rows.items():
+                for item, row in ((item, row) for item, row in rows.items() if part is None or row.is_in(part)):
                     failed[item] = failed.get(item, False) or bool(row.error)
-        return [float(error) for error in failed.values()] + [1.0] * (self.size(suite) - len(failed))
+        return [float(error) for error in failed.values()] + [1.0] * (self.size(suite, part) - len(failed))
 
-    def size(self, suite: str) -> int:
-        """How many items the suite has, measured or not."""
+    def size(self, suite: str, part: str | None = None) -> int:
+        """How many items the suite has, measured or not; of a slice, those that were scored on any measure."""
+        if part is not None:
+            rows = [row for (name, _), rows in self.items.items() if name == suite for row in rows.values()]
+            return len({row.item for row in rows if row.is_in(part)})
         return next((reference.items for reference in self.report.suites if reference.name == suite), 0)
 
     def fingerprint(self, suite: str) -> str | None:
         """Of the suite's items; None when the report has no such suite."""
         return next((reference.fingerprint for reference in self.report.suites if reference.name == suite), None)
 
-    def measured(self, suite: str, measure: str) -> Measure | None:
-        """The report's own measure over a whole suite."""
-        wanted = (suite, measure, None)
+    def measured(self, suite: str, measure: str, part: str | None = None) -> Measure | None:
+        """The report's own measure over a whole suite, or over a slice."""
+        wanted = (suite, measure, part)
         return next((m for m in self.report.measures if (m.suite, m.name, m.slice) == wanted), None)
 
 

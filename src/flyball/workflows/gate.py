@@ -9,9 +9,10 @@ from flyball.evaluation.item_scores import ItemScore, read_items
 from flyball.evaluation.reports.files import read_report, write_report
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
-from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.records.identity import short
-from flyball.rollout.gate import Baseline, decide
+from flyball.rollout.gate import Baseline, decide, verify
+from flyball.rollout.gate_scores import evidence
 from flyball.storage.deployments import pointer
 from flyball.telemetry import Progress
 from flyball.wiring import Project
@@ -19,6 +20,7 @@ from flyball.workflows.evaluate import reevaluate
 from flyball.workflows.tracked_evaluation import track_verdict
 
 Say = Callable[[str], None]
+MOST_DECISIONS = 100_000
 
 
 def gate(
@@ -40,11 +42,61 @@ def gate(
         report_name=name_of(report),
         items=items_of(project, name_of(report)),
         baseline=baseline,
+        looks=looks_of(project, report),
     )
     if project.ledger.append(decision):
         write_verdict(project, name_of(report), decision)
         track_verdict(project, decision)
     return decision
+
+
+def verify_decisions(project: Project, report: str) -> dict[str, JSON]:
+    """Every decision on a report, recomputed from stored scores; CorruptionError names what does not follow."""
+    stored = project.ledger.get(report)
+    if not isinstance(stored.record, EvalReport):
+        raise NotFoundError(
+            f"{report} is no report", cure="give the report of a gate decision: `flyball models --json`"
+        )
+    items = items_of(project, stored.id)
+    verdicts = []
+    for found in project.ledger.find(GateDecision, limit=MOST_DECISIONS, newest_first=False):
+        decision = found.record
+        if not isinstance(decision, GateDecision) or decision.report != stored.id:
+            continue
+        verify(decision, stored.record, items, baseline=baseline_in(project, decision))
+        verdicts.append(decision.verdict)
+    evidence(stored.record, items)
+    return {"report": stored.id, "scores": "as the report says", "decisions": len(verdicts), "verdicts": verdicts}
+
+
+def baseline_in(project: Project, decision: GateDecision) -> Baseline | None:
+    """What a decision compared with, from the ledger and the kept scores."""
+    if decision.baseline_report is None or decision.baseline_release is None:
+        return None
+    record = project.ledger.get(decision.baseline_report).record
+    assert isinstance(record, EvalReport)
+    items = items_of(project, decision.baseline_report)
+    return Baseline(release=decision.baseline_release, report=record, report_name=decision.baseline_report, items=items)
+
+
+def looks_of(project: Project, report: EvalReport) -> dict[str, int]:
+    """By suite of a report, which report in turn it is that is judged on this very suite, whatever came of it.
+
+    A suite that many candidates were judged on is passed by chance in the end; so each later one gets less of alpha.
+    """
+    name, looks = name_of(report), {}
+    judged: dict[str, list[str]] = {}
+    for stored in project.ledger.find(GateDecision, limit=MOST_DECISIONS, newest_first=False):
+        assert isinstance(stored.record, GateDecision)
+        earlier = project.ledger.get(stored.record.report).record
+        for suite in earlier.suites if isinstance(earlier, EvalReport) else ():
+            names = judged.setdefault(suite.fingerprint, [])
+            if stored.record.report not in names:
+                names.append(stored.record.report)
+    for suite in report.suites:
+        names = judged.get(suite.fingerprint, [])
+        looks[suite.name] = names.index(name) + 1 if name in names else len(names) + 1
+    return looks
 
 
 def write_verdict(project: Project, report_name: str, decision: GateDecision) -> None:
