@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flyball.rollout.gate_judged import Judged, scaled_n
-from flyball.statistics.clustered import FEWEST_CLUSTERS, FEWEST_FAILING, clustered_mean
+from flyball.statistics.clustered import FEWEST_CLUSTERS, FEWEST_FAILING, ClusteredMean, clustered_mean
+from flyball.statistics.paired import tango_lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def stricter(
     mean = clustered_mean(
         [case.value for case in cases], [case.cluster for case in cases], [case.weight for case in cases]
     )
-    bound = mean.lower(alpha) if lower else mean.upper(alpha)
+    bound = _bound(mean, cases, lower=lower, alpha=alpha)
     holds = bound >= threshold if lower else bound <= threshold
     below = mean.below_p_value(threshold)
     words = f"{mean.clusters} clusters, {mean.freedom:.0f} degrees of freedom (CR2): {bound:+.4f}"
@@ -63,3 +64,17 @@ def stricter(
         p_value=max(judged.p_value, below if lower else 1.0 - below),
         needed_n=judged.needed_n if judged.passed and holds else scaled_n(len(cases), mean.value, decisive, threshold),
     )
+
+
+def _bound(mean: ClusteredMean, cases: Sequence[Case], *, lower: bool, alpha: float) -> float:
+    """Of shares and of pairs that are right or wrong: the bound at the effective number of cases; else Student's."""
+    values = {case.value for case in cases}
+    if values <= {0.0, 1.0}:
+        return mean.share_lower(alpha) if lower else mean.share_upper(alpha)
+    if lower and values <= {-1.0, 0.0, 1.0}:
+        weight = sum(case.weight for case in cases)
+        won = sum(case.weight for case in cases if case.value > 0.0) / weight
+        lost = sum(case.weight for case in cases if case.value < 0.0) / weight
+        n = mean.effective_n(won + lost - mean.value**2, alpha)
+        return min(tango_lower(won * n, lost * n, n, alpha), mean.lower(alpha))
+    return mean.lower(alpha) if lower else mean.upper(alpha)

@@ -2,6 +2,8 @@
 
 Bell and McCaffrey 2002 (Survey Methodology 28:169); Pustejovsky and Tipton 2018 (JBES 36:672). The model is a weighted
 mean; its working model has independent cases of one variance. Everything is in closed form, so it costs O(cases).
+Shares use the exact bound at the effective number of cases instead of Student's t, which is too kind to skewed ones: of
+20 clusters of 20 with an intraclass correlation of .2 at a share of .8 it errs in 8 % where 5 % is meant.
 """
 
 from __future__ import annotations
@@ -27,6 +29,28 @@ class ClusteredMean:
     error: float
     freedom: float
     clusters: int
+    cases: int
+
+    def effective_n(self, independent_variance: float, alpha: float) -> float:
+        """How many independent cases say as much, at error `alpha` (Korn and Graubard 1998, Survey Methodology 24:193).
+
+        `independent_variance`: of one case. Never more than there are cases; the t quantiles pay for few clusters.
+        """
+        as_good_as = independent_variance / self.error**2 if self.error > 0.0 else math.inf
+        if independent_variance == 0.0 or math.isinf(as_good_as):
+            as_good_as = float(self.clusters)
+        quantiles = student_quantile(1.0 - alpha, self.cases - 1.0) / student_quantile(1.0 - alpha, self.freedom)
+        return min(float(self.cases), as_good_as) * quantiles**2
+
+    def share_lower(self, alpha: float) -> float:
+        """Lower bound where the cases are 0 or 1: Clopper and Pearson's at the effective number of cases."""
+        n = self.effective_n(self.value * (1.0 - self.value), alpha)
+        return 0.0 if self.value <= 0.0 else beta_quantile(alpha, self.value * n, (1.0 - self.value) * n + 1.0)
+
+    def share_upper(self, alpha: float) -> float:
+        """Upper bound where the cases are 0 or 1."""
+        n = self.effective_n(self.value * (1.0 - self.value), alpha)
+        return 1.0 if self.value >= 1.0 else beta_quantile(1.0 - alpha, self.value * n + 1.0, (1.0 - self.value) * n)
 
     def lower(self, alpha: float) -> float:
         """One-sided lower bound at error `alpha`."""
@@ -77,7 +101,9 @@ def clustered_mean(
     others = 2.0 * (aa * bb + ab * ab) / whole**2 + (squares * bb / whole**2) ** 2
     others -= 4.0 * squares * ab * bb / whole**3
     freedom = trace * trace / (dd + 2.0 * cross + others)
-    return ClusteredMean(value=value, error=math.sqrt(variance) / whole, freedom=freedom, clusters=len(sums))
+    return ClusteredMean(
+        value=value, error=math.sqrt(variance) / whole, freedom=freedom, clusters=len(sums), cases=len(values)
+    )
 
 
 def student_cdf(t: float, freedom: float) -> float:
