@@ -12,7 +12,7 @@ from pathlib import Path
 from setuptools import setup
 
 GATEWAY = (
-    *("authentication", "completions", "engine_payloads", "engine_prompt", "metrics", "request_limits"),
+    *("authentication", "completions", "engine_payloads", "engine_prompt", "metrics", "refusals", "request_limits"),
     *("request_parsing", "routing", "subjects", "worker", "worker_state"),
     *("http/coroutines", "http/exchange", "http/openai_errors", "http/request_framing", "http/server"),
     *("upstream/attempt", "upstream/call", "upstream/choice_content", "upstream/circuit_breaker", "upstream/client"),

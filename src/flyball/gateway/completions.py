@@ -20,6 +20,7 @@ from flyball.gateway.http.openai_errors import HttpRefusal, error_body
 from flyball.gateway.mirroring import mirror
 from flyball.gateway.recording.request_record import RequestTrace, cost_of, count, most_usd, request_record
 from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.refusals import FINAL, kind_of, refuse, status_of
 from flyball.gateway.request_parsing import Kind, ParsedRequest, asked, engine_payload, estimated_tokens, understand
 from flyball.gateway.routing import ArmView
 from flyball.gateway.upstream.attempt import head_of
@@ -42,10 +43,6 @@ from flyball.telemetry import log
 
 BACKOFF_S: Final = 0.025
 _LARGE: Final = 65_536
-TIME_OUTS = frozenset({"first token", "total"})
-"""Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
-FINAL = frozenset({*TIME_OUTS, *(f"status {status}" for status in range(300, 400))})
-"""What would not be otherwise the next time, on the same endpoint."""
 
 
 async def answer(state: WorkerState, exchange: Exchange, kind: Kind) -> None:
@@ -85,13 +82,6 @@ def _mirror(state: WorkerState, ask: ParsedRequest, exchange: Exchange) -> None:
     """Ask the shadows of the route too, once a request is answered."""
     if ask.view.shadows and exchange.state == "answered":
         mirror(state, ask)
-
-
-def refuse(exchange: Exchange, refusal: HttpRefusal, *, headers: bytes = b"", body: bytes = b"") -> None:
-    """Send a refusal in OpenAI's envelope; `body`: it is written already."""
-    lines = b"".join(f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in refusal.headers)
-    body = body or error_body(refusal.status, refusal.message, code=refusal.code, param=refusal.param)
-    exchange.answer(refusal.status, body, headers=headers + lines)
 
 
 class _Answering:
@@ -151,7 +141,7 @@ class _Answering:
         replaced = arm.arm.variant == "live" and other.arm.variant == "live"
         if not replaced:  # else the live release changed while this request waited: no failure of either
             before = self.story.fallback  # the reason is why the assigned arm failed
-            reason = before.split(":", 2)[2] if before else _kind(failure)
+            reason = before.split(":", 2)[2] if before else kind_of(failure)
             self.story.fallback = f"fallback:{other.arm.release}:{reason}"
             self.state.metrics.fallbacks.add(self.ask.view.route.name, arm.arm.release[:12], arm.arm.variant)
         self.story.arm = other
@@ -368,7 +358,7 @@ class _Answering:
             message = f"{message}; {trouble}"
             self.story.cause = trouble
         self.story.cause = self.story.cause or failure.cause
-        status = _status_of(failure)
+        status = status_of(failure)
         self._record("error", status, error=failure.kind)
         retry = failure.retry or (("retry-after", "1"),)
         refusal = HttpRefusal(status, message, code="engine_error", headers=retry)
@@ -407,20 +397,3 @@ class _Answering:
             choices=story.tally.choices,
             redaction=profile,
         )
-
-
-def _kind(failure: Exception) -> str:
-    if isinstance(failure, EngineRefused):
-        return f"status {failure.status}"
-    return failure.kind if isinstance(failure, UpstreamFailure) else getattr(failure, "code", "error")
-
-
-def _status_of(failure: UpstreamFailure) -> int:
-    """What the client is told: load as the endpoint says it, its failure as one of a gateway, its silence as that."""
-    if failure.load:
-        return failure.status
-    if failure.kind in TIME_OUTS or failure.kind == "stall":
-        return 504
-    if 400 <= failure.status < 600 and own_words(failure.body):  # the libraries of clients know no others
-        return failure.status
-    return 503 if failure.kind in ("unavailable", "withdrawn") else 502

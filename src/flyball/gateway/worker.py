@@ -21,7 +21,7 @@ import uvloop
 from flyball.cost.limiter import Limiter
 from flyball.errors import EnvironmentMissing
 from flyball.gateway.authentication import Access, is_loopback
-from flyball.gateway.completions import answer, refuse
+from flyball.gateway.completions import answer
 from flyball.gateway.context import GatewayContext
 from flyball.gateway.feedback import take_feedback
 from flyball.gateway.http.coroutines import RequestCoroutine
@@ -36,6 +36,7 @@ from flyball.gateway.recording.endpoint_findings import EndpointFindings
 from flyball.gateway.recording.segment_writer import SegmentWriter
 from flyball.gateway.recording.unrecorded import Unrecorded
 from flyball.gateway.recording.worker_locks import WorkerLock
+from flyball.gateway.refusals import refuse
 from flyball.gateway.request_limits import Limits
 from flyball.gateway.request_parsing import Kind
 from flyball.gateway.routing import Routes
