@@ -123,8 +123,8 @@ def test_a_proxy_has_its_password_and_a_kind_that_is_not_spoken_is_named() -> No
     ("settings", "problem"),
     [
         ({"headers": {"Host": "x"}}, "set by the gateway itself"),
-        ({"headers": {"x y": "z"}}, "no header that can be sent"),
-        ({"headers": {"x": "a\nb: c"}}, "no header that can be sent"),
+        ({"headers": {"x y": "z"}}, "not a header that can be sent"),
+        ({"headers": {"x": "a\nb: c"}}, "not a header that can be sent"),
         ({"forward_headers": ("Authorization",)}, "secret for this gateway"),
         ({"client_key": "k.pem"}, "without client_cert"),
         ({"proxy": "socks5://x:1"}, "not spoken"),

@@ -131,7 +131,7 @@ def reach_of(config: ReachConfig, *, source: str) -> Reach | None:
 def _check_header(name: str, value: str, source: str) -> None:
     if not _NAME.fullmatch(name) or any(ord(letter) < 32 and letter != "\t" for letter in value):
         raise InputError(
-            f"{source}: {name!r} is no header that can be sent", cure="give a name and a value of one line"
+            f"{source}: {name!r} is not a header that can be sent", cure="give a name and a value of one line"
         )
     if name.lower() in _OURS:
         raise InputError(f"{source}: the header {name} is set by the gateway itself", cure="leave it out")

@@ -167,7 +167,7 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        """The MLflow store; a SQLite file is told whole, from wherever the command runs."""
+        """The MLflow store; the path of a SQLite file is absolute, so that the command may run in any folder."""
         uri = self.settings.train.tracking or f"sqlite:///{self.places.state / 'mlflow.db'}"
         file = uri.removeprefix("sqlite:///")
         return uri if file == uri else f"sqlite:///{self.home / file}"

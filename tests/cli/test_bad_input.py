@@ -97,7 +97,7 @@ GOOD = "".join(ROW % (i, "where" if i % 2 else "when") for i in range(60))
 ROWS = {
     "are not UTF-8": (GOOD.replace("order", "заказ").encode("cp1251"), "may be cp1251", "data.sources[].encoding"),
     "are not JSON": (b"text,label\na,b\n" * 30, "line 1 is malformed", "one JSON object a line"),
-    "are a JSON array cut short": (b"[" + GOOD.encode().replace(b"}\n", b"},\n"), "is no JSON document", "jq"),
+    "are a JSON array cut short": (b"[" + GOOD.encode().replace(b"}\n", b"},\n"), "is not a JSON document", "jq"),
     "are none": (b"", "has no rows", "at least one row"),
     "are blank": (b"\n\n \n", "has no rows", "at least one row"),
     "are of one class only": (GOOD.replace("when", "where").encode(), "only one class: where", "task: chat"),

@@ -17,7 +17,7 @@ def test_the_card_of_a_release_is_printed_or_written_and_the_build_kept_it(shop:
     (kept,) = (shop / ".flyball" / "reports").glob("*/model_card.md")
     assert kept.read_text().split("## Gate")[0] == card.split("## Gate")[0], "the gate decides later"
     refused = flyball("models", "card", row["model"], cwd=shop)
-    assert (refused.code, "is no release" in refused.err) == (4, True)
+    assert (refused.code, "is not a release" in refused.err) == (4, True)
 
 
 def test_a_receipt_is_shown_again_and_checked_when_somebody_hands_it_over(shop: Path) -> None:
@@ -36,4 +36,4 @@ def test_a_receipt_is_shown_again_and_checked_when_somebody_hands_it_over(shop: 
     other = flyball("subject", "receipt", "somebody else", "--file", "receipt.json", cwd=shop)
     assert (other.code, "is not about 'somebody else'" in other.err) == (2, True)
     strange = flyball("subject", "receipt", subject, "--file", "flyball.yaml", cwd=shop)
-    assert (strange.code, "is no receipt" in strange.err) == (2, True)
+    assert (strange.code, "is not a receipt" in strange.err) == (2, True)

@@ -186,7 +186,7 @@ def test_runs_stand_side_by_side_with_curves_what_differs_and_what_they_came_to(
     assert "Tick two or more" in site.get(f"/compare?run={runs[0]}").text
     assert site.get("/compare?run=nothing").status_code == 404
     refused = site.get(f"/compare?run={live.name}")
-    assert refused.status_code == 400 and "is no training run" in refused.text
+    assert refused.status_code == 400 and "is not a training run" in refused.text
     chart = site.get(f"/charts/curves-narrow-dark.svg?run={runs[0]}&run={runs[1]}")
     assert chart.status_code == 200 and runs[0][:12] in chart.text
 

@@ -362,4 +362,4 @@ def test_a_person_is_one_however_a_row_writes_them_and_a_missing_value_is_nobody
 def test_an_identifier_that_cannot_be_one_rejects_its_row(tmp_path: Path) -> None:
     lines: list[dict[str, object]] = [*rows(30), {"text": "whose is this", "label": "a", "who": ["p1", "p2"]}]
     build(write_lines(tmp_path / "a.jsonl", lines), tmp_path / "out")
-    assert "subject or group: a list is no identifier" in [reject.detail for reject in rejects(tmp_path / "out")]
+    assert "subject or group: a list is not an identifier" in [reject.detail for reject in rejects(tmp_path / "out")]

@@ -1,4 +1,4 @@
-"""Engines that are slow, lying, hanging or gone: nothing of it reaches a client that could be spared."""
+"""Engines that are slow, malformed, hanging or gone: nothing of it reaches a client that could be spared."""
 
 from __future__ import annotations
 

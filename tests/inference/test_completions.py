@@ -1,4 +1,4 @@
-"""The completer asks real sockets: kept-alive, dropped, slow, lying and silent ones."""
+"""The completer asks real sockets: kept-alive, dropped, slow, malformed and silent ones."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ def test_a_kept_connection_that_was_dropped_is_replaced_without_a_failure(upstre
     ("status", "body", "message"),
     [
         (500, b"out of memory", "answered 500: out of memory"),
-        (200, b"not json", "is no chat completion"),
-        (200, b"[]", "is no chat completion"),
-        (200, b'{"choices": []}', "is no chat completion"),
+        (200, b"not json", "is not a chat completion"),
+        (200, b"[]", "is not a chat completion"),
+        (200, b'{"choices": []}', "is not a chat completion"),
     ],
 )
 def test_what_is_no_answer_is_an_upstream_error_with_what_came(upstream, status, body, message):

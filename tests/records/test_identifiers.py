@@ -53,7 +53,7 @@ def test_letters_composed_and_decomposed_are_one_person() -> None:
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, {}, object()])
 def test_what_can_be_no_identifier_is_refused(value: object) -> None:
-    with pytest.raises(InputError, match="is no identifier"):
+    with pytest.raises(InputError, match="is not an identifier"):
         canonical_identifier(value)
 
 

@@ -56,8 +56,8 @@ WHOLE = {"llama__context_length": 64, "tokenizer__chat_template": "{{ messages }
     ("keys", "words"),
     [
         ({"llama__context_length": 64}, "has no chat template"),
-        ({**WHOLE, "general__type": "mmproj"}, "is no language model"),
-        ({**WHOLE, "architecture": "bert"}, "is no language model"),
+        ({**WHOLE, "general__type": "mmproj"}, "is not a language model"),
+        ({**WHOLE, "architecture": "bert"}, "is not a language model"),
         ({**WHOLE, "split__count": 3}, "one of 3 pieces"),
         ({"tokenizer__chat_template": "x"}, "how many tokens"),
     ],

@@ -47,7 +47,7 @@ def test_of_many_who_create_a_key_at_once_all_get_the_same(tmp_path: Path) -> No
 def test_a_damaged_key_file_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "project.key"
     path.write_text("half a k")
-    with pytest.raises(InputError, match="no project key"):
+    with pytest.raises(InputError, match="not a project key"):
         create_project_key(path)
     assert path.read_text() == "half a k"
 

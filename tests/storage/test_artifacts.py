@@ -114,7 +114,7 @@ def test_a_path_that_leads_out_is_refused(store: ArtifactStore, model: Path, pat
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".incoming-x"])
 def test_a_name_that_is_none_is_refused(store: ArtifactStore, name: str) -> None:
-    with pytest.raises(InputError, match="no name of an artefact"):
+    with pytest.raises(InputError, match="not a name of an artefact"):
         store.path(name)
 
 

@@ -1,4 +1,4 @@
-"""An engine on a socket of its own that can be slow, chunked, truncated, lying, hanging or gone."""
+"""An engine on a socket of its own that can be slow, chunked, truncated, malformed, hanging or gone."""
 
 from __future__ import annotations
 

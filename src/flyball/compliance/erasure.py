@@ -98,7 +98,8 @@ def receipt_document(
             receipt = msgspec.json.decode(given, type=Receipt)
         except msgspec.DecodeError as error:
             raise InputError(
-                f"this is no receipt: {error}", cure="give the JSON that `flyball subject erase --receipt FILE` wrote"
+                f"this is not a receipt: {error}",
+                cure="give the JSON that `flyball subject erase --receipt FILE` wrote",
             ) from error
         if receipt.subject_hash != person_of(project_key, subject).hash:
             raise InputError(f"the receipt is not about {subject!r}", cure="check the spelling, or give another file")

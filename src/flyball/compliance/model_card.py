@@ -20,7 +20,7 @@ def model_card(ledger: Ledger, release: str) -> str:
     """Markdown: what it is, what it learned from, what it scored, what the gate said, what it is not good for."""
     stored = ledger.get(release)
     if not isinstance(stored.record, Release):
-        raise NotFoundError(f"{release} is no release", cure="see `flyball status` for the releases")
+        raise NotFoundError(f"{release} is not a release", cure="see `flyball status` for the releases")
     name, composed = stored.id, stored.record
     model = _record(ledger, composed.model, ModelVersion)
     run = _record(ledger, model.training_run if model else None, TrainingRun)

@@ -91,5 +91,5 @@ def _details(path: Path) -> _Details:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Document).details
     except msgspec.MsgspecError as error:
-        log.warning("%s is no report: %s", path, error)
+        log.warning("%s is not a report: %s", path, error)
         return _Details()

@@ -1,4 +1,4 @@
-"""Figures that are dear to compute, made beside the pages and kept, so that no page waits. I/O: reads the ledger."""
+"""Figures that are expensive to compute, kept so that no page waits for them. I/O: reads the ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flyball.telemetry import log
 
 REPORTS = 100
 DUTY = 10
-"""A figure is made anew at most every `DUTY` times as long as it took, so that a large ledger is not worked all day."""
+"""A figure is computed again after `DUTY` times as long as it took, so that a large ledger rests too."""
 
 STALE = 4
 """From so many times its due age on, a page waits a moment for the next value: it was not looked at for a while."""

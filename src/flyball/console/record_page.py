@@ -68,7 +68,7 @@ class RecordPage:
 
 
 def read_record(ledger: Ledger, name: str, *, root: Path) -> RecordPage:
-    """The record `name`, wherever the ledger keeps it, with what lies beside it; NotFoundError otherwise."""
+    """The record `name` from the ledger, with what lies beside it; NotFoundError otherwise."""
     record, recorded, at_ms = _found(ledger, name)
     name = name_of(record)
     kind = type(record).__name__

@@ -37,7 +37,7 @@ class RecordTable:
 
     @property
     def is_broad(self) -> bool:
-        """Whether it needs the whole width of the page, lest it be clipped."""
+        """Whether it needs the whole width of the page, so that it is not clipped."""
         return len(self.head) > 3 or any(len(cell) >= LONG for row in self.rows for cell in row)
 
 

@@ -56,7 +56,8 @@ def read_run_comparison(ledger: Ledger, names: Sequence[str], *, root: Path) -> 
     stored = list({one.id: one for one in (ledger.get(name) for name in names if name)}.values())
     for one in stored:
         if not isinstance(one.record, TrainingRun):
-            raise InputError(f"{text_formats.brief(one.id)} is no training run", cure="tick runs on the page of models")
+            name = text_formats.brief(one.id)
+            raise InputError(f"{name} is not a training run", cure="tick runs on the page of models")
     chosen = stored[:MOST]
     runs = tuple(
         ComparedRun(name=one.id, experiment=one.recorded.get(EXPERIMENT), curve=curve_of(root, one.id))

@@ -35,7 +35,7 @@ class Background:
         def run() -> None:
             try:
                 outcome = Outcome(value=work())
-            except Exception as error:  # noqa: BLE001 - a thread's edge: whoever takes the outcome decides
+            except Exception as error:  # noqa: BLE001 - a thread's edge: what takes the outcome decides
                 outcome = Outcome(error=error)
             self._done[name] = outcome
 

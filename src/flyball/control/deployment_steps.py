@@ -23,7 +23,7 @@ from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 
 SHOW_EVERY_S = 1.0
-"""How often the figures of a rollout are kept for whoever looks."""
+"""How often the figures of a rollout are kept for people."""
 
 
 def decide(

@@ -192,7 +192,7 @@ class Fleet:
         for name in (set(self.memory.releases.problems) | self.memory.releases.hopeless) - set(wanted):
             self.memory.releases.problems.pop(name, None)
             self.memory.releases.hopeless.discard(name)
-            self.restarts.calm(name)  # asked for again, it begins anew
+            self.restarts.calm(name)  # asked for again, it starts from nothing
         surplus = [
             handle
             for name, handles in self.alive.items()

@@ -1,4 +1,4 @@
-"""Several hosts on one ledger: each says how its engines stand, and whoever leads decides on all of them. I/O: ledger.
+"""Several hosts on one ledger: each says how its engines stand, and one leads for all of them. I/O: ledger.
 
 A host has a control process, engines and a routing table of its own; which releases are wanted and where routes point
 it reads in the ledger. Steps of a deployment are the leader's alone: it goes on when every host that is there is ready.

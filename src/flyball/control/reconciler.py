@@ -83,7 +83,7 @@ def _world(context: ControlContext) -> tuple[ClusterState, FlyballError | None]:
 
 
 def _check_time(context: ControlContext) -> None:
-    """Routes and engines know no epochs: whoever was stopped in mid-pass reads the ledger again before it acts."""
+    """Routes and engines know no epochs: one that was stopped in mid-pass reads the ledger again before it acts."""
     slept = time.monotonic() - context.memory.world_read
     if slept > context.lease_ttl_s:
         raise LockedError(f"a pass stood still for {slept:.0f} s", cure="nothing more was changed; the next one reads")
@@ -142,7 +142,7 @@ def _watch(context: ControlContext, world: ClusterState) -> None:
 
 
 def monitor(context: ControlContext, route: str, release: str) -> Sequence[Finding]:
-    """Watch one route's live release, tell who listens, and propose what ought to be done."""
+    """Watch one route's live release, tell who listens, and propose what should be done."""
     findings = context.watch(route, release) if context.watch else ()
     for tell in context.on_findings if findings else ():
         tell(findings)

@@ -1,8 +1,9 @@
 """Shares of limits, leased by one worker for all its accounts in one transaction. I/O: the ledger.
 
-A worker's shares hold while its row in `limit_workers` has not expired (by the database's clock); whoever comes next
-takes those of an expired one away: its seats and rates are free again, its dollars count as spent unless its records
-say otherwise (settling.py). A worker that finds itself expired has lost its shares and goes on under a new name.
+A worker's shares hold while its row in `limit_workers` has not expired (by the database's clock); the worker that comes
+next takes those of an expired one away: its seats and rates are free again, its dollars count as spent unless its
+records say otherwise (settling.py). A worker that finds itself expired has lost its shares and goes on under a new
+name.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the loop has spent, and what came of it. I/O: the ledger.
 
-Serving is metered by the requests themselves; everything else is charged here, once, by whoever caused it.
+Serving is metered by the requests themselves; everything else is charged here, once, by what caused it.
 """
 
 from __future__ import annotations

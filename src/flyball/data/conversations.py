@@ -130,7 +130,7 @@ def _content(content: Any) -> str:
 
 
 def _calls(calls: Any) -> str:
-    """Calls of tools as JSON: names and arguments, without the ids that every run makes anew."""
+    """Calls of tools as JSON: names and arguments, without the ids that every run makes again."""
     listed = calls if isinstance(calls, list) else [calls]
     plain = []
     for call in listed:

@@ -111,4 +111,4 @@ def read_profile(path: Path, key: bytes) -> Profile:
     except FileNotFoundError as error:
         raise NotFoundError(f"no data profile {path}", cure="run `flyball data`") from error
     except msgspec.MsgspecError as error:
-        raise CorruptionError(f"{path} is no data profile: {error}", cure="run `flyball data` again") from error
+        raise CorruptionError(f"{path} is not a data profile: {error}", cure="run `flyball data` again") from error

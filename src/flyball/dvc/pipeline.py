@@ -164,7 +164,7 @@ def read_pipeline(path: Path, yaml: Any) -> Any:
     except YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}", cure="fix the line that it names") from error
     if not isinstance(document, dict) or not isinstance(document.get("stages", {}), dict):
-        raise ConfigError(f"{path} is no DVC pipeline", cure="see https://dvc.org/doc/user-guide/project-structure")
+        raise ConfigError(f"{path} is not a DVC pipeline", cure="see https://dvc.org/doc/user-guide/project-structure")
     return document
 
 
@@ -277,7 +277,7 @@ def context_of(folder: Path) -> int | None:
     try:
         reads = json.loads((folder / "config.json").read_bytes())["max_position_embeddings"]
     except (OSError, ValueError, LookupError, TypeError):
-        return None  # whoever opens the folder says what is wrong
+        return None  # what opens the folder says what is wrong
     return reads if isinstance(reads, int) else None
 
 

@@ -1,7 +1,7 @@
 """DVC in a process of its own, whose words do not mix with those of the stages it runs. I/O: a log, DVC, signals.
 
-Run as `python -m flyball.dvc.process LOG ARGUMENT…`. What DVC itself says goes to LOG; a stage writes to the
-streams of whoever started us. Standard input is a pipe that closes when our starter dies, however it dies: the stage
+Run as `python -m flyball.dvc.process LOG ARGUMENT…`. What DVC itself says goes to LOG; a stage writes to the streams of
+the process that started us. Standard input is a pipe that closes when our starter dies, however it dies: the stage
 under way is then interrupted, so that no build goes on unseen.
 """
 

@@ -57,6 +57,7 @@ def read_items(path: Path) -> list[ItemScore]:
             scores.append(decoder.decode(line))
         except msgspec.MsgspecError as error:
             raise CorruptionError(
-                f"{path}:{number} is no item score: {error}", cure="restore the file, or run `flyball evaluate` again"
+                f"{path}:{number} is not an item score: {error}",
+                cure="restore the file, or run `flyball evaluate` again",
             ) from error
     return scores

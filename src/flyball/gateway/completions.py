@@ -233,7 +233,7 @@ class _Answering:
         chunk = tally.whole(call.body)
         if chunk is None or tally.error is not None:
             self._raise_error_within(target)
-            raise UpstreamFailure("lying", f"the engine's answer is not one: {excerpt(call.body)}")
+            raise UpstreamFailure("malformed", f"the engine's answer is not one: {excerpt(call.body)}")
         self.state.balancer.succeeded(target)
         self.body = tally.renamed(call.body, chunk.model)  # whatever its shape is: clients may read more than we do
         entry = self._entry(*self._outcome())

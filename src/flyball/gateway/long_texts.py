@@ -116,7 +116,7 @@ class LongTexts:
         self._news = asyncio.Event()
 
     def prepare(self, name: str, release: Release, kind: str, raw: bytes, *, count: bool) -> asyncio.Future[Done]:
-        """What becomes of a request; HelperAway where no process can say. Whoever waits may cancel it."""
+        """What becomes of a request; HelperAway where no process can say. The caller may cancel it."""
         told: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
         if len(self._waiting) >= MOST_WAITING:
             retry = (("retry-after", "1"),)

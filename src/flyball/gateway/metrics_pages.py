@@ -1,7 +1,8 @@
 """The numbers of all workers on one port, whichever of them is scraped. I/O: one small file per worker.
 
 The kernel gives a scrape to any worker. Each one leaves its page beside those of the others about once a second, and
-whoever is asked answers with its own numbers of now and the pages of the others; a worker's label keeps them apart.
+the worker that is asked answers with its own numbers of now and the pages of the others; a worker's label keeps them
+apart.
 """
 
 from __future__ import annotations

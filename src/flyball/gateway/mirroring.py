@@ -157,7 +157,7 @@ def _understood(call: Call, story: RequestTrace) -> None:
         raise UpstreamFailure(f"status {call.status}", f"the engine answered {call.status}")
     chunk = story.tally.whole(call.body)
     if chunk is None or story.tally.error is not None:
-        raise UpstreamFailure("lying", "the engine's answer is not one")
+        raise UpstreamFailure("malformed", "the engine's answer is not one")
 
 
 def _record(

@@ -8,7 +8,7 @@ from flyball.gateway.upstream.call import UpstreamFailure
 from flyball.gateway.upstream.status_codes import EngineRefused, own_words
 
 TIME_OUTS = frozenset({"first token", "total"})
-"""Whoever was too slow is not asked once more: it has the more to do the longer its clients insist."""
+"""An endpoint that was too slow is not asked once more: it has more to do the longer its clients insist."""
 FINAL = frozenset({*TIME_OUTS, *(f"status {status}" for status in range(300, 400))})
 """What would not be otherwise the next time, on the same endpoint."""
 

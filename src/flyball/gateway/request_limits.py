@@ -20,7 +20,7 @@ from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.security.principals import Allowance, Principal
 
 _SPENT_RETRY_S: Final = 3600
-"""When to come back to a budget that is spent: it may be raised; it begins anew with the month."""
+"""When to come back to a budget that is spent: it may be raised; it begins again with the month."""
 _FIELDS: dict[Kind, str] = {
     "seats": "concurrency",
     "requests": "requests_per_minute",

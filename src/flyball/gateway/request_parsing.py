@@ -211,7 +211,7 @@ def parsed(body: bytes) -> dict[str, Any]:
         raise HttpRefusal(400, "the body is nested too deeply", code="invalid_json") from error
     if not isinstance(document, dict):
         raise HttpRefusal(400, "the body is not a JSON object", code="invalid_json")
-    if nests_deeper(document, body, _LEVELS):  # whoever reads its record would end in a RecursionError
+    if nests_deeper(document, body, _LEVELS):  # a reader of its record would end in a RecursionError
         raise HttpRefusal(400, f"the body is nested more than {_LEVELS} levels deep", code="invalid_json")
     return document
 

@@ -321,7 +321,7 @@ class Gateway:
             self.state.context = replace(context, config=config, cost=cost)
             self._allow_origins()
             self.state.metrics.reloads.add("settings", "ok")
-            log.info("the settings were read anew")
+            log.info("the settings were read again")
         elif self._settings.failed and not failed:
             self.state.metrics.reloads.add("settings", "failed")
 

@@ -82,7 +82,7 @@ class WorkerState:
         """Write a request's entry and then say whether it could be, when this turn of the loop is over.
 
         All that are given in one turn are sealed, written (once) and answered one after the other: under load that
-        takes a fifth off what a request costs, for the code of each step is in the processor's caches from the second
+        takes a fifth off what a request costs: the code of each step is in the processor's caches from the second
         on. A worker with little to do has one in a turn.
         """
         if not self.unwritten:

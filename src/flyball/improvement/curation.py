@@ -1,7 +1,7 @@
 """Corrected production answers as rows of the dataset stage. I/O: reads the ledger, replaces one JSONL file at once.
 
 Rows that an earlier curation wrote stay, even when their payloads are gone by now, unless their person was erased.
-Against poisoning no author gives more than a stated share: whoever corrects a lot does not decide alone.
+Against poisoning no author gives more than a stated share: a person who corrects a lot does not decide alone.
 """
 
 from __future__ import annotations

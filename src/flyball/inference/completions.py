@@ -103,7 +103,7 @@ def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
         )
     except (msgspec.MsgspecError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise UpstreamError(
-            f"the engine's answer is no chat completion: {raw[:200].decode('utf-8', 'replace')}",
+            f"the engine's answer is not a chat completion: {raw[:200].decode('utf-8', 'replace')}",
             cure="check its version",
         ) from error
 

@@ -3,7 +3,7 @@
 Every pattern leaves `<` and `>` out, so that no finding can ever touch a placeholder. Checks: Luhn (ISO/IEC 7812-1) for
 cards, mod 97 (ISO 13616) for IBANs, `ipaddress` for IP.
 
-Every pattern takes time linear in the text, whoever wrote it. Of each place where it may begin, it looks at a bounded
+Every pattern takes time linear in the text, hostile ones too. Of each place where it may begin, it looks at a bounded
 number of characters, or it is sure to match what it has looked at: repetitions are bounded or possessive (`++`), and no
 two neighbours can take the same characters in more than one way. A test asserts it for each pattern.
 """

@@ -69,7 +69,7 @@ def canonical_identifier(value: object) -> str | None:
         return value.isoformat()
     if isinstance(value, Mapping) and len(value) == 1 and (name := next(iter(value))) in _EXTENDED:
         return canonical_identifier(value[name])
-    raise InputError(f"a {type(value).__name__} is no identifier", cure="map a column of texts or numbers")
+    raise InputError(f"a {type(value).__name__} is not an identifier", cure="map a column of texts or numbers")
 
 
 def _shortest(value: Decimal) -> str:

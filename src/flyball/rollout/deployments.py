@@ -226,5 +226,5 @@ def _under_way(ledger: Ledger, route: str, connection: Connection) -> Deployment
 def _deployment(ledger: Ledger, name: str, connection: Connection | None = None) -> Deployment:
     record = ledger.get(name, connection=connection).record
     if not isinstance(record, Deployment):
-        raise NotFoundError(f"{name} is no deployment", cure="see `flyball status`")
+        raise NotFoundError(f"{name} is not a deployment", cure="see `flyball status`")
     return record

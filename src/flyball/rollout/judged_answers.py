@@ -1,8 +1,8 @@
 """The answers that are to be judged: the first one of each sampled unit of a rollout, in both arms. I/O: the ledger.
 
-One answer a unit, whoever judges and however much somebody asks; which one is decided by the order of the ledger, so
-that everybody who looks draws the same. Forced requests are not drawn, and a failure has no answer. While a shadow gets
-copies, the first copy of each sampled unit is drawn together with the answer that it copies.
+One answer a unit, regardless of who judges and how much somebody asks; which one is decided by the order of the ledger,
+so that everybody who looks draws the same. Forced requests are not drawn, and a failure has no answer. While a shadow
+gets copies, the first copy of each sampled unit is drawn together with the answer that it copies.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class MirroredEvidence:
         }
         if config.judge_share > 0:
             within["quality"] = SAME + config.margin / 2
-        # worse answers are harm as such; slower or dearer only beyond the margin: a copy is never asked quite the same
+        # worse answers are harm as such; slower or more expensive ones only beyond the margin: a copy differs a little
         self.harm = {name: MeanAbove(SAME if name in _ANSWERS else most) for name, most in within.items()}
         self.not_worse = {name: MeanBelow(most) for name, most in within.items()}
         self.requests = self.failures = self.live_failures = self.first_ten_failures = 0

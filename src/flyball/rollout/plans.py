@@ -97,6 +97,6 @@ def _step(step: JSON, variant: Variant) -> Step:
     fits = isinstance(share, int | float) and (0.0 < share < 1.0 or (whole and share == 1.0))
     if variant not in ("canary", "shadow", "b") or not fits:
         raise InputError(
-            f"{step!r} is no step of a rollout", cure='give shares between 0 and 1, or {"variant": …, "share": …}'
+            f"{step!r} is not a step of a rollout", cure='give shares between 0 and 1, or {"variant": …, "share": …}'
         )
     return Step(variant=variant, share=float(share))

@@ -262,7 +262,7 @@ def _to_next(scene: MachineInput, reason: str) -> Transition:
 
 
 def _allowance(scene: MachineInput) -> Transition | None:
-    """A shadow costs what was allowed and no more; whoever resumes it allows as much again."""
+    """A shadow costs what was allowed and no more; resuming it allows as much again."""
     allowed, spent = shadow_allowance_usd(scene.history, scene.steps, scene.config), scene.seen.mirrored.cost_usd
     if spent < allowed:
         return None

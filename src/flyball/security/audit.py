@@ -79,7 +79,7 @@ def verify(ledger: Ledger, *, including: str | None = None) -> int:
 
 
 def head(ledger: Ledger) -> str:
-    """The hash of the newest entry: whoever keeps it can prove later that nothing before it is missing."""
+    """The hash of the newest entry: a person who keeps it can prove later that nothing before it is missing."""
     with ledger.read() as connection:
         return _last_hash(connection, ledger.project)
 

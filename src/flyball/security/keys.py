@@ -106,7 +106,7 @@ def parse_project_key(text: str) -> ProjectKey:
         raw = b""
     if not body.startswith(_PREFIX) or len(raw) != _BYTES:
         raise InputError(
-            f"this is no project key: {_PREFIX}… with {_BYTES} bytes in base64 was expected",
+            f"this is not a project key: {_PREFIX}… with {_BYTES} bytes in base64 was expected",
             cure="copy the key file from a colleague; a new key cannot read what the old one sealed",
         )
     return ProjectKey(raw)

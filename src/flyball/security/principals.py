@@ -52,7 +52,7 @@ class Principal:
 
 
 LOCAL = Principal(id="local", name="local", role="admin")
-"""Whoever calls on loopback while no key exists."""
+"""The caller on loopback while no key exists."""
 
 MOST_OF_A_NAME = 90
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")

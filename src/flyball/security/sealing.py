@@ -1,4 +1,4 @@
-"""Sealed payloads and the keys of subjects: whoever destroys a key has erased all it sealed. I/O: the ledger.
+"""Sealed payloads and the keys of subjects: destroying a key erases all it sealed. I/O: the ledger.
 
 AES-256-GCM (NIST SP 800-38D) with a random nonce; `context` binds a seal to its place, so that one cannot be moved to
 another. Layout: one byte of version, 12 of nonce, then the ciphertext with its tag.

@@ -146,7 +146,7 @@ def given(upstreams: Sequence[str], keys: Sequence[str]) -> tuple[Upstream, ...]
 class RoutesFile:
     """The published table, which follows the configuration file and what servers list while the gateway serves.
 
-    `again` makes the table anew when the file changed, when `due` says so, or when a worker wishes for a model that
+    `again` makes the table again when the file changed, when `due` says so, or when a worker wishes for a model that
     none has (the file `wish_of`); what is wrong then is logged, and the last table goes on.
     """
 
@@ -217,4 +217,4 @@ class RoutesFile:
         except (FlyballError, OSError) as error:
             log.error("the upstreams are not used, the last ones go on: %s", error)
             return
-        log.info("the upstreams were read anew")
+        log.info("the upstreams were read again")

@@ -73,7 +73,7 @@ class ArtifactStore:
 
     def _target(self, name: str) -> Path:
         if not name or name.startswith(".") or "/" in name:
-            raise InputError(f"{name!r} is no name of an artefact", cure="use the model's fingerprint")
+            raise InputError(f"{name!r} is not a name of an artefact", cure="use the model's fingerprint")
         return self.root / name
 
     def _sweep(self) -> None:

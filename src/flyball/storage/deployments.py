@@ -117,7 +117,7 @@ def move_pointer(
 
 
 def keep_figures(ledger: Ledger, deployment: str, figures: Mapping[str, JSON]) -> None:
-    """Keep how a deployment's arms stand, for whoever looks; the newest figures take the place of older ones."""
+    """Keep how a deployment's arms stand, for people; the newest figures take the place of older ones."""
     row = {"project": ledger.project, "name": f"rollout:{deployment}"}
     state = {"through_seq": 0, "state": canonical_json({"at_ms": now_ms(), "figures": figures}).decode()}
     column = tables.monitors.c

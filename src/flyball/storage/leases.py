@@ -1,6 +1,6 @@
 """Leases: who may act, told apart by an epoch that only grows. I/O: the ledger.
 
-Whoever holds a lease calls `check` in the transaction of each write, so that a holder that was paused, cut off or
+The holder of a lease calls `check` in the transaction of each write, so that a holder that was paused, cut off or
 replaced changes nothing (fencing).
 """
 

@@ -1,8 +1,8 @@
 """The ledger: every record once, in an order of its own, with the edges between them. I/O: SQLite or PostgreSQL.
 
 Records are stored as canonical bytes and are never changed; appending the same record again does nothing. Order is the
-ledger's sequence, never a clock: a project has one writer at a time, so whoever goes on after a sequence number misses
-nothing.
+ledger's sequence, never a clock: a project has one writer at a time, so a reader that goes on after a sequence number
+misses nothing.
 """
 
 from __future__ import annotations

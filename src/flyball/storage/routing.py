@@ -94,5 +94,5 @@ def load(path: Path) -> RoutingTable:
         return msgspec.json.decode(path.read_bytes(), type=RoutingTable)
     except msgspec.MsgspecError as error:
         raise CorruptionError(
-            f"{path} is not a routing table: {error}", cure="restart `flyball up`, which writes it anew"
+            f"{path} is not a routing table: {error}", cure="restart `flyball up`, which writes it again"
         ) from error

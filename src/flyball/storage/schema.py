@@ -79,7 +79,7 @@ def _refuse_strange(config: Config, version: str | None, connection: Connection)
 
 
 def _is_new_file(engine: Engine) -> bool:
-    """Whether a SQLite file is still empty: whoever creates it does so alone."""
+    """Whether a SQLite file is still empty: the process that creates it does so alone."""
     path = _file_of(engine)
     return path is not None and (not path.exists() or path.stat().st_size == 0)
 

@@ -24,7 +24,7 @@ def free_port(host: str, port: int, setting: str) -> int:
 
 
 def any_port() -> int:
-    """A port of 127.0.0.1 that is free now; whoever takes it before its user does makes that user fail."""
+    """A port of 127.0.0.1 that is free now; a process that takes it before its user does makes that user fail."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK[0], 0))
         return int(probe.getsockname()[1])

@@ -31,7 +31,7 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=list[CurvePoint | tuple[int, float, float]])
     except msgspec.MsgspecError as error:
-        raise CorruptionError(f"{path} is no loss curve: {error}", cure="run `flyball train` again") from error
+        raise CorruptionError(f"{path} is not a loss curve: {error}", cure="run `flyball train` again") from error
     return tuple(
         point if isinstance(point, CurvePoint) else CurvePoint(step=point[0], loss=point[1], learning_rate=point[2])
         for point in found

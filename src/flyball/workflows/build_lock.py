@@ -33,7 +33,7 @@ def only_one(path: Path, *, what: str, wait: bool, say: Callable[[str], None]) -
                     say(f"waiting: {what} runs in this project already (process {holder})")
                     told = True
                 time.sleep(0.2)
-        os.set_inheritable(file.fileno(), True)  # whoever is given it holds the lock for as long as it lives
+        os.set_inheritable(file.fileno(), True)  # a child that is given it holds the lock for as long as it lives
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -233,7 +233,7 @@ class DatasetEraser:
         return Traces(counts={"rows": count, **needs}, records={name_of(old): name_of(new)} if new != old else {})
 
     def rebuild(self, old: DatasetVersion, person: Person) -> bool:
-        """The dataset without the person; True where it could not be built anew, so that somebody has to look at it."""
+        """The dataset without the person; True where it could not be rebuilt, so that somebody has to look at it."""
         folder = self.project.places.dataset
         try:
             reproduce(self.project, "dataset")

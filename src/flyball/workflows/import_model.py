@@ -188,7 +188,7 @@ def check_adapter(project: Project) -> None:
         project.artifacts.path(adapter)
     except NotFoundError as error:
         raise NotFoundError(
-            f"release.adapter {adapter} is no adapter here", cure="take it in: flyball import ADAPTER"
+            f"release.adapter {adapter} is not an adapter here", cure="take it in: flyball import ADAPTER"
         ) from error
     try:
         record = project.ledger.get(adapter).record

@@ -72,7 +72,7 @@ def _is_traffic(record: RequestRecord) -> bool:
 
 
 def truths_of(project: Project, requests: Sequence[str]) -> dict[str, str]:
-    """The right answer to each request, by the last word of whoever gave one."""
+    """The right answer to each request, by the last word of the person who gave one."""
     said: dict[str, Feedback] = {}
     column = tables.feedback.c
     with project.ledger.read() as connection:

@@ -2,7 +2,7 @@
 
 Both answer through their own engines and prompt paths, with the history of a conversation as it was logged. Nothing of
 it is traffic: no request is recorded, no key is charged; what it costs is booked to the project as `replay`. The
-result is a finding, so that whoever decides a paused canary sees it.
+result is a finding, so that the person who decides a paused canary sees it.
 """
 
 from __future__ import annotations

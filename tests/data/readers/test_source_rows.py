@@ -91,11 +91,11 @@ def test_a_csv_quote_that_never_closes_is_rejected_and_not_read_into_memory(tmp_
     ("name", "content", "message"),
     [
         ("a.csv", ("text\n" + "привет как дела\n" * 9).encode("cp1251"), "is not UTF-8; it may be cp1251"),
-        ("a.json", b'[{"a": 1},]', "is no JSON document"),
+        ("a.json", b'[{"a": 1},]', "is not a JSON document"),
         ("a.json", b'{\n"a": 1\n}', "holds no array of objects"),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 5000)[:-20], "damaged gzip"),
         ("a.jsonl.gz", b"\x1f\x8bnonsense", "damaged gzip"),
-        ("a.parquet", b"PAR1 no", "no readable Parquet file"),
+        ("a.parquet", b"PAR1 no", "not a readable Parquet file"),
         ("a.csv", b"a,a\n1,2\n", "a column name occurs twice"),
         ("a.xlsx", b"", r"no reader for \.xlsx"),
         ("a", b"", "no reader for a file without a suffix"),

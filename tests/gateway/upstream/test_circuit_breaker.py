@@ -32,7 +32,7 @@ def failing(kind: str, times: int = FAILURES_TO_OPEN) -> CircuitBreaker:
         ("connect", OPEN),
         *((kind, AVOIDED) for kind in ("dropped", "first token", "total", "stall")),
         *((f"status {status}", DOUBTED) for status in (500, 502, 503, 504, 599)),
-        *((kind, CLOSED) for kind in ("lying", "stream", "status 302", "status 408", "status 429")),
+        *((kind, CLOSED) for kind in ("malformed", "stream", "status 302", "status 408", "status 429")),
     ],
 )
 def test_each_kind_of_failure_says_as_much_as_it_can(kind: str, state: int) -> None:
@@ -78,7 +78,7 @@ def test_after_a_pause_one_request_tries_and_decides(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state"), [("connect", OPEN), ("dropped", AVOIDED), ("status 500", DOUBTED), ("lying", CLOSED)]
+    ("kind", "state"), [("connect", OPEN), ("dropped", AVOIDED), ("status 500", DOUBTED), ("malformed", CLOSED)]
 )
 def test_what_the_trial_meets_counts_and_not_what_was_before(kind: str, state: int) -> None:
     breaker, now = failing("connect"), LONG_AGO + PAUSE_S

@@ -114,8 +114,8 @@ def test_nobody_waits_for_a_certificate_to_become_better(tmp_path: Path, case: s
     ("mode", "cause"),
     [
         ("drop", "dropped: it closed the connection"),
-        ("html", "lying: what it sent is no answer"),
-        ("garbage", "lying: what it sent is no answer"),
+        ("html", "malformed: what it sent is no answer"),
+        ("garbage", "malformed: what it sent is no answer"),
         ("500", "status 500: it answered 500"),
         ("400", "status 400: the engine refused the request"),
     ],

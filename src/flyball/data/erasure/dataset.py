@@ -1,6 +1,6 @@
 """One person's rows taken out of a dataset folder. I/O: rewrites folders atomically.
 
-Nothing of the old bytes is reused: files are written anew, so that no page of the old ones survives in the new ones.
+Nothing of the old bytes is reused: files are rewritten, so that no page of the old ones survives in the new ones.
 """
 
 from __future__ import annotations

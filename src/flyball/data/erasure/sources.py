@@ -1,6 +1,6 @@
 """One person's rows taken out of a source, whatever its format. I/O: rewrites files atomically, removes text files.
 
-Everybody else's rows keep their bytes, except in Parquet, which is written anew.
+Everybody else's rows keep their bytes, except in Parquet, which is rewritten.
 """
 
 from __future__ import annotations

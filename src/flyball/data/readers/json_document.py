@@ -59,7 +59,7 @@ def _elements(path: Path, content: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
         raise InputError(f"{path} is not UTF-8: {error.reason} at byte {error.start}", cure="convert it") from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise InputError(
-            f"{path} is no JSON document: {error}{_place(content, str(error))}",
+            f"{path} is not a JSON document: {error}{_place(content, str(error))}",
             cure="check it with `jq . FILE`; of one object a line: .jsonl",
         ) from error
     if not arrays:

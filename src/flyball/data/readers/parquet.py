@@ -38,7 +38,7 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
                     yield _row(number, row, classes)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path} is no readable Parquet file: {error}", cure="check or write the file again"
+            f"{path} is not a readable Parquet file: {error}", cure="check or write the file again"
         ) from error
 
 

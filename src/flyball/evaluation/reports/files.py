@@ -55,7 +55,7 @@ def read_report(path: Path) -> ReportDocument:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ReportDocument)
     except msgspec.MsgspecError as error:
-        raise CorruptionError(f"{path} is no report: {error}", cure="run `flyball evaluate` again") from error
+        raise CorruptionError(f"{path} is not a report: {error}", cure="run `flyball evaluate` again") from error
 
 
 def metrics_of(report: EvalReport) -> dict[str, Any]:

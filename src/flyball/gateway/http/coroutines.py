@@ -1,7 +1,7 @@
 """Runs the coroutine of one request without a task: it goes on the moment that what it waits for happens.
 
 An asyncio task costs a turn of the event loop for its first step and one for each time that it wakes, which is much of
-what a gateway does for a request. A Course takes its first step at once and is resumed by whoever finishes a Call,
+what a gateway does for a request. A Course takes its first step at once and is resumed by what finishes a Call,
 inside that call's own callback. What it awaits is a Call or a Future; nothing in it may ask for the current task, so
 that asyncio.timeout belongs into a task of its own.
 """

@@ -294,7 +294,7 @@ def _finish(context: IngestContext, segment: Segment, progress: Progress) -> Non
         if segment.damaged or segment.marker.exists():
             _keep(context, segment.path)
         else:
-            segment.path.unlink()  # before its row: the other way round a crash between would take it in anew
+            segment.path.unlink()  # before its row: the other way round a crash between would take it in again
         with context.ledger.begin() as connection:
             connection.execute(delete(tables.segments).where(tables.segments.c.id == segment.path.name))
         progress.deleted += 1

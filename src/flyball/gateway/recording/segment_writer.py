@@ -165,7 +165,7 @@ class _Syncer:
     """The thread that makes appended entries durable, in groups.
 
     Each time that it wakes it takes Python's lock from the thread that answers, so it wakes once for each group: a bell
-    (a lock that whoever is in a hurry releases) in place of a condition. What both threads touch is one value or a
+    (a lock that a thread in a hurry releases) in place of a condition. What both threads touch is one value or a
     deque, which either sees whole.
     """
 

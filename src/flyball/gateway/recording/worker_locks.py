@@ -1,7 +1,7 @@
-"""A worker's lifeline: a file that it keeps locked while it lives. I/O: one file per worker beside its segments.
+"""A worker's lock: a file that it keeps locked while it lives. I/O: one file per worker beside its segments.
 
 The kernel lets go of the lock when the process dies, however it dies; so the ingester knows that no more segments will
-come from it, and settles what it owes (settling.py of cost). Segments end in the name of their worker.
+come from it, and settles what it owes (cost/settlement.py). Segments end in the name of their worker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class WorkerLock:
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             new.rename(self._path)  # appears locked
         except OSError as error:
-            log.error("no lifeline in %s: %s", folder, error)
+            log.error("no worker lock in %s: %s", folder, error)
 
     def cut(self) -> None:
         """Remove the file: this worker's records do not say all that it spent, and must not be taken for it."""
@@ -37,7 +37,7 @@ class WorkerLock:
             self._path.unlink(missing_ok=True)
 
     def let_go(self) -> None:
-        """The worker has ended in good order; whoever finds the file settles what is left."""
+        """The worker has ended in good order; the process that finds the file settles what is left."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -60,7 +60,7 @@ def worker_of(segment: Path) -> str:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove the lifeline of a worker that is settled."""
+    """Remove the lock of a worker that is settled."""
     with contextlib.suppress(OSError):
         (folder / (name + SUFFIX)).unlink(missing_ok=True)
 

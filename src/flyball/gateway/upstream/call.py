@@ -1,7 +1,7 @@
 """One request to an engine and its answer as it comes in: whole, or as the events of a stream. No I/O of its own.
 
-No buffers but the answer itself, and whoever awaits a call goes on inside the callback that finishes it. An engine may
-be slow, chunked, truncated, lying or hanging; each of those ends as an UpstreamFailure.
+No buffers but the answer itself, and what awaits a call goes on inside the callback that finishes it. An engine may
+be slow, chunked, truncated, malformed or hanging; each of those ends as an UpstreamFailure.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Call:
         self.deadline_kind = ""
         self.silence_s = 0.0
         self.stall_s = 15.0
-        self.total_at = 0.0  # no stream goes on beyond, whoever is slow
+        self.total_at = 0.0  # no stream goes on beyond, whichever side is slow
         self.awake = False
         self._on_wake: Callable[[Call], None] | None = None
 
@@ -183,7 +183,7 @@ class Call:
         self.retry_after = self.retry_after_ms = ""
 
     def wake(self) -> None:
-        """Let whoever waits go on, now."""
+        """Let what waits go on, now."""
         self.awake = True
         callback, self._on_wake = self._on_wake, None
         if callback is not None:
@@ -275,7 +275,7 @@ class Call:
             return
         self.size += len(data)
         if self.size > MAX_ANSWER_BYTES:
-            self.fail("lying", "the engine's answer is larger than 64 MiB")
+            self.fail("malformed", "the engine's answer is larger than 64 MiB")
         else:
             self.parts.append(data)
 
@@ -286,13 +286,13 @@ class Call:
             for piece in self.decoder.pieces(data):
                 self.size += len(piece)
                 if self.size > min(MAX_ANSWER_BYTES, PIECE_BYTES + MOST_TIMES * self.decoder.taken):
-                    self.fail("lying", "the engine's compressed answer is larger than 64 MiB, or than any text")
+                    self.fail("malformed", "the engine's compressed answer is larger than 64 MiB, or than any text")
                     return
                 self.parts.append(piece)
             if self.decoder.taken > min(MAX_ANSWER_BYTES, PIECE_BYTES + LEAST_SHARE * self.size):
-                self.fail("lying", "the engine's compressed answer holds next to nothing")
+                self.fail("malformed", "the engine's compressed answer holds next to nothing")
         except zlib.error as error:
-            self.fail("lying", f"the engine's answer is not compressed as it says: {error}")
+            self.fail("malformed", f"the engine's answer is not compressed as it says: {error}")
 
     def _sniff(self) -> None:
         """A stream under another content type is known by how it begins."""
@@ -322,7 +322,7 @@ class Call:
         else:
             *events, self.buffer = buffer.split(b"\n\n")
             if len(self.buffer) > MAX_EVENT_BYTES:
-                self.fail("lying", "one event of the engine is larger than 8 MiB")
+                self.fail("malformed", "one event of the engine is larger than 8 MiB")
                 return
         if self.thinking:
             events = self._thought(events)
@@ -372,7 +372,7 @@ def is_comment(event: bytes) -> bool:
 
 
 def _with_line_feeds(data: bytes) -> bytes:
-    """Every line end as one LF. A CR at the very end stays, for its LF may still come, unless it ends an event."""
+    """Every line end as one LF. A CR at the very end stays, because its LF may still come, unless it ends an event."""
     half = data.endswith(b"\r")
     data = (data[:-1] if half else data).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if half:

@@ -8,7 +8,7 @@ What one request meets says little about a server's health, so that failures are
 - 429, 529, and 503 with Retry-After: load, not illness. Others are asked first until the time that was given.
 - any other odd answer: nothing.
 
-Whoever has answered anybody within the last second is not ill, except where no connection can be made.
+An endpoint that has answered any request within the last second is not ill, except where no connection can be made.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class CircuitBreaker:
         self._tried()
 
     def failed(self, kind: str, cause: str, now: float) -> int:
-        """Take in a failure; the state where that begins, or begins anew, because of it, else CLOSED."""
+        """Take in a failure; the state where that begins, or begins again, because of it, else CLOSED."""
         if kind == _UNREACHABLE:
             state = OPEN
         elif now - self.answered_at < ANSWERING_S:
@@ -96,7 +96,7 @@ class CircuitBreaker:
         return self.state
 
     def _tried(self) -> None:
-        """Whoever tried met what says nothing of its health, but that it answers."""
+        """What an attempt met says nothing of its health, except that it answers."""
         if self.trial and self.state >= AVOIDED:
             self._close()
 

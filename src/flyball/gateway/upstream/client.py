@@ -20,7 +20,7 @@ from flyball.storage.routing import Endpoint
 
 IDLE_S: Final = 3.0  # engines close idle connections after 5 s; a little earlier is safe
 OLD_S: Final = 120.0
-"""A connection that is never idle ends after so long, for the name may lead elsewhere by now."""
+"""A connection that is never idle ends after so long, because the name may lead elsewhere by now."""
 LOOK_S: Final = 1.0
 MAX_HEADER_BYTES: Final = 65_536
 MAX_ID_BYTES: Final = 256
@@ -72,7 +72,7 @@ class UpstreamConnection(EngineConnection):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if call is not None:
                 call.flush()
-                call.fail("lying", f"the engine's answer is not HTTP: {error}")
+                call.fail("malformed", f"the engine's answer is not HTTP: {error}")
             self.transport.abort()
             return
         if call is not None and call.parts:
@@ -96,7 +96,7 @@ class UpstreamConnection(EngineConnection):
         """Bytes before the answer's headers are complete: a header or interim answers without end stop here."""
         self.header_bytes += size
         if self.header_bytes > MAX_HEADER_BYTES:
-            call.fail("lying", "the engine's headers are larger than 64 KiB")
+            call.fail("malformed", "the engine's headers are larger than 64 KiB")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.client.forget(self)
@@ -117,7 +117,7 @@ class UpstreamConnection(EngineConnection):
         if self.call is None:
             return
         if self.header_bytes > MAX_HEADER_BYTES:
-            self.call.fail("lying", "the engine's headers are larger than 64 KiB")
+            self.call.fail("malformed", "the engine's headers are larger than 64 KiB")
             return
         if self.call.status:
             return  # a trailer: counted, never used
@@ -141,7 +141,7 @@ class UpstreamConnection(EngineConnection):
         if encoding in KNOWN:
             call.decoder = Decoder()
         elif encoding:
-            call.fail("lying", f"the engine's answer is compressed ({encoding[:40]!r}), which nobody asked for")
+            call.fail("malformed", f"the engine's answer is compressed ({encoding[:40]!r}), which nobody asked for")
 
     def on_message_begin(self) -> None:
         self.more = self.whole

@@ -81,11 +81,11 @@ class Destination:
             return False
         self.target = target
         self._heads = {}
-        log.info("%s gets a key that was read anew", self.shown)
+        log.info("%s gets a key that was read again", self.shown)
         return True
 
     def tls(self) -> ssl.SSLContext | None:
-        """What its certificate is checked by, made anew when a file of it changed; None where nothing is encrypted."""
+        """What its certificate is checked by, made again when a file of it changed; None where nothing is encrypted."""
         if not self.target.secure:
             return None
         reach = self._reach

@@ -18,7 +18,7 @@ MOST_KEPT: Final = 1024
 _WORDS: Final = {
     "dropped": "it closed the connection before its answer was whole",
     "first token": "its first token did not come in time",
-    "lying": "what it sent is no answer",
+    "malformed": "what it sent is no answer",
     "stall": "it stopped in mid-answer",
     "stream": "its stream told of an error, or ended early",
     "total": "its answer was not whole in time",

@@ -27,7 +27,7 @@ def body_of(raw: bytes) -> Any:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def nests_deeper(value: Any, raw: bytes, levels: int) -> bool:

@@ -92,7 +92,7 @@ class ArmQueue:
                 del self.waiting[key]
 
     def serve(self) -> None:
-        """Hand free slots to whoever waits, one per key in turn."""
+        """Hand free slots to the requests that wait, one per key in turn."""
         now = time.monotonic()
         while self.length:
             key, line = next(iter(self.waiting.items()))
@@ -125,7 +125,7 @@ class ArmQueue:
 class LoadBalancer:
     """All endpoints of all arms of one worker.
 
-    No endpoint pauses for longer than `longest_pause_s`: whoever waits for one must see its next trial.
+    No endpoint pauses for longer than `longest_pause_s`: a request that waits for one must see its next trial.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class LoadBalancer:
             del future  # it and the traceback of a failure that it brings would keep each other
 
     def release(self, target: Target) -> None:
-        """Give a slot back to whoever waits for it, of one model after the other."""
+        """Give a slot back to the requests that wait for it, of one model after the other."""
         client = target.client
         client.active -= 1
         target.breaker.trial = False

@@ -12,7 +12,7 @@ from flyball.gateway.upstream.chunks import decoded
 RETRIED: Final = frozenset({408, 429})
 """Not the request's fault, beside 5xx and 3xx: an engine that sends its clients elsewhere is none."""
 SETTLED: Final = frozenset({501, 505})
-"""It does not do such a thing, and will not the next time: the request is wrong, whoever says so."""
+"""It does not do such a thing, and will not the next time: the request is wrong, whichever server says so."""
 DEFAULT_S: Final = 1.0
 LOAD: Final = frozenset({429, 529})
 """Too much to do, whatever else is said; 503 only with Retry-After. 529 is Anthropic's."""

@@ -28,7 +28,7 @@ def read_header(path: Path) -> Header:
             return begin(file)[0]
         except (ValueError, struct.error, UnicodeDecodeError, KeyError) as error:
             raise CorruptionError(
-                f"{path} is not a GGUF file: {error}", cure="run `flyball package` to make it anew, or copy it again"
+                f"{path} is not a GGUF file: {error}", cure="run `flyball package` to make it again, or copy it again"
             ) from error
 
 

@@ -49,14 +49,14 @@ def context_of(layout: Layout) -> int:
 
 
 def check_model(path: Path, header: Header) -> None:
-    """InputError for a file that is no language model with a chat template in one piece."""
+    """InputError for a file that is not a language model with a chat template in one piece."""
     architecture = header.get("general.architecture")
     kind = header.get("general.type", "model")
     if kind == "adapter":
         raise InputError(f"{path} is an adapter", cure=f"flyball import {path}, then name it as release.adapter")
     if kind != "model" or architecture in (None, *_NO_LANGUAGE_MODEL):
         raise InputError(
-            f"{path} is no language model (general.type {kind}, general.architecture {architecture})",
+            f"{path} is not a language model (general.type {kind}, general.architecture {architecture})",
             cure="give the GGUF file of the model itself",
         )
     if int(header.get("split.count", 0)) > 1:
