@@ -129,3 +129,10 @@ def test_each_test_module_has_a_name_of_its_own() -> None:
     """Without packages in tests/, pytest imports modules by name: two of one name stop the whole run."""
     names = [path.name for path in tracked() if path.name.startswith("test_") and path.suffix == ".py"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_what_tests_share_lies_in_one_folder() -> None:
+    folders = {path for path in tracked() if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")}
+    outside = {path for path in folders if path.relative_to(ROOT / "tests").parts[0] != "support"}
+    strays = [str(path) for path in outside if not path.name.startswith("test_") and path.name != "conftest.py"]
+    assert not strays, f"move these to tests/support: {strays}"
