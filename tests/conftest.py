@@ -37,6 +37,11 @@ settings.load_profile("flyball")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and children inherit that
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text are named by their place: gzip writes the time, and workers must agree on names."""
+    return argname if isinstance(val, bytes) and not val.decode("latin-1").isprintable() else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Folders with long tests first, and files with tests that run alone last; else the order of the files."""
     alone = {item.path for item in items if item.get_closest_marker("serial")}
