@@ -153,7 +153,13 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("victim", ["gateway-0", "ingester", "control", "console", "engine"])
+@pytest.mark.parametrize(
+    "victim",
+    [  # the others are killed under load in tests/failures/test_crashes_under_load.py
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("gateway-0", "ingester", "control")),
+        *("console", "engine"),
+    ],
+)
 def test_a_killed_process_comes_back_and_no_acknowledged_request_is_lost(shop: Path, victim: str) -> None:
     with serving(shop) as urls:
         client = openai.OpenAI(base_url=urls["gateway"] + "/v1", api_key="none", max_retries=0, timeout=20)
