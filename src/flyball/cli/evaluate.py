@@ -37,7 +37,11 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # of later versions on
 @click.argument("what", metavar="[RELEASE|URL|verify REPORT]", required=False)
 @click.argument("report", metavar="", required=False)
 @click.option(
-    "--suite", "suites", multiple=True, type=click.Path(path_type=Path), help="Cases: JSONL, JSON or CSV; with a URL."
+    "--suite",
+    "suites",
+    multiple=True,
+    metavar="FILE|FAMILY:FILE",
+    help="Cases: JSONL, JSON or CSV, or a public suite such as hatecheck:FILE; with a URL.",
 )
 @click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
 @click.option("--text", "text_column", metavar="COLUMN", help="What is asked; default: by the columns' names.")

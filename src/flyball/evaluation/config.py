@@ -49,5 +49,4 @@ def suite_kind(name: str) -> str:
     from flyball.evaluation.suites.catalog import family_of  # only where such a suite is named: it loads them all
 
     family = family_of(name)
-    assert family is not None
-    return family.kind
+    return "answer" if family is None else family.kind

@@ -51,20 +51,20 @@ def stand_in(url: str, model: str, request: Mapping[str, JSON] = GREEDY) -> str:
 
 
 def load_cases(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     *,
     task: Task = "auto",
     columns: Columns | None = None,
     config: EvaluateConfig | None = None,
 ) -> Cases:
-    """The suites in these files."""
+    """The suites in these files; a text may be FAMILY:FILE."""
     if not paths:
         raise InputError("no suite to ask", cure="give --suite FILE.jsonl")
     settings = config or EvaluateConfig()
     suites = load_suites(
-        [str(path.absolute()) for path in paths],
+        [str(path) for path in paths],
         dataset_dir=None,
-        root=Path("/"),
+        root=Path.cwd(),
         max_items=settings.max_items,
         columns=columns,
     )
@@ -74,7 +74,9 @@ def load_cases(
 
 def are_labels(suites: Sequence[Suite]) -> bool:
     """Whether expected answers look like labels: short, and few different ones."""
-    expected = [item.expected or "" for suite in suites for item in suite.items]
+    expected = [item.expected or "" for suite in suites if suite.kind == "answer" for item in suite.items]
+    if not expected:
+        return False
     few = len(set(expected)) <= max(2, FEW_LABELS * len(expected))
     return few and max(map(len, expected)) <= LABEL_LENGTH
 
@@ -83,7 +85,7 @@ def evaluate_url(
     url: str,
     *,
     model: str,
-    suite_paths: Sequence[Path] = (),
+    suite_paths: Sequence[Path | str] = (),
     cases: Cases | None = None,
     out: Path,
     way: ServerAccess | None = None,

@@ -43,7 +43,7 @@ def judge(
     url: str,
     *,
     model: str,
-    suites: tuple[Path, ...],
+    suites: Sequence[str],
     gate_file: Path | None,
     api_key: str | None,
     headers: Sequence[str] = (),
@@ -56,7 +56,9 @@ def judge(
 ) -> UrlVerdict:
     """The report on the server and, with a gate file, the decision; wrong files are named before anything is asked."""
     if not suites:
-        raise InputError("no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line")
+        raise InputError(
+            "no suite to measure with", cure="give --suite FILE of JSON Lines: {text, label} per line, or FAMILY:FILE"
+        )
     cases = load_cases(suites, columns=columns, config=config)
     policy = load_gate(gate_file, cases.measures()) if gate_file else None
     folder = out or Path(tempfile.mkdtemp(prefix="flyball-evaluation-"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flyball.evaluation.measures import answers, invariance
+from flyball.evaluation.measures import answers, invariance, labelled, refusal
 from flyball.evaluation.measures.family import Family
 
-FAMILIES: dict[str, Family] = {family.kind: family for family in (answers.FAMILY, invariance.FAMILY)}
+_FAMILIES = (answers.FAMILY, invariance.FAMILY, labelled.FAMILY, refusal.FAMILY)
+FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

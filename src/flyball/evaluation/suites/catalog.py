@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flyball.errors import InputError
 from flyball.evaluation.suite_names import suite_name
+from flyball.evaluation.suites import advglue, counterfactual_imdb, hatecheck, hatemojicheck, xstest
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
@@ -19,15 +20,21 @@ from flyball.evaluation.suites.suite import Suite, sample
 
 OF_THE_ROWS = ("test", "invariance")
 """Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
-_FAMILIES: tuple[SuiteFamily, ...] = ()
+_FAMILIES: tuple[SuiteFamily, ...] = (
+    advglue.FAMILY,
+    counterfactual_imdb.FAMILY,
+    hatecheck.FAMILY,
+    hatemojicheck.FAMILY,
+    xstest.FAMILY,
+)
 FAMILIES: dict[str, SuiteFamily] = {family.name: family for family in _FAMILIES}
 
 
 def family_of(name: str) -> SuiteFamily | None:
     """The family that `FAMILY:PATH` names; None for a plain name, InputError for a family that is not known."""
     prefix, colon, _ = name.partition(":")
-    if not colon:
-        return None
+    if not colon or not prefix.isidentifier():
+        return None  # such as a path with a colon in it
     if prefix not in FAMILIES:
         raise InputError(
             f"no family of suites is called {prefix!r} (of {name})",
@@ -67,7 +74,12 @@ def load_suite(
     """One suite: `test`, `invariance`, or a file of cases relative to `root`."""
     notes: tuple[str, ...] = ()
     if family := family_of(name):
-        suite = family.load(root / name.partition(":")[2], suite_name(name))
+        path = name.partition(":")[2]
+        if not path:
+            raise InputError(f"{name} names no file", cure=f"write {family.name}:FILE")
+        suite = family.load(root / path, suite_name(name))
+        if not suite.items:
+            raise InputError(f"the suite {name} has no cases", cure="give a file with some")
         return replace(suite, items=sample(suite.items, max_items))
     if name in OF_THE_ROWS:
         if dataset_dir is None:
