@@ -65,6 +65,9 @@ REACHED_FROM_ELSEWHERE = {
     "tickets": "demo/demo.py plays customers",
     "write_poisoned": "demo/demo.py shows the gate a bad source",
     "stop_all": "tests stop engines, which outlive who started them",
+    "generalised": "docs/how-to/bias.md shows it",
+    "consistency": "docs/how-to/bias.md shows it",
+    "weights_of": "docs/how-to/bias.md shows it",
     "upgrade": "Alembic calls it by name",
     "downgrade": "Alembic calls it by name",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flyball.errors import InputError
 from flyball.evaluation.suite_names import suite_name
-from flyball.evaluation.suites import advglue, counterfactual_imdb, hatecheck, hatemojicheck, xstest
+from flyball.evaluation.suites import advglue, counterfactual_imdb, group_rows, hatecheck, hatemojicheck, xstest
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
@@ -23,6 +23,7 @@ OF_THE_ROWS = ("test", "invariance")
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
     counterfactual_imdb.FAMILY,
+    group_rows.FAMILY,
     hatecheck.FAMILY,
     hatemojicheck.FAMILY,
     xstest.FAMILY,

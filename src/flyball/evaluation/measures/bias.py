@@ -1,0 +1,105 @@
+"""Bias between groups of a suite's cases: who gets the favourable answer, and who gets it wrongly. Pure.
+
+A case says in `groups` whom it is about and in `data.favourable` which labels are favourable to them; `data.choices`
+are its own labels, else those of the suite. `favourable` is the share of favourable answers, of the suite and of each
+group. The metrics of statistics/fairness.py compare groups: as the slice `gender` those of one dimension, as
+`gender+age` those of an intersection, and without a slice the worst dimension. Differences are the largest absolute
+one between two groups, 0 to 1, so `at_most` bounds them; ratios are the smallest, 0 to 1, so `at_least` does.
+
+A case without an answer, or whose answer is no known label, is not favourable. A group with fewer than
+`SMALLEST_GROUP` cases is in no comparison; the suite's notes name it. Weights of cases are not used. Intervals: the
+count-multinomial bootstrap over clusters (resampled_counts.py), widened to exact limits where those are wider
+(group_limits.py), so that 20 of 20 is no proof. Under 20 clusters nothing is known: the interval is the whole range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from flyball.evaluation.case_answers import Answer
+from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measures.family import Family, Known, scored
+from flyball.evaluation.measures.group_gaps import INDICES, Comparison, Groups
+from flyball.evaluation.measures.summaries import proportion, slices_of
+from flyball.evaluation.suites.suite import Suite
+from flyball.inference.labels import KnownLabels, one_form
+from flyball.records import Measure
+from flyball.statistics.fairness import GAPS, RATIOS
+
+SHARE = "favourable"
+FAVOURABLE, OTHER = "favourable", "other"
+
+
+def score(suite: Suite, answers: Mapping[str, Answer], known: Known) -> Iterator[ItemScore]:
+    """1 where the answer is favourable, with the side that was due; and whether it is right."""
+    due = [item.expected for item in suite.items if item.expected is not None]
+    favours = [label for item in suite.items for label in favourable_of(item.data)]
+    labels = KnownLabels([*known.labels, *due, *favours])
+    for item in suite.items:
+        answer, favourable = answers[item.key], favourable_of(item.data)
+        choices = item.data.get("choices")
+        options = KnownLabels(map(str, choices)) if isinstance(choices, list) else labels
+        found = None if answer.error else options.find(answer.text)
+        expected = None if item.expected is None else one_form(item.expected)
+        sides = {"expected": side(expected, favourable), "answer": side(found, favourable)}
+        yield scored(suite, item, SHARE, float(found in favourable), error=answer.error, **sides)
+        if expected is not None:
+            yield scored(suite, item, "accuracy", float(found == expected), error=answer.error)
+
+
+def favourable_of(data: Mapping[str, object]) -> list[str]:
+    """The favourable labels of a case."""
+    labels = data.get("favourable")
+    return [one_form(str(label)) for label in (labels if isinstance(labels, list) else [labels])]
+
+
+def side(label: str | None, favourable: Sequence[str]) -> str | None:
+    """Which side a label is on; None of none."""
+    return None if label is None else FAVOURABLE if label in favourable else OTHER
+
+
+def shares(suite: str, name: str, scores: Sequence[ItemScore], level: float) -> Iterator[Measure]:
+    """A share of the suite and of each group."""
+    yield proportion(suite, name, scores, level)
+    for part, some in sorted(slices_of(scores).items()):
+        yield proportion(suite, name, some, level, part=part)
+
+
+def gaps(suite: str, name: str, scores: Sequence[ItemScore], level: float) -> Iterator[Measure]:
+    """The shares, then each comparison: of every dimension, of every two together, and the worst dimension."""
+    yield from shares(suite, name, scores, level)
+    dimensions = list(dict.fromkeys(dimension for score in scores for dimension in score.groups))
+    groups = Groups([(score, outcome_of(score)) for score in scores])
+    found: dict[str, list[Comparison]] = {}
+    for names in ((), *((one,) for one in dimensions), *combinations(dimensions, 2)):
+        for compared in groups.compare(names, level):
+            found.setdefault(compared.name, []).append(compared)
+    for metric, comparisons in found.items():
+        singles = [one for one in comparisons if len(one.dimensions) <= 1]
+        if singles:
+            yield worst(singles).measure(suite, level)
+        yield from (one.measure(suite, level, "+".join(one.dimensions)) for one in comparisons if one.dimensions)
+        assert metric in MEASURES
+
+
+def outcome_of(score: ItemScore) -> str:
+    """The cell of the confusion counts; without a truth only what was answered counts."""
+    favoured = score.answer == FAVOURABLE
+    if score.expected is None:
+        return "tp" if favoured else "tn"
+    return ("tp" if favoured else "fn") if score.expected == FAVOURABLE else ("fp" if favoured else "tn")
+
+
+def worst(comparisons: Sequence[Comparison]) -> Comparison:
+    """The dimension with the largest gap; its interval ends where the worst of any of them may."""
+    best = min if comparisons[0].name in RATIOS else max
+    value = best(comparison.value for comparison in comparisons)
+    lower = min(comparison.lower for comparison in comparisons)
+    upper = max(comparison.upper for comparison in comparisons)
+    largest = max(comparison.n for comparison in comparisons)
+    return Comparison(name=comparisons[0].name, dimensions=(), value=value, lower=lower, upper=upper, n=largest)
+
+
+MEASURES = (SHARE, "accuracy", *GAPS, *INDICES)
+FAMILY = Family(kind="bias", score=score, measures=MEASURES, summaries={SHARE: gaps, "accuracy": shares})
