@@ -110,7 +110,7 @@ def test_no_proxy_names_hosts_domains_ports_and_networks(no_proxy: str, url: str
     assert (environment_proxy(url, said) is None) is direct
 
 
-def test_a_proxy_has_its_password_and_a_kind_that_is_not_spoken_is_named() -> None:
+def test_a_proxy_has_its_password_and_a_kind_that_is_not_supported_is_named() -> None:
     found = proxy_of("http://me:p%40ss@proxy:3128")
     assert (found.host, found.port, found.authorization) == ("proxy", 3128, "Basic bWU6cEBzcw==")
     assert proxy_of("proxy:3128").host == "proxy"
@@ -127,7 +127,7 @@ def test_a_proxy_has_its_password_and_a_kind_that_is_not_spoken_is_named() -> No
         ({"headers": {"x": "a\nb: c"}}, "not a header that can be sent"),
         ({"forward_headers": ("Authorization",)}, "secret for this gateway"),
         ({"client_key": "k.pem"}, "without client_cert"),
-        ({"proxy": "socks5://x:1"}, "not spoken"),
+        ({"proxy": "socks5://x:1"}, "not supported"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(settings: dict[str, object], problem: str) -> None:

@@ -200,7 +200,7 @@ def target_of(
 
 
 def proxy_of(url: str) -> Proxy:
-    """A proxy's URL taken apart; InputError for a kind that is not spoken."""
+    """A proxy's URL taken apart; InputError for a kind that is not supported."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port
@@ -209,7 +209,7 @@ def proxy_of(url: str) -> Proxy:
     if parts.scheme != "http" or not parts.hostname:
         kind = parts.scheme if parts.scheme in ("https", "socks", "socks4", "socks5", "socks5h") else "this"
         raise InputError(
-            f"a proxy of {kind} kind is not spoken ({shown(url)})",
+            f"a proxy of {kind} kind is not supported ({shown(url)})",
             cure="name an HTTP proxy, http://HOST:PORT, or `proxy: none` for this server",
         )
     authorization = None

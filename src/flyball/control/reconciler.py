@@ -86,7 +86,9 @@ def _check_time(context: ControlContext) -> None:
     """Routes and engines know no epochs: one that was stopped in mid-pass reads the ledger again before it acts."""
     slept = time.monotonic() - context.memory.world_read
     if slept > context.lease_ttl_s:
-        raise LockedError(f"a pass stood still for {slept:.0f} s", cure="nothing more was changed; the next one reads")
+        raise LockedError(
+            f"a pass was interrupted for {slept:.0f} s", cure="nothing more was changed; the next one reads"
+        )
 
 
 def _lead(

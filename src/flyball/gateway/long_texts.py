@@ -174,7 +174,7 @@ class LongTexts:
                     helper = None
                     self._again(job, error)
                 except Exception:
-                    _fail(job, HelperAway("it does not speak as expected"))  # nobody waits for what will not come
+                    _fail(job, HelperAway("it answers in an unexpected form"))  # nobody waits for what will not come
                     raise
                 else:
                     if not job.told.done():
@@ -219,7 +219,7 @@ class LongTexts:
             raise HelperAway("it ended at its start, or said nothing") from error
         if said != READY:
             self._forget(helper)
-            raise HelperAway("it does not speak as expected")
+            raise HelperAway("it answers in an unexpected form")
         return helper
 
     def _forget(self, helper: _Helper | None) -> None:

@@ -55,7 +55,7 @@ GARBAGE: Final = 10_000
 BUSY_TICK_S: Final = 0.05
 IDLE_TICK_S: Final = 0.1
 STANDSTILL_S: Final = 0.05
-"""A tick so much too late means that the process stood still; by what, it cannot know."""
+"""A tick so much too late means that the process was stopped; by what, it cannot know."""
 LAST_REQUESTS_S: Final = 0.5
 """A worker that ends still answers what comes so much later: a client cannot know before it is told."""
 SEND_BUFFER_BYTES: Final = 262_144

@@ -74,7 +74,7 @@ def resolved(
     for name, text in headers.items():
         if not text.isprintable() or not text.isascii():
             raise InputError(
-                f"the {name} for {shown(url)} has letters that no header can carry",
+                f"the {name} for {shown(url)} has characters that no header can carry",
                 cure="look for line breaks and quotation marks in the secret",
             )
     headers.setdefault("user-agent", USER_AGENT)

@@ -41,7 +41,7 @@ _SQLITE: dict[str, tuple[type[FlyballError], str, str]] = {
     "LOCKED": _BUSY,
 }
 _POSTGRESQL: dict[str, tuple[type[FlyballError], str, str]] = {  # by SQLSTATE, longest prefix first
-    "25P03": (LockedError, "ended a transaction that stood still", "run the command again"),
+    "25P03": (LockedError, "ended a transaction that was idle", "run the command again"),
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
     "55P03": _BUSY,

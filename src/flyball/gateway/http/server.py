@@ -195,7 +195,7 @@ class Connection(ClientConnection):
         """Read on in HTTP/1.1 where a client offered another protocol (Java's does): the parser had left the body."""
         exchange = self.reading
         if exchange is None or exchange.method == b"CONNECT":
-            self.refusal = self.refusal or (400, "only HTTP/1.1 is spoken here", "bad_http")
+            self.refusal = self.refusal or (400, "only HTTP/1.1 is supported", "bad_http")
             return
         self.parser, self.adopting = httptools.HttpRequestParser(self), True
         self._feed(b"POST / HTTP/1.1\r\n" + framing_lines(exchange.headers) + b"\r\n" + rest)
@@ -249,7 +249,7 @@ class Connection(ClientConnection):
         exchange.method = self.parser.get_method()
         version = self.parser.get_http_version()
         if version not in ("1.0", "1.1"):
-            self.refusal = (400, f"HTTP/{version} is not spoken here", "bad_http")
+            self.refusal = (400, f"HTTP/{version} is not supported", "bad_http")
         exchange.modern = version != "1.0"
         self.upgrading = self.parser.should_upgrade()
         exchange.keep_alive = self.parser.should_keep_alive()
