@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,49 @@ def test_every_encoding_loses_the_rows_and_no_other_byte(tmp_path: Path, encodin
     assert [row.fields for row in read_source(path, config)] == [rows[0], rows[2]]
     if not name.endswith("gz"):
         assert found == wanted
+
+
+def lone_surrogate(encoding: str) -> bytes:
+    """Half an emoji, as programs leave it that cut texts after so many units."""
+    return '{"who": "p2", "text": "\ud83d"}\n'.encode(encoding, "surrogatepass")
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding", "other"),
+    [
+        ("a.jsonl", "utf-16-le", lone_surrogate("utf-16-le") + b"\x00"),
+        ("a.jsonl", "utf-16-be", lone_surrogate("utf-16-be")),
+        ("a.jsonl", "utf-16", lone_surrogate("utf-16-le")),
+        ("a.jsonl", "utf-32", lone_surrogate("utf-32-le")),
+        ("a.jsonl", "utf-16-le", '{"who": "p2", "text": "\u0a00\u000a\u0a0a"}\n'.encode("utf-16-le")),
+        ("a.csv", "cp932", b"p2,\xed\x40 \xfa\x5c \x81\xca,b\np4,\x81\n"),
+        ("a.csv", "gb18030", b"p2,\x81\n\x813\x82\n\xc4\xc4,b\n"),
+    ],
+)
+def test_what_an_encoding_does_not_give_back_keeps_its_bytes(
+    tmp_path: Path, name: str, encoding: str, other: bytes
+) -> None:
+    code = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}.get(encoding, encoding)
+    head = '{"who": "p0", "text": "a"}\n' if name == "a.jsonl" else "who,text,label\n"
+    mine = '{"who": "p1", "text": "a"}\n' if name == "a.jsonl" else "p1,a,b\n"
+    path = tmp_path / name
+    path.write_bytes((head + mine).encode(code) + other)
+    assert erase(path, "p1", SourceConfig(path="a", fields=FIELDS, encoding=encoding)) == 1
+    assert path.read_bytes() == head.encode(code) + other
+
+
+def test_a_line_of_any_length_is_looked_through_and_kept_in_little_memory(tmp_path: Path) -> None:
+    path, name = tmp_path / "a.jsonl", "Łukasz Öberg-Çelik"
+    others = b'{"who": "p2", "text": "' + b"lorem ipsum d" * 1_200_000 + b'"}\n'
+    mine = b'{"text": "' + b"a" * (1024 * 1024 - 15) + f" {name} ".encode() + b"b" * 4_000_000 + b'"}\n'
+    path.write_bytes(mine + others)
+    tracemalloc.start()
+    try:
+        assert erase(path, name) == 1
+        assert tracemalloc.get_traced_memory()[1] < 25_000_000
+    finally:
+        tracemalloc.stop()
+    assert path.read_bytes() == others
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])

@@ -52,6 +52,16 @@ def test_keys_that_only_look_alike_are_no_duplicates(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jsonl", lines)[0].fields == {"a": {"a": 1, "b": {"a": 2}}, "b": '"a": 1, "a": 2'}
 
 
+def test_a_key_that_occurs_twice_is_seen_at_any_depth_and_behind_any_blanks(tmp_path: Path) -> None:
+    for line in (
+        b'{"who"  :"ann","n":1,"who"\t:"bob"}',
+        b'{"a":1,"user":{"id":"ann","id":"bob"}}',
+        b'{"l":[{"a":1,"a":2}]}',
+    ):
+        (found,) = read(tmp_path / "a.jsonl", line + b"\n")
+        assert (found.fields, found.detail) == (None, "a key occurs twice"), line
+
+
 def test_blank_lines_count_as_lines_but_not_as_rows_and_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     found = read(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"a": 1}\r\n\r\n   \n{"a": 2}')
     assert [(row.line, row.fields) for row in found] == [(1, {"a": 1}), (4, {"a": 2})]

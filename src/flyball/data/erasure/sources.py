@@ -20,10 +20,10 @@ from flyball.data.erasure.subject_rows import (
     find_elements,
     find_lines,
     is_persons,
-    physical_lines,
     sought,
 )
 from flyball.data.readers.layout import Layout
+from flyball.data.readers.physical_lines import physical_lines
 from flyball.data.readers.source_file import open_plain
 from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files

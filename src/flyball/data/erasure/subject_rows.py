@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from flyball.data.config import SourceConfig
 from flyball.data.readers.json_document import element_spans
 from flyball.data.readers.jsonl import json_row
 from flyball.data.readers.layout import Layout
+from flyball.data.readers.physical_lines import physical_lines
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.source_file import open_plain, open_utf8
+from flyball.data.readers.source_file import open_utf8
 from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files
 from flyball.data.row_preparation import KEYED_HASH, PRODUCTION
@@ -32,6 +33,8 @@ from flyball.records.identifiers import canonical_identifier, canonical_text
 _BETWEEN = re.compile(r"""[\s"',;|:{}\[\]()<>]+""")
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})|(["\\/]))')
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+OVERLAP = 4096
+"""Bytes of one piece of a line that are looked through again with the next: no name is longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +65,13 @@ class SubjectIds:
         """Whether a text that could not be read names the person, as a word or by a known name, escaped or not."""
         known = [re.escape(name) for name in self.names if name.strip()]
         anywhere = re.compile(r"(?<!\w)(?:" + "|".join(sorted(known)) + r")(?!\w)") if known else None
+        called = {canonical_text(name) for name in self.names} - {None}
         return any(
             (anywhere is not None and anywhere.search(reading) is not None)
             or any(
-                word and (subject_hash(self.key, word) == self.subject or (self.hashed and word == self.subject))
+                word in called
+                or (word and not called and subject_hash(self.key, word) == self.subject)
+                or (self.hashed and word == self.subject)
                 for word in {canonical_text(word.rstrip(".")) for word in _BETWEEN.split(reading)}
             )
             for reading in readings(text)
@@ -129,11 +135,14 @@ def find_lines(path: Path, config: SourceConfig, layout: Layout, who: SubjectIds
     if not broken:
         return rows, gone
     known = replace(who, names=frozenset(called))
-    naming = {
-        number
-        for number, chunk in physical_lines(path, layout)
-        if number in broken and known.named_in(chunk.decode(layout.encoding, "replace"))
-    }
+    naming: set[int] = set()
+    last, tail = 0, b""
+    for number, piece in physical_lines(path, layout):
+        if number in broken and number not in naming:
+            before = tail if number == last else b""
+            if known.named_in((before + piece).decode(layout.encoding, "replace")):
+                naming.add(number)
+            last, tail = number, (before + piece)[-OVERLAP:]
     return rows + len(naming), gone | naming
 
 
@@ -164,15 +173,6 @@ def find_elements(
             else:
                 cuts.append((begin, spans[place + 1][0] if place + 1 < len(spans) else end))
     return content, cuts
-
-
-def physical_lines(path: Path, layout: Layout) -> Iterator[tuple[int, bytes]]:
-    """(1-based number, bytes) of every line of the file as it stands there, a mark at its beginning included."""
-    with open_plain(path) as stream:
-        mark = stream.read(layout.bom)
-    with open_utf8(path, layout) as stream:
-        for number, line in enumerate(stream, 1):
-            yield number, (mark if number == 1 else b"") + as_in_file(line, layout)
 
 
 def as_in_file(text: bytes, layout: Layout) -> bytes:

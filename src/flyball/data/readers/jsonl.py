@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import msgspec
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import lines_of, open_utf8
+
+_KEY = re.compile(rb'"\s*:')
 
 
 def json_rows(path: Path, layout: Layout) -> Iterator[RawRow]:
@@ -45,17 +48,17 @@ def json_row(decode: Any, number: int, line: bytes | None, digest: bytes) -> Raw
 
 
 def has_duplicate_keys(line: bytes, fields: dict[str, Any]) -> bool:
-    """Whether the outermost object names a key twice (decoders silently keep the last)."""
-    if line.count(b'":') + line.count(b'" :') <= len(fields):
+    """Whether an object names a key twice, at any depth (decoders silently keep the last)."""
+    if line.count(b":") <= len(fields) or len(_KEY.findall(line)) <= len(fields):
         return False
-    top: list[tuple[str, Any]] = []
+    twice = False
 
-    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        top[:] = pairs  # the outermost object is finished last
-        return {}
+    def count(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        twice = twice or len(dict(pairs)) < len(pairs)
 
     try:
-        json.loads(line, object_pairs_hook=keep)
+        json.loads(line, object_pairs_hook=count)
     except (ValueError, RecursionError):
         return False
-    return len({key for key, _ in top}) < len(top)
+    return twice

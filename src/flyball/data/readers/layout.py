@@ -38,6 +38,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_BYTE_ORDER = {"utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+"""Python reads these only behind a mark; where a file has none, most programs mean these."""
 _ROWS_INSIDE = re.compile(
     rb'"(?:rows|data|items|records|examples|instances|samples|documents|entries|results|train|test)" ?: ?\[\s{0,99}\{'
 )
@@ -128,9 +130,10 @@ def encoding_of(path: Path, head: bytes, declared: str | None = None) -> tuple[s
     if declared is not None:
         name = codec_name(path, declared)
         for mark, encoding in _BOMS:
-            if head.startswith(mark) and (encoding == name or name in encoding):
+            if head.startswith(mark) and encoding[:6] == name[:6]:
                 return encoding, len(mark)
-        return name, 0
+        wide = name in _BYTE_ORDER and _wide_encoding(head)
+        return wide or _BYTE_ORDER.get(name, name), 0
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding, len(mark)
