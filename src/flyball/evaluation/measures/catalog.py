@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from flyball.evaluation.measures import answers, bias, invariance, labelled, refusal
+from flyball.evaluation.measures import answers, bias, checklist, invariance, labelled, refusal
 from flyball.evaluation.measures.family import Family
 
-_FAMILIES = (answers.FAMILY, bias.FAMILY, invariance.FAMILY, labelled.FAMILY, refusal.FAMILY)
+_FAMILIES = (
+    answers.FAMILY,
+    bias.FAMILY,
+    checklist.FAMILY,
+    invariance.FAMILY,
+    labelled.FAMILY,
+    refusal.FAMILY,
+)
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

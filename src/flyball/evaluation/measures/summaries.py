@@ -23,6 +23,8 @@ ERRORS = "errors"
 """The share of cases without an answer, beside the measures of what was answered."""
 GRADED = ("chrf", "exact_fields")
 """Measures whose items score anything from 0 to 1."""
+TELLS_NO_FAILURE = ("refused",)
+"""Measures that tell what an answer is, not whether it is right."""
 QUANTILES = {"latency_p50_ms": 0.5, "latency_p99_ms": 0.99}
 
 

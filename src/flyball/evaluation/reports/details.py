@@ -13,7 +13,7 @@ import msgspec
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
-from flyball.evaluation.measures.summaries import LATENCY, pairs_of
+from flyball.evaluation.measures.summaries import LATENCY, TELLS_NO_FAILURE, pairs_of
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.privacy.redaction import redact
 from flyball.statistics.classification import f1_by_label
@@ -194,7 +194,7 @@ def examples(suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapp
     """Cases that failed, the same number from each suite as far as there are some; wrong answers before errors."""
     failed: dict[str, set[str]] = {}
     for score in scores:
-        if score.measure != LATENCY and score.score < 1.0:
+        if score.measure not in (LATENCY, *TELLS_NO_FAILURE) and score.score < 1.0:
             failed.setdefault(score.suite, set()).add(score.item)
     for suite in suites:
         items = [item for item in suite.items if item.id in failed.get(suite.name, ())]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from flyball.evaluation.reports.capabilities import TYPES, capability_rows
 from flyball.evaluation.reports.charts import charts_of
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.plots import svgs
@@ -166,6 +167,12 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
             rows=tuple(
                 (m.slice, m.value, m.lower, m.upper, m.n) for m in report.measures if m.name == "invariance" and m.slice
             ),
+        ),
+        Section(
+            title="Behaviour by capability and type of test",
+            caption="Failure rates of minimum functionality (MFT), invariance (INV) and directional (DIR) tests.",
+            heads=("Suite", "Capability", *TYPES),
+            rows=capability_rows(report.measures),
         ),
         Section(title="Latency", caption="Answers by milliseconds.", chart=charts.get("latency")),
         Section(

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from flyball.errors import InputError
 from flyball.evaluation.suite_names import suite_name
-from flyball.evaluation.suites import advglue, counterfactual_imdb, group_rows, hatecheck, hatemojicheck, xstest
+from flyball.evaluation.suites import (
+    advglue,
+    checklist,
+    counterfactual_imdb,
+    group_rows,
+    hatecheck,
+    hatemojicheck,
+    xstest,
+)
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
@@ -22,6 +30,7 @@ OF_THE_ROWS = ("test", "invariance")
 """Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
+    checklist.FAMILY,
     counterfactual_imdb.FAMILY,
     group_rows.FAMILY,
     hatecheck.FAMILY,
