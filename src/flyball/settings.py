@@ -140,6 +140,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     held_out = data.split.validation + data.split.test
     if held_out > 1 or (held_out == 1 and train.method != "none"):
         yield f"data.split holds out {held_out:g} of the rows, so that none is left to train on", "lower its shares"
+    for name in {source.format for source in data.sources if source.format is not None}:
+        from flyball.data.readers.catalog import FORMATS  # only where a source names its format
+
+        if name not in FORMATS:
+            yield f"data.sources[].format is {name!r}", f"use one of {', '.join(FORMATS)}, or leave it out"
     if train.method == "finetune" and not train.base:
         yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
     elsewhere = isinstance(settings.release.engine, ServerConfig)

@@ -68,7 +68,7 @@ def test_a_model_that_always_gives_the_commonest_label_passes_no_first_gate(ham:
 @pytest.mark.parametrize("count", [7, 20, 29, 40, 80, 5000])
 def test_what_must_be_answered_can_be_proven_by_so_few_rows(count: int) -> None:
     cases = max(1, min(count, 50) * 3 // 4)
-    assert clopper_pearson_lower(cases, cases, ALPHA) >= answered_floor(count) > 0.4
+    assert clopper_pearson_lower(cases, cases, ALPHA) >= answered_floor(count) > 0.2
 
 
 def test_shapes_are_told_by_what_the_answers_are() -> None:

@@ -106,16 +106,19 @@ def models_command(project: Project, limit: int, as_json: bool) -> None:
 @models_command.command("card")
 @click.argument("release")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here instead.")
+@json_option
 @with_project
-def models_card(project: Project, release: str, out: Path | None) -> None:
+def models_card(project: Project, release: str, out: Path | None, as_json: bool) -> None:
     """One release on a page of Markdown: data, training, measures, the gate's verdict, known limits."""
     from flyball.compliance.model_card import model_card
 
     card = model_card(project.ledger, release)
-    if out is None:
-        click.echo(card, nl=False)
-    else:
+    if out is not None:
         out.write_text(card, encoding="utf-8")
+    elif as_json:
+        emit({"release": release, "card": card}, as_json=True, text=pairs)
+    else:
+        click.echo(card, nl=False)
 
 
 @click.command(

@@ -71,8 +71,8 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ) = None
     format: (
         Annotated[
-            Literal["jsonl", "json", "csv", "parquet", "text"],
-            Meta(description="csv: any delimited text; text: .txt and .md files; null: by the file's name."),
+            str,
+            Meta(description="jsonl, json, csv (any delimited text), parquet, text (.txt, .md); null: by its name."),
         ]
         | None
     ) = None

@@ -11,7 +11,7 @@ from typing import Any
 from flyball.data.config import SourceConfig
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
-from flyball.data.readers.source_rows import read_source
+from flyball.data.readers.source_rows import described, read_source
 
 
 def turned(rows: Sequence[Mapping[str, Any]]) -> int:
@@ -53,7 +53,7 @@ def headless(path: Path, layout: Layout) -> SourceConfig | None:
 def layout_line(layout: Layout, config: SourceConfig | None) -> str:
     """How the file is read."""
     unnamed = "; the first line is a row, so that columns are named by number" if config else ""
-    return f"read as: {layout.in_words()}{unnamed}"
+    return f"read as: {described(layout)}{unnamed}"
 
 
 def dirt_line(raws: Sequence[RawRow]) -> tuple[str, ...]:

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flyball.engines.catalog import DEFAULT, SERVER
+from flyball.statistics.multiplicity import spent_share
 
 Shape = Literal["labels", "objects", "answers", "questions"]
 MOST_CASES = 50
 MOST_CONTEXT = 4096
 MOST_LABELS_TOLD = 100
 ALPHA = 0.05
+LAST_ALPHA = ALPHA * spent_share(5)
+"""Thresholds are set so that the fifth candidate on the same rows can still prove them."""
 LABEL_FLOOR = 0.6
 
 
@@ -188,11 +191,11 @@ def _rules(rows: Rows, model: ProjectShape | None) -> list[str]:
         ]
     answered = f"{{measure: answered, at_least: {answered_floor(rows.count)}}}   # an answer came, and is not empty"
     if rows.shape == "questions":
-        return [answered, "{measure: answered, not_worse_than_live: 0.05}"]
+        return [answered, f"{{measure: answered, not_worse_than_live: {answered_margin(rows.count)}}}"]
     return [
         answered,
         "{measure: chrf, at_least: 0.1}   # nearness to the expected answers; raise it to what your model shows",
-        "{measure: chrf, not_worse_than_live: 0.03}",
+        f"{{measure: chrf, not_worse_than_live: {chrf_margin(rows.count)}}}   # more cases can prove a smaller margin",
     ]
 
 
@@ -203,10 +206,24 @@ def commonest_share(rows: Rows) -> float:
 
 def provable_share(count: int) -> float:
     """What 15 % of so many rows can prove when all answers are right; never under the usual floor."""
-    return max(LABEL_FLOOR, math.floor(100.0 * math.pow(ALPHA, 1 / max(1.0, 0.15 * count))) / 100)
+    return max(LABEL_FLOOR, math.floor(100.0 * math.pow(LAST_ALPHA, 1 / max(1.0, 0.15 * count))) / 100)
+
+
+def cases_of(count: int) -> int:
+    """About how many cases a suite of so many rows has: duplicates among them are dropped."""
+    return max(1, min(count, MOST_CASES) * 3 // 4)
+
+
+def answered_margin(count: int) -> float:
+    """The smallest margin that a candidate which answers whatever live answers can prove on so few cases."""
+    return max(0.05, math.ceil(100.0 * (1.0 - math.pow(LAST_ALPHA, 1 / cases_of(count)))) / 100)
+
+
+def chrf_margin(count: int) -> float:
+    """A margin that about as good a candidate can prove: 2.5 standard errors where scores differ by .2."""
+    return max(0.03, math.ceil(100.0 * 0.5 / math.sqrt(cases_of(count))) / 100)
 
 
 def answered_floor(count: int) -> float:
     """A share that so few cases can prove when all are answered: alpha^(1/n) is the bound of n out of n, at most .9."""
-    cases = max(1, min(count, MOST_CASES) * 3 // 4)  # duplicates among them are dropped
-    return min(0.9, math.floor(100.0 * math.pow(ALPHA, 1 / cases)) / 100)
+    return min(0.9, math.floor(100.0 * math.pow(LAST_ALPHA, 1 / cases_of(count))) / 100)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from flyball.data.readers.source_rows import look
+from flyball.data.readers.source_rows import described, look
 from flyball.dvc.pipeline import STAGES, check_context, reproduce, source_paths
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
@@ -47,7 +47,7 @@ def build(project: Project, *, stage: str | None, wait: bool, say: Callable[[str
 def read_as(project: Project) -> dict[str, str]:
     """How each source is read, as set or as seen in it: its format, delimiter, quotes, encoding."""
     sources = zip(source_paths(project), project.settings.data.sources, strict=True)
-    return {source.name or path.name: look(path, source)[0].in_words() for path, source in sources}
+    return {source.name or path.name: described(look(path, source)[0]) for path, source in sources}
 
 
 def run(

@@ -16,9 +16,9 @@ import msgspec
 from flyball.data.columns import value_of
 from flyball.data.config import SourceConfig
 from flyball.data.erasure.subject_rows import SubjectIds, rows_of_person, sought
-from flyball.data.readers.layout import encoding_of, format_of
+from flyball.data.readers.layout import encoding_of
 from flyball.data.readers.source_file import open_plain
-from flyball.data.readers.source_rows import read_source
+from flyball.data.readers.source_rows import format_of, read_source
 from flyball.data.readers.text_folder import SUFFIXES
 from flyball.errors import InputError
 

@@ -1,1 +1,1 @@
-"""Readers of sources: one module a format, all behind `reading.read_source`."""
+"""Readers of sources: one module a format (`catalog`), all behind `source_rows.read_source`."""

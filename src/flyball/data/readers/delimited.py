@@ -19,6 +19,7 @@ from flyball.data.readers.known_values import KnownValues
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import MAX_COLUMNS, MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import lines_of, open_utf8
+from flyball.data.readers.source_format import SourceFormat
 from flyball.errors import InputError
 
 SWALLOWED = 0.8
@@ -282,3 +283,11 @@ def _digest(taken: Sequence[Line]) -> bytes:
     for line in taken:
         digest.update(line.digest)
     return digest.digest()
+
+
+FORMAT = SourceFormat(
+    name="csv",
+    suffixes=(".csv", ".tsv", ".tab", ".psv"),
+    words="delimited text",
+    rows=lambda path, layout, head, _config: delimited_rows(path, layout, head),
+)

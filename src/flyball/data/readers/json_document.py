@@ -13,6 +13,7 @@ from flyball.data.readers.jsonl import json_row
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import open_utf8
+from flyball.data.readers.source_format import SourceFormat
 from flyball.errors import InputError
 
 MAX_BYTES = 512 * 1024 * 1024
@@ -105,3 +106,11 @@ def element_spans(content: bytes) -> Iterator[list[tuple[int, int]]]:
                 if outer == 1 or (spans and content[spans[0][0] : spans[0][0] + 1] == b"{"):
                     yield spans
             depth -= 1
+
+
+FORMAT = SourceFormat(
+    name="json",
+    suffixes=(),  # told from JSON Lines by its first bytes
+    words="one JSON document",
+    rows=lambda path, layout, _head, _config: document_rows(path, layout),
+)

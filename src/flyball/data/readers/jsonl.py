@@ -13,6 +13,7 @@ import msgspec
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import lines_of, open_utf8
+from flyball.data.readers.source_format import SourceFormat
 
 _KEY = re.compile(rb'"\s*:')
 
@@ -62,3 +63,11 @@ def has_duplicate_keys(line: bytes, fields: dict[str, Any]) -> bool:
     except (ValueError, RecursionError):
         return False
     return twice
+
+
+FORMAT = SourceFormat(
+    name="jsonl",
+    suffixes=(".jsonl", ".ndjson", ".json"),
+    words="JSON, one object a line",
+    rows=lambda path, layout, _head, _config: json_rows(path, layout),
+)

@@ -7,26 +7,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from flyball.errors import InputError
 
-Format = Literal["jsonl", "json", "csv", "parquet", "text"]
-SUFFIXES: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".tab": "csv",
-    ".psv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".txt": "text",
-    ".md": "text",
-}
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 WESTERN = "cp1252"
 OTHERS = ("cp1251", "gb18030", "shift_jis", "euc_kr", "big5")
@@ -54,7 +39,7 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 class Layout:
     """What the reader of a text file goes by; `returns_alone`: lines end with a carriage return and no line feed."""
 
-    format: Format
+    format: str
     encoding: str = "utf-8"
     bom: int = 0
     returns_alone: bool = False
@@ -68,15 +53,11 @@ class Layout:
         """Whether bytes can be read as they stand."""
         return self.encoding == "utf-8" and not self.returns_alone
 
-    def in_words(self) -> str:
-        """What a file is read as, for people."""
-        if self.format == "text":
-            return "text files, one row each; `folder` is the name of the folder it lies in"
-        if self.format == "parquet":
-            return "Parquet"
-        parts = [
-            {"csv": "delimited text", "json": "one JSON document", "jsonl": "JSON, one object a line"}[self.format]
-        ]
+    def in_words(self, words: str, *, is_text: bool) -> str:
+        """What a file is read as, for people; `words` name its format."""
+        if not is_text:
+            return words
+        parts = [words]
         if self.format == "csv":
             parts += [f"delimiter {self.delimiter!r}", f"quote {self.quote}" if self.quote else "no quotes"]
             parts += ["quotes in quotes after a backslash"] if self.escape else []
@@ -84,25 +65,6 @@ class Layout:
         parts.append(f"encoding {self.encoding}")
         parts += ["lines end with a carriage return alone"] if self.returns_alone else []
         return ", ".join(parts)
-
-
-def format_of(path: Path, head: bytes, declared: Format | None = None) -> Format:
-    """The format of a file by its settings, else its name; a .json file by its first bytes too."""
-    if declared is not None:
-        return declared
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".gzip"):
-        suffixes.pop()
-    kind = SUFFIXES.get(suffixes[-1] if suffixes else "")
-    if kind is None:
-        raise InputError(
-            f"{path}: no reader for {''.join(path.suffixes) or 'a file without a suffix'}",
-            cure=f"use one of {', '.join(sorted(SUFFIXES))} (with .gz too, except Parquet), or set"
-            " data.sources[].format",
-        )
-    if kind == "text" and re.match(rb"\s*\[?\s*\{\s*\"", head.removeprefix(codecs.BOM_UTF8)):
-        kind = "jsonl"  # rows that somebody saved under the name of a text
-    return "json" if kind == "jsonl" and is_json_document(head, whole=suffixes[-1] in (".json", ".txt")) else kind
 
 
 def is_json_document(head: bytes, *, whole: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from flyball.data.readers.raw_row import MAX_COLUMNS, MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import MAX_RATIO, require_file
+from flyball.data.readers.source_format import SourceFormat
 from flyball.errors import EnvironmentMissing, InputError
 
 BATCH = 1000
@@ -143,3 +144,12 @@ def _row(number: int, found: dict[str, Any] | str, classes: dict[str, list[str]]
     plain = json.dumps(found, sort_keys=True, default=str, ensure_ascii=True)
     fields = {name: _named(value, classes[name]) if name in classes else value for name, value in found.items()}
     return RawRow(line=number, digest=hashlib.sha256(plain.encode()).digest(), fields=fields)
+
+
+FORMAT = SourceFormat(
+    name="parquet",
+    suffixes=(".parquet", ".pq"),
+    words="Parquet",
+    rows=lambda path, _layout, _head, _config: parquet_rows(path),
+    is_text=False,
+)

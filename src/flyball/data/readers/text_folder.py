@@ -14,6 +14,7 @@ from pathlib import Path
 from flyball.data.readers.layout import encoding_of
 from flyball.data.readers.raw_row import MAX_LINE_BYTES, RawRow
 from flyball.data.readers.source_file import open_plain
+from flyball.data.readers.source_format import SourceFormat
 from flyball.errors import InputError
 
 SUFFIXES = (".txt", ".md")
@@ -63,3 +64,12 @@ def _row(path: Path, folder: Path, number: int, encoding: str | None) -> RawRow:
     except (UnicodeDecodeError, InputError):
         return RawRow(line=number, digest=digest, problem="not UTF-8", detail=name)
     return RawRow(line=number, digest=digest, fields={"text": text, "file": name, "folder": path.parent.name})
+
+
+FORMAT = SourceFormat(
+    name="text",
+    suffixes=SUFFIXES,
+    words="text files, one row each; `folder` is the name of the folder it lies in",
+    rows=lambda path, _layout, _head, config: folder_rows(path, config.encoding if config else None),
+    is_text=False,
+)
