@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "package": ("build", "Package the trained weights for serving."),
     "compose": ("build", "Compose the release: model, prompts, sampling, constraint, engine."),
     "evaluate": ("evaluate", "Measure the release in its engine, or any OpenAI-compatible URL."),
+    "load": ("load", "Load any OpenAI-compatible URL by plan: latencies, goodput, saturation."),
     "gate": ("build", "Decide whether the release may ship."),
     "up": ("serve", "Serve: gateway, console, engines, control; ctrl-c drains."),
     "gateway": ("serve", "The gateway alone, in front of any OpenAI-compatible server."),

@@ -29,6 +29,16 @@ def _header(text: str) -> tuple[str, str]:
     return name, value
 
 
+def access_of(*, api_key: str | None, headers: Sequence[str]) -> ServerAccess:
+    """How a server of the command line is reached: NAME=VALUE each header, references resolved here."""
+    return ServerAccess(
+        api_key=api_key,
+        reach=reach_of(ReachConfig(headers=dict(map(_header, headers))), source="--header"),
+        secrets=lambda reference: secret(reference, Path.cwd()),
+        proxy_for=proxy_for,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlVerdict:
     """What came of it; the files are in `folder`."""
@@ -66,12 +76,7 @@ def judge(
         url,
         model=model,
         cases=cases,
-        way=ServerAccess(
-            api_key=api_key,
-            reach=reach_of(ReachConfig(headers=dict(map(_header, headers))), source="--header"),
-            secrets=lambda reference: secret(reference, Path.cwd()),
-            proxy_for=proxy_for,
-        ),
+        way=access_of(api_key=api_key, headers=headers),
         request=request,
         timeout_s=timeout_s,
         out=folder,

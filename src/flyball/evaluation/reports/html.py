@@ -14,14 +14,7 @@ from flyball.evaluation.reports.plots import svgs
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Evaluation of {{ report.project }} {{ release }}</title>
-<style>
+STYLE = """<style>
 :root { color-scheme: light dark; --soft: #7777; --good: #2a7d46; --bad: #b3372f; --open: #9a6b00; }
 @media (prefers-color-scheme: dark) { :root { --good: #63c384; --bad: #f0857c; --open: #e0b050; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -33,7 +26,48 @@ td { overflow-wrap: anywhere; } code { font-size: .85em; overflow-wrap: anywhere
 .pass { color: var(--good); } .fail { color: var(--bad); } .inconclusive { color: var(--open); }
 figure { margin: 1rem 0; overflow-x: auto; }
 </style>
-</head>
+"""
+
+SECTIONS = """{% for section in sections if section.rows or section.chart %}
+<h2{% if section.verdict %} class="{{ section.verdict }}"{% endif %}>{{ section.title }}</h2>
+{% if section.chart %}
+<figure role="img" aria-label="{{ section.title }}: {{ section.caption }}">{{ section.chart }}</figure>
+{% endif %}
+{% if section.rows %}
+<table>
+{% if section.caption %}
+<caption>{{ section.caption }}</caption>
+{% endif %}
+<thead><tr>
+{% for head in section.heads %}
+<th scope="col"{% if section.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ head }}</th>
+{% endfor %}
+</tr></thead>
+<tbody>
+{% for row in section.rows %}
+<tr>
+{% for cell in row %}
+<td class="{{ 'n' if cell is number else cell if cell in verdicts else '' }}">{{ cell|figure }}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+{% endif %}
+{% endfor %}
+"""
+
+PAGE = (
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>Evaluation of {{ report.project }} {{ release }}</title>
+"""
+    + STYLE
+    + """</head>
 <body>
 <main>
 <h1>Evaluation of {{ report.project }}</h1>
@@ -62,37 +96,13 @@ and are told apart below),{% endif %}
 {% endfor %}
 </ul>
 {% endif %}
-{% for section in sections if section.rows or section.chart %}
-<h2{% if section.verdict %} class="{{ section.verdict }}"{% endif %}>{{ section.title }}</h2>
-{% if section.chart %}
-<figure role="img" aria-label="{{ section.title }}: {{ section.caption }}">{{ section.chart }}</figure>
-{% endif %}
-{% if section.rows %}
-<table>
-{% if section.caption %}
-<caption>{{ section.caption }}</caption>
-{% endif %}
-<thead><tr>
-{% for head in section.heads %}
-<th scope="col"{% if section.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ head }}</th>
-{% endfor %}
-</tr></thead>
-<tbody>
-{% for row in section.rows %}
-<tr>
-{% for cell in row %}
-<td class="{{ 'n' if cell is number else cell if cell in verdicts else '' }}">{{ cell|figure }}</td>
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody>
-</table>
-{% endif %}
-{% endfor %}
-</main>
+"""
+    + SECTIONS
+    + """</main>
 </body>
 </html>
 """
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
