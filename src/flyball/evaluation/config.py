@@ -16,7 +16,7 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         tuple[str, ...],
         Meta(
             description="`test`: the held-out rows; `invariance`: edits that must not change the answer; "
-            "a file of cases; or FAMILY:FILE."
+            "`counterfactual`: the rows about somebody else; a file of cases; or FAMILY:FILE."
         ),
     ] = ("test", "invariance")
     max_items: Annotated[int, Meta(ge=1, description="A seeded sample of each suite; null: all.")] | None = None
@@ -45,7 +45,7 @@ def known_measures(kind: str, *, classification: bool, expects: bool = True) -> 
 def suite_kind(name: str) -> str:
     """The kind of measures that a suite of this name gets; InputError where its family is not known."""
     if ":" not in name:
-        return "invariance" if name == "invariance" else "answer"
+        return "invariance" if name in ("invariance", "counterfactual") else "answer"
     from flyball.evaluation.suites.catalog import family_of  # only where such a suite is named: it loads them all
 
     family = family_of(name)

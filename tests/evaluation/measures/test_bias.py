@@ -105,7 +105,7 @@ def test_answers_without_a_truth_are_compared_by_who_is_favoured(tmp_path: Path)
             id=str(k),
             messages=groups_suite(write_rows(tmp_path / "x.jsonl", 1)).items[0].messages,
             groups={"g": "ab"[k % 2]},
-            data={"favourable": ["yes"], "choices": ["yes", "no"]},
+            data={"favourable": ["yes"], "labels": ["yes", "no"]},
             request={"seed": k},
         )
         for k in range(100)

@@ -1,6 +1,6 @@
 """Bias between groups of a suite's cases: who gets the favourable answer, and who gets it wrongly. Pure.
 
-A case says in `groups` whom it is about and in `data.favourable` which labels are favourable to them; `data.choices`
+A case says in `groups` whom it is about and in `data.favourable` which labels are favourable to them; `data.labels`
 are its own labels, else those of the suite. `favourable` is the share of favourable answers, of the suite and of each
 group. The metrics of statistics/fairness.py compare groups: as the slice `gender` those of one dimension, as
 `gender+age` those of an intersection, and without a slice the worst dimension. Differences are the largest absolute
@@ -21,6 +21,7 @@ from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.measures.group_gaps import INDICES, Comparison, Groups
+from flyball.evaluation.measures.labelled import label_in, labels_of
 from flyball.evaluation.measures.summaries import proportion, slices_of
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.labels import KnownLabels, one_form
@@ -38,9 +39,8 @@ def score(suite: Suite, answers: Mapping[str, Answer], known: Known) -> Iterator
     labels = KnownLabels([*known.labels, *due, *favours])
     for item in suite.items:
         answer, favourable = answers[item.key], favourable_of(item.data)
-        choices = item.data.get("choices")
-        options = KnownLabels(map(str, choices)) if isinstance(choices, list) else labels
-        found = None if answer.error else options.find(answer.text)
+        own = "labels" in item.data
+        found = None if answer.error else label_in(answer.text, labels_of(item)) if own else labels.find(answer.text)
         expected = None if item.expected is None else one_form(item.expected)
         sides = {"expected": side(expected, favourable), "answer": side(found, favourable)}
         yield scored(suite, item, SHARE, float(found in favourable), error=answer.error, **sides)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flyball.evaluation.measures import answers, bias, checklist, invariance, labelled, refusal
+from flyball.evaluation.measures import answers, bbq, bias, checklist, invariance, labelled, refusal
 from flyball.evaluation.measures.family import Family
 
 _FAMILIES = (
     answers.FAMILY,
+    bbq.FAMILY,
     bias.FAMILY,
     checklist.FAMILY,
     invariance.FAMILY,

@@ -155,6 +155,8 @@ class Groups:
             lower, upper = min(lower, low), max(upper, high)
         elif lower == upper:
             return None
+        else:
+            lower = min(lower, 2 * value - upper)  # what is largest by chance is too large in every replicate too
         n = sum(seen[at] for place in places for some in place.values() for at in some)
         return Comparison(name=name, dimensions=dimensions, value=value, lower=lower, upper=min(upper, whole), n=n)
 

@@ -13,28 +13,39 @@ from flyball.errors import InputError
 from flyball.evaluation.suite_names import suite_name
 from flyball.evaluation.suites import (
     advglue,
+    bbq,
     checklist,
+    counterfactual,
     counterfactual_imdb,
     group_rows,
     hatecheck,
     hatemojicheck,
+    identity_templates,
+    winobias,
     xstest,
 )
+from flyball.evaluation.suites.counterfactual import counterfactual_item
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
 from flyball.evaluation.suites.invariance import invariance_item
 from flyball.evaluation.suites.suite import Suite, sample
 
-OF_THE_ROWS = ("test", "invariance")
+EDITS = {"invariance": invariance_item, "counterfactual": counterfactual_item}
+"""Suites of edited rows, whose answers must stay the same: one edit a row, so that cases stay independent."""
+OF_THE_ROWS = ("test", *EDITS)
 """Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
+    bbq.FAMILY,
     checklist.FAMILY,
+    counterfactual.FAMILY,
     counterfactual_imdb.FAMILY,
     group_rows.FAMILY,
     hatecheck.FAMILY,
     hatemojicheck.FAMILY,
+    identity_templates.FAMILY,
+    winobias.FAMILY,
     xstest.FAMILY,
 )
 FAMILIES: dict[str, SuiteFamily] = {family.name: family for family in _FAMILIES}
@@ -81,7 +92,7 @@ def load_suite(
     max_items: int | None = None,
     columns: Columns | None = None,
 ) -> Suite:
-    """One suite: `test`, `invariance`, or a file of cases relative to `root`."""
+    """One suite: `test`, `invariance`, `counterfactual`, or a file of cases relative to `root`."""
     notes: tuple[str, ...] = ()
     if family := family_of(name):
         path = name.partition(":")[2]
@@ -95,12 +106,12 @@ def load_suite(
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
         held_out = sample(test_items(dataset_dir), max_items)
-        items = held_out if name == "test" else tuple(filter(None, map(invariance_item, held_out)))
+        items = held_out if name == "test" else tuple(filter(None, map(EDITS[name], held_out)))
         notes = noted(items)
     else:
         cases, notes = file_items(root / name, columns)
         items = sample(cases, max_items)
     if not items:
         raise InputError(f"the suite {name} has no cases", cure="add rows with a label, or leave the suite out")
-    kind = "invariance" if name == "invariance" else "answer"
+    kind = "invariance" if name in EDITS else "answer"
     return Suite(name=suite_name(name), kind=kind, items=items, notes=notes)
