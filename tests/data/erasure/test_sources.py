@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import gzip
 import json
 import tracemalloc
@@ -303,3 +305,38 @@ def test_a_document_that_is_no_json_is_refused_and_left_alone(tmp_path: Path) ->
     with pytest.raises(InputError, match="not a JSON document"):
         erase(path, "u7")
     assert path.read_text().endswith('{"who": ')
+
+
+def test_row_groups_types_and_packing_of_parquet_stay(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    times = pa.array([datetime.datetime(2020, 1, 1)] * 6, pa.timestamp("ns", "Europe/Berlin"))
+    table = pa.table(
+        {
+            "text": [f"text {number}" for number in range(6)],
+            "label": pa.array(["a", "b"] * 3).dictionary_encode(),
+            "who": pa.array([decimal.Decimal(f"{number // 2}.00") for number in range(6)], pa.decimal128(10, 2)),
+            "at": times,
+            "parts": pa.array([[{"a": 1}]] * 6),
+            "took": pa.array([1] * 6, pa.duration("ns")),
+        }
+    ).replace_schema_metadata({"huggingface": "{}"})
+    pq.write_table(table, path, row_group_size=2, compression="zstd")
+    assert erase(path, "1") == 2
+    left = pq.read_table(path)
+    assert left.equals(pa.concat_tables([table[:2], table[4:]])) and left.schema.equals(table.schema)
+    assert left.schema.metadata == table.schema.metadata
+    assert pq.read_metadata(path).row_group(0).column(0).compression == "ZSTD"
+    assert erase(path, "0") == 2 and erase(path, "2") == 2 and pq.read_table(path).num_rows == 0
+    assert erase(path, "2") == 0
+
+
+def test_a_parquet_file_of_repeated_texts_is_not_unpacked_to_erase_a_row(tmp_path: Path) -> None:
+    path, big = tmp_path / "a.parquet", "x" * 200_000
+    with pq.ParquetWriter(path, pa.schema({"text": pa.string(), "label": pa.string(), "who": pa.string()})) as writer:
+        for first in range(0, 1600, 800):
+            who = [f"p{number}" for number in range(first, first + 800)]
+            writer.write_table(pa.table({"text": [big] * 800, "label": ["a"] * 800, "who": who}))
+    before = pa.total_allocated_bytes()
+    pool = pa.default_memory_pool()
+    assert erase(path, "p7") == 1
+    assert pool.max_memory() - before < 300_000_000

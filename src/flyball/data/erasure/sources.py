@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from flyball.data.config import SourceConfig
+from flyball.data.erasure.parquet_source import write_without
 from flyball.data.erasure.subject_rows import (
     SubjectIds,
     as_in_file,
@@ -27,7 +28,6 @@ from flyball.data.readers.physical_lines import physical_lines
 from flyball.data.readers.source_file import open_plain
 from flyball.data.readers.source_rows import look, read_source
 from flyball.data.readers.text_folder import text_files
-from flyball.data.rows import require_parquet
 from flyball.errors import EnvironmentMissing
 
 
@@ -87,16 +87,11 @@ def _remove_files(path: Path, config: SourceConfig, who: SubjectIds) -> int:
 
 
 def _rewrite_parquet(path: Path, config: SourceConfig, who: SubjectIds) -> int:
-    parquet = require_parquet()
-    import pyarrow as pa  # heavy; see require_parquet
-
-    table = parquet.read_table(path)
-    mine = [raw.fields is not None and who.owns(raw.fields) for raw in read_source(path, config)]
-    gone = sum(mine)
-    if gone:
+    mine = [is_persons(raw, who) for raw in read_source(path, config)]
+    if any(mine):
         with replaced_file(path) as target:
-            parquet.write_table(table.filter(pa.array([not one for one in mine])), target)
-    return gone
+            write_without(path, mine, target)
+    return sum(mine)
 
 
 @contextmanager

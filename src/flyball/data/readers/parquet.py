@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,24 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
         raise EnvironmentMissing("pyarrow is not installed", cure='pip install "flyball[build]"') from error
     try:
         number = 0
-        schema = pq.read_schema(path)
-        repeated, classes = _repeated(path, schema), class_names(schema.metadata)
-        with pq.ParquetFile(path, read_dictionary=repeated) as file:
-            _check_size(path, file.metadata)
-            for batch in file.iter_batches(batch_size=BATCH):
-                for row in _plain_rows(_microseconds(batch)):
-                    number += 1
-                    yield _row(number, row, classes)
+        classes = class_names(pq.read_schema(path).metadata)
+        for batch in batches_in(path):
+            for row in _plain_rows(_microseconds(batch)):
+                number += 1
+                yield _row(number, row, classes)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file: {error}", cure="check or write the file again"
         ) from error
+
+
+def batches_in(path: Path, groups: Sequence[int] | None = None) -> Iterator[Any]:
+    """Batches of the file, or of some of its row groups; texts in them stay dictionaries, as often as they repeat."""
+    import pyarrow.parquet as pq  # see parquet_rows
+
+    with pq.ParquetFile(path, read_dictionary=_repeated(path, pq.read_schema(path))) as file:
+        _check_size(path, file.metadata)
+        yield from file.iter_batches(batch_size=BATCH, row_groups=groups)
 
 
 def _repeated(path: Path, schema: Any) -> list[str]:
@@ -85,13 +91,8 @@ def _microseconds(batch: Any) -> Any:
 
 
 def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | str]:
-    """The rows of a batch as Python values, or what is wrong with one; so many at once as fit into memory."""
-    widest = sum(_widest(column) for column in batch.columns)
-    step = max(1, min(BATCH, BATCH_BYTES // max(1, widest)))
-    if widest > 4 * MAX_LINE_BYTES:
-        step = 1
-    for start in range(0, batch.num_rows, step):
-        part = batch.slice(start, step)
+    """The rows of a batch as Python values, or what is wrong with one."""
+    for part in slices_in_memory(batch):
         try:
             yield from part.to_pylist()
         except (ValueError, OverflowError):
@@ -100,6 +101,16 @@ def _plain_rows(batch: Any) -> Iterator[dict[str, Any] | str]:
                     yield part.slice(at, 1).to_pylist()[0]
                 except (ValueError, OverflowError) as error:
                     yield str(error).split("\n")[0][:200]
+
+
+def slices_in_memory(batch: Any) -> Iterator[Any]:
+    """The batch in slices of so many rows as fit into memory unpacked."""
+    widest = sum(_widest(column) for column in batch.columns)
+    step = max(1, min(BATCH, BATCH_BYTES // max(1, widest)))
+    if widest > 4 * MAX_LINE_BYTES:
+        step = 1
+    for start in range(0, batch.num_rows, step):
+        yield batch.slice(start, step)
 
 
 def _widest(column: Any) -> int:
