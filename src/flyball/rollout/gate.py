@@ -22,6 +22,7 @@ from flyball.rollout.config import GateConfig, GateRule
 from flyball.rollout.gate_judged import Judged
 from flyball.rollout.gate_rules import comparison, judge
 from flyball.rollout.gate_scores import Evidence, evidence
+from flyball.statistics.classification import Drawn
 from flyball.statistics.multiplicity import holm, spent_share
 
 LIVE_RULES = ("not_worse_than_live", "better_than_live")
@@ -48,11 +49,13 @@ def decide(
     items: Sequence[Any],
     baseline: Baseline | None,
     looks: Mapping[str, int] | None = None,
+    drawn: Drawn = "counts",
 ) -> GateDecision:
     """Whether `release` may ship.
 
     `looks`: by suite, which candidate in turn this one is; a later one must prove its rules at a smaller error, so that
     all candidates together pass one that should not at most with error alpha. Without it each gets the whole of alpha.
+    `drawn`: how the bootstrap of macro F1 draws (statistics/classification.py).
 
     InputError: the reports do not fit together; CorruptionError: the items are not those of their report.
     """
@@ -61,8 +64,8 @@ def decide(
     check_report(report, release, project)
     if baseline is not None:
         check_comparable(policy, report, baseline)
-    ours = evidence(report, items)
-    theirs = evidence(baseline.report, baseline.items) if baseline else None
+    ours = evidence(report, items, drawn=drawn)
+    theirs = evidence(baseline.report, baseline.items, drawn=drawn) if baseline else None
     errors = {suite: policy.alpha * spent_share(look) for suite, look in (looks or {}).items()}
     judged = [judged_rule(rule, ours, theirs, errors.get(rule.suite, policy.alpha)) for rule in policy.rules]
     checks = checks_of(policy, judged)
@@ -165,7 +168,22 @@ def verify(
     found = (baseline.release, name_of(baseline.report)) if baseline else (None, None)
     if found != (decision.baseline_release, decision.baseline_report):
         raise CorruptionError("the decision compares with another baseline", cure="give the one that it names")
-    again = decide(
+    by_counts = decided_again(decision, report, items, baseline, "counts")
+    if by_counts == decision or decided_again(decision, report, items, baseline, "rows") == decision:
+        return
+    pairs = zip(decision.checks, by_counts.checks, strict=False)
+    changed = ", ".join(f"{old.suite}.{old.measure} {old.rule}" for old, new in pairs if old != new)
+    raise CorruptionError(
+        f"recomputing gives {by_counts.verdict} where {decision.verdict} is kept; differing: {changed or 'the head'}",
+        cure="do not trust this decision; run `flyball gate` again",
+    )
+
+
+def decided_again(
+    decision: GateDecision, report: EvalReport, items: Sequence[Any], baseline: Baseline | None, drawn: Drawn
+) -> GateDecision:
+    """The decision that the same policy makes today."""
+    return decide(
         msgspec.convert(to_plain(decision.policy), GateConfig),
         project=decision.project,
         release=decision.release,
@@ -174,11 +192,5 @@ def verify(
         items=items,
         baseline=baseline,
         looks={suite: int(look) for suite, look in (decision.looks or {}).items()},
+        drawn=drawn,
     )
-    if again != decision:
-        pairs = zip(decision.checks, again.checks, strict=False)
-        changed = ", ".join(f"{old.suite}.{old.measure} {old.rule}" for old, new in pairs if old != new)
-        raise CorruptionError(
-            f"recomputing gives {again.verdict} where {decision.verdict} is kept; differing: {changed or 'the head'}",
-            cure="do not trust this decision; run `flyball gate` again",
-        )

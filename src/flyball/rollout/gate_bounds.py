@@ -14,7 +14,7 @@ from flyball.rollout.gate_clusters import Case, independent, stricter
 from flyball.rollout.gate_judged import QUANTILES, Judged, scaled_n, unmeasured
 from flyball.rollout.gate_scores import Evidence, Scored
 from flyball.statistics.beta import binomial_cdf
-from flyball.statistics.classification import macro_f1, macro_f1_replicates, percentile
+from flyball.statistics.classification import Drawn, macro_f1, macro_f1_replicates, method, percentile
 from flyball.statistics.intervals import (
     at_least_p_value,
     at_most_p_value,
@@ -121,14 +121,16 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def macro_f1_against(rows: Mapping[str, Scored], size: int, name: str, threshold: float, alpha: float) -> Judged:
+def macro_f1_against(
+    rows: Mapping[str, Scored], size: int, name: str, threshold: float, alpha: float, *, drawn: Drawn
+) -> Judged:
     """Macro F1 by seeded bootstrap; inconclusive when cases are missing, whose labels nobody knows."""
     if not rows or len(rows) < size:
         return Judged(n=len(rows), passed=False, reason=f"{len(rows)} of {size} cases have a label to compare")
     if not independent(completed(rows, size, name)):
         return Judged(n=len(rows), passed=False, reason=CLUSTERED_F1)
     pairs = [(row.expected or "", row.answer) for _, row in sorted(rows.items())]
-    value, replicates = macro_f1(Counter(pairs)), macro_f1_replicates(pairs)
+    value, replicates = macro_f1(Counter(pairs)), macro_f1_replicates(pairs, drawn=drawn)
     lower = name == "at_least"
     bound = percentile(replicates, alpha if lower else 1.0 - alpha)
     beyond = sum(replicate >= threshold if lower else replicate <= threshold for replicate in replicates)
@@ -138,7 +140,7 @@ def macro_f1_against(rows: Mapping[str, Scored], size: int, name: str, threshold
         value,
         min(bound, value) if lower else max(bound, value),
         alpha,
-        method=f"seeded percentile bootstrap, n = {len(pairs)}",
+        method=f"{method(len(pairs), drawn)}, n = {len(pairs)}",
         n=len(pairs),
         p_value=(beyond + 1) / (len(replicates) + 1),
         needed=scaled_n(len(pairs), value, bound, threshold),

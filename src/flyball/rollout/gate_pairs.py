@@ -17,7 +17,13 @@ from flyball.rollout.gate_bounds import CLUSTERED_F1
 from flyball.rollout.gate_clusters import Case, independent, stricter
 from flyball.rollout.gate_judged import QUANTILES, Judged, scaled_n, unmeasured
 from flyball.rollout.gate_scores import Evidence, Scored
-from flyball.statistics.classification import macro_f1_difference, macro_f1_difference_replicates, percentile
+from flyball.statistics.classification import (
+    Drawn,
+    macro_f1_difference,
+    macro_f1_difference_replicates,
+    method,
+    percentile,
+)
 from flyball.statistics.intervals import clopper_pearson_upper
 from flyball.statistics.means import mean_at_least_p_value, mean_lower
 from flyball.statistics.paired import fewest_pairs, needed_pairs, tango_lower, worse_p_value
@@ -36,7 +42,7 @@ def against_live(rule: GateRule, evidence: Evidence, live: Evidence, least: floa
     if rule.measure == "macro_f1":
         if not independent(cases):
             return Judged(n=size, passed=False, reason=CLUSTERED_F1)
-        return macro_f1_against_live(ours, theirs, size, least, alpha)
+        return macro_f1_against_live(ours, theirs, size, least, alpha, drawn=evidence.drawn)
     graded = any(row.score not in (0.0, 1.0) for row in (*ours.values(), *theirs.values()))
     judged = (scores_against_live if graded else pairs_against_live)(ours, theirs, size, least, alpha)
     return stricter(judged, cases, lower=True, threshold=least, alpha=alpha, good=0.0)
@@ -144,20 +150,20 @@ def scores_against_live(
 
 
 def macro_f1_against_live(
-    ours: Mapping[str, Scored], theirs: Mapping[str, Scored], size: int, least: float, alpha: float
+    ours: Mapping[str, Scored], theirs: Mapping[str, Scored], size: int, least: float, alpha: float, *, drawn: Drawn
 ) -> Judged:
     """Macro F1 of both by a seeded bootstrap over the same items; inconclusive when live lacks answers."""
     unanswered = size - sum(item in ours and item in theirs and not theirs[item].error for item in theirs)
     if unanswered:
         return Judged(n=size, passed=False, reason=f"{unanswered} of {size} cases are without live's answer")
     triples = [(theirs[item].expected or "", ours[item].answer, theirs[item].answer) for item in sorted(theirs)]
-    value, replicates = macro_f1_difference(Counter(triples)), macro_f1_difference_replicates(triples)
+    value, replicates = macro_f1_difference(Counter(triples)), macro_f1_difference_replicates(triples, drawn=drawn)
     bound = min(value, percentile(replicates, alpha))
     passed = bound > least and size >= fewest_pairs(-least, alpha)
     return Judged(
         n=size,
         passed=passed,
-        reason=f"difference {value:+.4f}, lower bound {bound:+.4f} at error {alpha:g} (seeded percentile bootstrap, "
+        reason=f"difference {value:+.4f}, lower bound {bound:+.4f} at error {alpha:g} ({method(size, drawn)}, "
         f"{size} pairs) {relation(bound, least)}",
         value=value,
         bound=bound,

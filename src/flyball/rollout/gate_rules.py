@@ -50,7 +50,7 @@ def judge(rule: GateRule, evidence: Evidence, live: Evidence | None, alpha: floa
         return scores_against(scores, name, threshold, alpha) if scores else unmeasured(rule, evidence)
     if rule.measure == "macro_f1":
         rows, size = evidence.of(rule.suite, "accuracy", rule.slice), evidence.size(rule.suite, rule.slice)
-        return macro_f1_against(rows, size, name, threshold, alpha)
+        return macro_f1_against(rows, size, name, threshold, alpha, drawn=evidence.drawn)
     rows = evidence.of(rule.suite, rule.measure, rule.slice)
     if not rows:
         return from_report(rule, evidence, name, threshold, alpha)

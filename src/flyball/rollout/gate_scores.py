@@ -10,6 +10,7 @@ import msgspec
 
 from flyball.errors import CorruptionError
 from flyball.records import EvalReport, Measure, fingerprint_of
+from flyball.statistics.classification import Drawn
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,8 @@ class Evidence:
 
     report: EvalReport
     items: Mapping[tuple[str, str], Mapping[str, Scored]]
+    drawn: Drawn = "counts"
+    """How the bootstrap of macro F1 draws: decisions that were made before drew rows."""
 
     def of(self, suite: str, measure: str, part: str | None = None) -> Mapping[str, Scored]:
         """Scores by item id, of the whole suite or of one slice; empty when there are none."""
@@ -71,7 +74,7 @@ class Evidence:
         return next((m for m in self.report.measures if (m.suite, m.name, m.slice) == wanted), None)
 
 
-def evidence(report: EvalReport, items: Sequence[Any]) -> Evidence:
+def evidence(report: EvalReport, items: Sequence[Any], *, drawn: Drawn = "counts") -> Evidence:
     """The report with its items; CorruptionError when they are not those that it was made from."""
     plain = [{key: value for key, value in entry.items() if value is not None} for entry in msgspec.to_builtins(items)]
     if fingerprint_of(plain) != report.items_hash:
@@ -84,4 +87,4 @@ def evidence(report: EvalReport, items: Sequence[Any]) -> Evidence:
         if scored.item in group:
             raise CorruptionError(f"the item {scored.item} of {scored.suite} has two scores", cure="evaluate again")
         group[scored.item] = scored
-    return Evidence(report=report, items=grouped)
+    return Evidence(report=report, items=grouped, drawn=drawn)
