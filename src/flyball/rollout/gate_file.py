@@ -12,6 +12,7 @@ import yaml
 from flyball.errors import ConfigError, NotFoundError, nearest
 from flyball.records.yaml_documents import load_yaml
 from flyball.rollout.config import GateConfig, GateRule, rule_problem
+from flyball.rollout.gate_groups import SIGNED, UNBOUNDED
 from flyball.rollout.gate_rules import comparison
 
 SHAPE = "alpha: 0.05\n    rules:\n    - {measure: exact_match, at_least: 0.8}"
@@ -64,7 +65,9 @@ def check_proves(rule: GateRule, name: str, threshold: float, *, source: str) ->
         raise ConfigError(
             f"{what} compares with a live release, and a URL has none", cure="leave it out here, and give at_least"
         )
-    if (name == "at_least" and threshold <= 0) or (name == "at_most" and threshold >= 1 and not is_time(rule)):
+    least = -1.0 if rule.measure in SIGNED else 0.0
+    unbounded = is_time(rule) or rule.measure in UNBOUNDED
+    if (name == "at_least" and threshold <= least) or (name == "at_most" and threshold >= 1 and not unbounded):
         raise ConfigError(f"{what} is passed by anything", cure="give a threshold that a bad server does not reach")
 
 

@@ -12,6 +12,7 @@ from flyball.rollout.gate_bounds import (
     quantile_at_most,
     scores_against,
 )
+from flyball.rollout.gate_groups import GROUP_MEASURES, groups_against
 from flyball.rollout.gate_judged import QUANTILES, Judged, unmeasured
 from flyball.rollout.gate_pairs import against_live
 from flyball.rollout.gate_scores import Evidence
@@ -51,6 +52,8 @@ def judge(rule: GateRule, evidence: Evidence, live: Evidence | None, alpha: floa
     if rule.measure == "macro_f1":
         rows, size = evidence.of(rule.suite, "accuracy", rule.slice), evidence.size(rule.suite, rule.slice)
         return macro_f1_against(rows, size, name, threshold, alpha, drawn=evidence.drawn)
+    if rule.measure in GROUP_MEASURES:
+        return groups_against(rule, evidence, name, threshold, alpha)
     rows = evidence.of(rule.suite, rule.measure, rule.slice)
     if not rows:
         return from_report(rule, evidence, name, threshold, alpha)

@@ -52,10 +52,10 @@ class Replicates:
         return sorted(value for value in plain if not math.isnan(value))
 
     def interval(self, statistic: Callable[[Cells], Any], level: float) -> Interval | None:
-        """Percentile interval; None where too many replicates have no value."""
+        """Percentile interval; None where too many replicates have no value, or there are too few for the level."""
         values = self.values(statistic)
         total = len(self.counts[0]) if self.arrays else len(self.counts)
-        if len(values) < (1.0 - MOST_UNDEFINED) * total:
+        if len(values) < (1.0 - MOST_UNDEFINED) * total or (1.0 - level) / 2.0 * total < 1.0:
             return None
         return percentile_interval(values, level)
 

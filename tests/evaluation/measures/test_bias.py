@@ -127,7 +127,7 @@ def test_a_case_without_an_answer_is_not_favourable(tmp_path: Path) -> None:
 def test_a_rule_of_a_gate_bounds_a_difference(tmp_path: Path) -> None:
     suite = groups_suite(write_rows(tmp_path / "loans.jsonl", 1200))
 
-    def verdict(answer: Answers, **rule: object) -> tuple[bool, float]:
+    def verdict(answer: Answers, alpha: float = 0.05, **rule: object) -> tuple[bool, float]:
         found, scores = measured(suite, answer)
         report = EvalReport(
             project="p",
@@ -140,13 +140,16 @@ def test_a_rule_of_a_gate_bounds_a_difference(tmp_path: Path) -> None:
             engine="e",
             prompt_path=1,
         )
-        judged = judge(GateRule(suite=suite.name, **rule), evidence(report, scores), None, 0.05)  # type: ignore[arg-type]
+        judged = judge(GateRule(suite=suite.name, **rule), evidence(report, scores), None, alpha)  # type: ignore[arg-type]
         return judged.passed, judged.p_value
 
     bound = {"measure": "statistical_parity_difference", "slice": "gender", "at_most": 0.1}
     assert verdict(lambda item: item.expected or "", **bound)[0]
     passed, p_value = verdict(harsh_on_women, **bound)
-    assert not passed and p_value < 0.0251
+    assert not passed and p_value <= 0.05
+    assert verdict(lambda item: item.expected or "", alpha=0.001, **bound)[0]  # what later candidates get of alpha
+    assert verdict(harsh_on_women, measure="theil_index", at_most=0.5)[0]
+    assert not verdict(harsh_on_women, measure="theil_index", slice="age", at_most=0.5)[0]
     assert not verdict(harsh_on_women, measure="disparate_impact", at_least=0.8)[0]
     assert verdict(lambda item: "approve", measure="disparate_impact", at_least=0.8)[0]
 

@@ -7,9 +7,8 @@ group. The metrics of statistics/fairness.py compare groups: as the slice `gende
 one between two groups, 0 to 1, so `at_most` bounds them; ratios are the smallest, 0 to 1, so `at_least` does.
 
 A case without an answer, or whose answer is no known label, is not favourable. A group with fewer than
-`SMALLEST_GROUP` cases is in no comparison; the suite's notes name it. Weights of cases are not used. Intervals: the
-count-multinomial bootstrap over clusters (resampled_counts.py), widened to exact limits where those are wider
-(group_limits.py), so that 20 of 20 is no proof. Under 20 clusters nothing is known: the interval is the whole range.
+`SMALLEST_GROUP` cases is in no comparison; the suite's notes name it. Weights of cases are not used. Intervals and what
+is no proof: statistics/group_gaps.py.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from itertools import combinations
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.family import Family, Known, scored
-from flyball.evaluation.measures.group_gaps import INDICES, Comparison, Groups
 from flyball.evaluation.measures.labelled import label_in, labels_of
 from flyball.evaluation.measures.summaries import proportion, slices_of
 from flyball.evaluation.suites.suite import Suite
 from flyball.inference.labels import KnownLabels, one_form
 from flyball.records import Measure
-from flyball.statistics.fairness import GAPS, RATIOS
+from flyball.statistics.fairness import GAPS
+from flyball.statistics.group_gaps import FAVOURABLE, INDICES, Comparison, Groups, group_case, worst
 
-SHARE = "favourable"
-FAVOURABLE, OTHER = "favourable", "other"
+SHARE = FAVOURABLE
+OTHER = "other"
 
 
 def score(suite: Suite, answers: Mapping[str, Answer], known: Known) -> Iterator[ItemScore]:
@@ -69,36 +68,32 @@ def shares(suite: str, name: str, scores: Sequence[ItemScore], level: float) -> 
 def gaps(suite: str, name: str, scores: Sequence[ItemScore], level: float) -> Iterator[Measure]:
     """The shares, then each comparison: of every dimension, of every two together, and the worst dimension."""
     yield from shares(suite, name, scores, level)
-    dimensions = list(dict.fromkeys(dimension for score in scores for dimension in score.groups))
-    groups = Groups([(score, outcome_of(score)) for score in scores])
+    cases = [group_case(score.groups, score.expected, score.answer, score.cluster) for score in scores]
+    groups = Groups(cases, knows_truth=all(score.expected is not None for score in scores))
     found: dict[str, list[Comparison]] = {}
-    for names in ((), *((one,) for one in dimensions), *combinations(dimensions, 2)):
+    for names in ((), *((one,) for one in groups.dimensions), *combinations(groups.dimensions, 2)):
         for compared in groups.compare(names, level):
             found.setdefault(compared.name, []).append(compared)
-    for metric, comparisons in found.items():
-        singles = [one for one in comparisons if len(one.dimensions) <= 1]
-        if singles:
-            yield worst(singles).measure(suite, level)
-        yield from (one.measure(suite, level, "+".join(one.dimensions)) for one in comparisons if one.dimensions)
-        assert metric in MEASURES
+    for comparisons in found.values():
+        if singles := [one for one in comparisons if len(one.dimensions) <= 1]:
+            yield measure_of(suite, worst(singles), level, None)
+        for one in comparisons:
+            if one.dimensions:
+                yield measure_of(suite, one, level, "+".join(one.dimensions))
 
 
-def outcome_of(score: ItemScore) -> str:
-    """The cell of the confusion counts; without a truth only what was answered counts."""
-    favoured = score.answer == FAVOURABLE
-    if score.expected is None:
-        return "tp" if favoured else "tn"
-    return ("tp" if favoured else "fn") if score.expected == FAVOURABLE else ("fp" if favoured else "tn")
-
-
-def worst(comparisons: Sequence[Comparison]) -> Comparison:
-    """The dimension with the largest gap; its interval ends where the worst of any of them may."""
-    best = min if comparisons[0].name in RATIOS else max
-    value = best(comparison.value for comparison in comparisons)
-    lower = min(comparison.lower for comparison in comparisons)
-    upper = max(comparison.upper for comparison in comparisons)
-    largest = max(comparison.n for comparison in comparisons)
-    return Comparison(name=comparisons[0].name, dimensions=(), value=value, lower=lower, upper=upper, n=largest)
+def measure_of(suite: str, comparison: Comparison, level: float, part: str | None) -> Measure:
+    """A comparison as a report has it."""
+    return Measure(
+        suite=suite,
+        name=comparison.name,
+        value=comparison.value,
+        lower=comparison.lower,
+        upper=comparison.upper,
+        level=level,
+        n=comparison.n,
+        slice=part,
+    )
 
 
 MEASURES = (SHARE, "accuracy", *GAPS, *INDICES)

@@ -1,4 +1,8 @@
-"""Comparisons between the groups of scored cases, each with its interval. Pure."""
+"""Comparisons between the groups of cases, each with its interval: what a report shows and a gate decides on. Pure.
+
+Intervals: the count-multinomial bootstrap over clusters (resampled_counts.py), widened to exact limits where those are
+wider (group_limits.py), so that 20 of 20 is no proof. Under 20 clusters the interval is the whole range.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,8 @@ import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
-from flyball.evaluation.item_scores import ItemScore
-from flyball.records import Measure
 from flyball.statistics.clustered import FEWEST_CLUSTERS
 from flyball.statistics.fairness import DIFFERENCES, GAPS, RATIOS, SHARES, SMALLEST_GROUP, Confusion
 from flyball.statistics.group_limits import Count, difference_limits, ratio_limits
@@ -41,6 +43,8 @@ BETWEEN: Mapping[str, Statistic] = {
     "smoothed_empirical_differential_fairness": smoothed_empirical_differential_fairness,
     "differential_fairness_bias_amplification": differential_fairness_bias_amplification,
 }
+AMPLIFICATION = "differential_fairness_bias_amplification"
+"""The one index that may be negative."""
 INDICES = (*OF_ALL, *BETWEEN)
 RATES: Mapping[str, Sequence[str]] = {
     **{name: (rate,) for name, rate in (*DIFFERENCES.items(), *RATIOS.items())},
@@ -65,18 +69,27 @@ class Comparison:
     upper: float
     n: int
 
-    def measure(self, suite: str, level: float, part: str | None = None) -> Measure:
-        """As a report has it."""
-        return Measure(
-            suite=suite,
-            name=self.name,
-            value=self.value,
-            lower=min(self.lower, self.value),
-            upper=max(self.upper, self.value),
-            level=level,
-            n=self.n,
-            slice=part,
-        )
+
+@dataclass(frozen=True, slots=True)
+class GroupCase:
+    """One case: dimension → group, its outcome (of `OUTCOMES`), and the cluster that it is in."""
+
+    groups: Mapping[str, str]
+    outcome: str
+    cluster: Hashable | None = None
+
+
+FAVOURABLE: Final = "favourable"
+"""The side of a label, and what item scores of favourable answers are called."""
+
+
+def group_case(groups: Mapping[str, str], expected: str | None, answer: str | None, cluster: str | None) -> GroupCase:
+    """The case of a side that was due and a side that was given; without a truth only what was given counts."""
+    favoured = answer == FAVOURABLE
+    if expected is None:
+        return GroupCase(groups, "tp" if favoured else "tn", cluster)
+    due = ("tp" if favoured else "fn") if expected == FAVOURABLE else ("fp" if favoured else "tn")
+    return GroupCase(groups, due, cluster)
 
 
 Cell = tuple[tuple[tuple[str, str], ...], str]
@@ -84,16 +97,17 @@ Cell = tuple[tuple[tuple[str, str], ...], str]
 
 
 class Groups:
-    """Scored cases by group and outcome; resampled once for all comparisons."""
+    """Cases by group and outcome; resampled once for all comparisons. Without a truth only answers are compared."""
 
-    def __init__(self, cases: Sequence[tuple[ItemScore, str]]) -> None:
-        self.knows_truth = all(score.expected is not None for score, _ in cases)
+    def __init__(self, cases: Sequence[GroupCase], *, knows_truth: bool) -> None:
+        self.knows_truth = knows_truth
+        self.dimensions = list(dict.fromkeys(dimension for case in cases for dimension in case.groups))
         self.counts: dict[Cell, int] = {}
         self.clusters: dict[Hashable, dict[Cell, int]] = {}
-        for at, (score, outcome) in enumerate(cases):
-            cell = (tuple(sorted(score.groups.items())), outcome)
+        for at, case in enumerate(cases):
+            cell = (tuple(sorted(case.groups.items())), case.outcome)
             self.counts[cell] = self.counts.get(cell, 0) + 1
-            cluster = self.clusters.setdefault(at if score.cluster is None else score.cluster, {})
+            cluster = self.clusters.setdefault(at if case.cluster is None else case.cluster, {})
             cluster[cell] = cluster.get(cell, 0) + 1
         self.cells = list(self.counts)
 
@@ -113,16 +127,27 @@ class Groups:
 
     def compare(self, dimensions: tuple[str, ...], level: float) -> Iterator[Comparison]:
         """Every metric along these dimensions that has a value; along none, those of the whole suite."""
-        places = self.places(dimensions)
-        table = OF_ALL if not dimensions else {**GAPS, **BETWEEN}
-        for name, statistic in table.items():
-            if not self.knows_truth and name not in OF_ANSWERS:
-                continue
-            kept = self.large_enough(places, RATES.get(name, ()))
-            if len(kept) < (2 if dimensions else 1):
-                continue
-            if (compared := self.compared(name, dimensions, statistic, kept, level)) is not None:
+        for name in (*GAPS, *BETWEEN) if dimensions else OF_ALL:
+            if (compared := self.one(name, dimensions, level)) is not None:
                 yield compared
+
+    def one(self, name: str, dimensions: tuple[str, ...], level: float) -> Comparison | None:
+        """One metric along these dimensions; None where it has no value."""
+        if not self.knows_truth and name not in OF_ANSWERS:
+            return None
+        kept = self.large_enough(self.places(dimensions), RATES.get(name, ()))
+        if len(kept) < (2 if dimensions else 1):
+            return None
+        statistic = {**GAPS, **BETWEEN, **OF_ALL}[name]
+        return self.compared(name, dimensions, statistic, kept, level)
+
+    def rule(self, name: str, part: str | None, level: float) -> Comparison | None:
+        """What a slice such as `gender` or `gender+age` names; without one the whole suite or the worst dimension."""
+        if part is not None or name in OF_ALL:
+            return self.one(name, tuple(part.split("+")) if part else (), level)
+        found = [self.one(name, (dimension,), level) for dimension in self.dimensions]
+        singles = [one for one in found if one is not None]
+        return worst(singles) if singles else None
 
     def compared(
         self,
@@ -156,9 +181,11 @@ class Groups:
         elif lower == upper:
             return None
         else:
-            lower = min(lower, 2 * value - upper)  # what is largest by chance is too large in every replicate too
+            # what is largest by chance is too large in every replicate too: the lower end is reflected
+            lower = max(0.0 if name != AMPLIFICATION else -math.inf, min(lower, 2 * value - upper))
         n = sum(seen[at] for place in places for some in place.values() for at in some)
-        return Comparison(name=name, dimensions=dimensions, value=value, lower=lower, upper=min(upper, whole), n=n)
+        lower, upper = min(lower, value), max(value, min(upper, whole))
+        return Comparison(name=name, dimensions=dimensions, value=value, lower=lower, upper=upper, n=n)
 
     def places(self, dimensions: tuple[str, ...]) -> list[dict[str, list[int]]]:
         """Of each group along the dimensions, which cells are its outcomes; cases that lack one are in no group."""
@@ -213,3 +240,13 @@ def exact_limits(name: str, counts: Mapping[str, Sequence[Count]], value: float,
     halves = [difference_limits(some, (1.0 + level) / 2.0)[1] for some in counts.values()]
     high = sum(halves) / len(halves)
     return max(0.0, 2 * value - high), high
+
+
+def worst(comparisons: Sequence[Comparison]) -> Comparison:
+    """The dimension with the largest gap; its interval ends where the worst of any of them may."""
+    best = min if comparisons[0].name in RATIOS else max
+    value = best(comparison.value for comparison in comparisons)
+    lower = min(comparison.lower for comparison in comparisons)
+    upper = max(comparison.upper for comparison in comparisons)
+    largest = max(comparison.n for comparison in comparisons)
+    return Comparison(name=comparisons[0].name, dimensions=(), value=value, lower=lower, upper=upper, n=largest)
