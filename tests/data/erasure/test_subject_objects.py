@@ -53,11 +53,23 @@ def test_a_person_is_found_in_every_format_and_spelling(tmp_path: Path, source: 
     assert not holding(tmp_path, source, content, "nobody")
 
 
+@pytest.mark.parametrize("source", ["a.jsonl", "a.csv", "a.json", "a.parquet", "a.tsv", "a.jsonl.gz"])
+@pytest.mark.parametrize(
+    "content", [JSONL % b'"u7"', (CSV % "u7").encode(), (CSV % "u7").replace(",", ";").encode(), b'[{"who": "u7"}]']
+)
+def test_a_person_is_found_in_what_a_source_was_before_it_had_another_format(
+    tmp_path: Path, source: str, content: bytes
+) -> None:
+    assert holding(tmp_path, source, content)
+    assert not holding(tmp_path, source, content, "u77")
+
+
 def test_a_person_is_found_in_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([{"text": "hello", "who": 77.0}]), tmp_path / "b")
     content = (tmp_path / "b").read_bytes()
     assert holding(tmp_path, "a.parquet", content, "77")
-    assert not holding(tmp_path, "a.jsonl", content, "77"), "nor is it taken for another format"
+    assert holding(tmp_path, "a.jsonl", content, "77"), "the source was Parquet once"
+    assert not holding(tmp_path, "a.jsonl", content, "nobody")
 
 
 @pytest.mark.parametrize(

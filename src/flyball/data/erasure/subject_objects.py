@@ -1,10 +1,11 @@
 """Whether stored contents without a name, such as DVC's objects, hold rows of one person. I/O: reads files.
 
-An object is read as each source would be: it may be an older content of that source.
+An object is read as each source would be, and as its own bytes show: it may be an older content of that source.
 """
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Sources:
             return
         with tempfile.TemporaryDirectory() as folder:
             for found in objects:
-                if any(_holds(found, Path(folder, path.name), config, who) for path, config, who in wanted):
+                if any(_holds(found, Path(folder), path, config, who) for path, config, who in wanted):
                     yield found
 
     def listed(self, listing: bytes, subject: str, names: Collection[str]) -> set[str]:
@@ -76,8 +77,26 @@ def _is_named(entry: Mapping[str, str], who: SubjectIds) -> bool:
     return path.suffix.lower() in SUFFIXES and who.owns({"file": str(path), "folder": path.parent.name})
 
 
-def _holds(content: Path, link: Path, config: SourceConfig, who: SubjectIds) -> bool:
-    """The link gives the object its source's name, by which readers know formats."""
+def _holds(content: Path, folder: Path, path: Path, config: SourceConfig, who: SubjectIds) -> bool:
+    """Read as the source is now, else as what its own bytes show: it may have had another format or delimiter."""
+    try:
+        name = _name_by_bytes(content)
+    except InputError:
+        return False  # gzip that cannot be unpacked
+    shown = SourceConfig(path=name, fields=config.fields, encoding=config.encoding)
+    return _reads(content, folder / path.name, config, who) or _reads(content, folder / name, shown, who)
+
+
+def _name_by_bytes(path: Path) -> str:
+    if _is_binary(path):
+        return "rows.parquet"
+    with open_plain(path) as stream:
+        begins_json = re.match(rb"[^\x21-\x7f]{0,99}[\[{]", stream.read(HEAD_BYTES)) is not None
+    return "rows.jsonl" if begins_json else "rows.csv"
+
+
+def _reads(content: Path, link: Path, config: SourceConfig, who: SubjectIds) -> bool:
+    """Whether a row is the person's; the link gives the object the name by which readers know formats."""
     link.unlink(missing_ok=True)
     link.symlink_to(content.resolve())
     try:
