@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +97,17 @@ def test_a_server_that_knows_no_stream_options_is_asked_without() -> None:
     with serving(strict) as server:
         result = do_load(replace(JOB, url=server.url))
     assert result.summary.answered == 100 and result.summary.completion_tokens == 200
+
+
+def test_a_server_that_becomes_slower_drifts() -> None:
+    def slower(number: int, request: dict[str, Any]) -> bytes:
+        time.sleep(0.0001 * number)
+        return plain(number, request)
+
+    with serving(slower) as server:
+        result = do_load(replace(JOB, url=server.url, stream=False, rate=40, duration_s=6.0))
+    drift = result.summary.measured("e2e_drift_ms")
+    assert drift is not None and drift.value is not None and drift.value > 5
 
 
 def test_a_wrong_key_is_said_before_the_load() -> None:

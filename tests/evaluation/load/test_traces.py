@@ -41,10 +41,12 @@ def test_equal_blocks_of_mooncake_are_equal_texts(tmp_path: Path) -> None:
     assert [one.max_tokens for one in sent] == [100, 5]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", '{"timestamp": "soon"}\n', AZURE + "yesterday,1,2\n"])
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", '{"timestamp": "soon"}\n', AZURE + "yesterday,1,2\n", AZURE.replace("374", "-1")]
+)
 def test_a_file_that_is_no_trace_is_refused_with_both_layouts(tmp_path: Path, text: str) -> None:
     (tmp_path / "t").write_text(text)
-    with pytest.raises(InputError, match=r"no trace|no request"):
+    with pytest.raises(InputError, match=r"no trace|no request|-1 tokens"):
         read_trace(tmp_path / "t")
 
 

@@ -69,12 +69,12 @@ def lines(values: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any], co
 def charts_of(result: LoadResult) -> dict[str, dict[str, Any]]:
     """Vega-Lite specifications by name."""
     run, time = result.summary, axis("at", "seconds since the start")
-    log = {"scale": {"type": "log"}}
+    log = {"scale": {"type": "log", "nice": False}}
     rates = [{"at": w.at_s, "line": "sent", "value": w.sent_per_s} for w in run.windows]
     rates += [{"at": w.at_s, "line": "good", "value": w.good_per_s} for w in run.windows]
     rates += [{"at": w.at_s, "line": "failed", "value": w.failed * len(run.windows) / run.seconds} for w in run.windows]
     slow = [{"at": w.at_s, "line": "median", "value": w.e2e_p50_ms} for w in run.windows if w.e2e_p50_ms]
-    slow += [{"at": w.at_s, "line": "slowest hundredth", "value": w.e2e_p99_ms} for w in run.windows if w.e2e_p99_ms]
+    slow += [{"at": w.at_s, "line": "p99", "value": w.e2e_p99_ms} for w in run.windows if w.e2e_p99_ms]
     shares = [
         {"ms": max(ms, 1e-3), "line": name, "share": share} for name, curve in run.curves.items() for share, ms in curve
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import signal
+import socket
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from flyball.telemetry import Progress, quiet
 LONGEST_S = 24 * 3600.0
 REFUSALS = (400, 401, 403, 404, 405, 413, 415, 422)
 """Answers to the first request after which the others need not be sent."""
+HOPELESS = (ConnectionRefusedError, ssl.SSLError, socket.gaierror)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +182,8 @@ class _Work:
             return kept[rate]
 
         found = await find_saturation(run, first_rate=self.job.rate, share=self.job.share)
-        summary = kept[found.rate] if found.rate in kept else list(kept.values())[-1]
+        last = list(kept.values())[-1]
+        summary = last if found.rate is None or last.interrupted else kept[found.rate]
         return self._told(summary, saturation=found)
 
     async def _run(self, stages: Sequence[Stage], stop: asyncio.Event, seconds: float, what: str = "load") -> Summary:

@@ -16,7 +16,8 @@ from flyball.errors import InputError, NotFoundError
 from flyball.evaluation.load.traces import Traced
 
 WORDS = ("river", "stone", "light", "paper", "green", "house", "seven", "cloud", "train", "glass", "north", "bread")
-"""Each is a token to most tokenizers, with the space before it."""
+"""Each is a token to most tokenizers, with the space before it; all are five letters long."""
+_WIDTH, _LONG, _STRIDE = 6, 65_536, 7919
 BLOCK_TOKENS = 512
 """Of a block of Mooncake's traces."""
 MOST_PROMPTS = 100_000
@@ -72,8 +73,16 @@ def _messages(line: str, number: int) -> list[Mapping[str, Any]]:
 
 
 def words(tokens: int, seed: int) -> str:
-    """A text of about so many tokens, the same for the same seed."""
-    return " ".join(random.Random(seed).choices(WORDS, k=max(tokens, 1)))
+    """A text of about so many tokens, the same for the same seed; cut out of one long text, so it costs no time."""
+    text, begin, count = _long_text(), seed * _STRIDE % (_LONG // 2), max(tokens, 1)
+    if begin + count > _LONG:
+        text *= (begin + count) // _LONG + 1
+    return text[begin * _WIDTH : (begin + count) * _WIDTH - 1]
+
+
+@lru_cache(maxsize=1)
+def _long_text() -> str:
+    return "".join(f"{word} " for word in random.Random(1).choices(WORDS, k=_LONG))
 
 
 def planned(
@@ -114,13 +123,8 @@ def _prompt(one: Traced, number: int) -> str:
         return f"{number} {words(one.prompt_tokens - 1, number)}"
     left, texts = one.prompt_tokens, []
     for block in one.blocks:
-        texts.append(f"{block} {_block(block)}" if left >= BLOCK_TOKENS else words(left, block))
+        texts.append(f"{block} {words(min(left, BLOCK_TOKENS) - 1, block)}")
         left -= BLOCK_TOKENS
         if left <= 0:
             break
     return " ".join(texts)
-
-
-@lru_cache(maxsize=4096)
-def _block(block: int) -> str:
-    return words(BLOCK_TOKENS - 1, block)

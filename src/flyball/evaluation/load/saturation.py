@@ -33,7 +33,7 @@ class Saturation(msgspec.Struct, frozen=True, kw_only=True):
     share: float
     rate: float | None
     first_too_high: float | None
-    limited_by: str  # server, sender, trials
+    limited_by: str  # server, sender, trials, interruption
     trials: tuple[Trial, ...]
 
 
@@ -57,6 +57,7 @@ async def find_saturation(run: Callable[[float], Awaitable[Summary]], *, first_r
     while len(trials) < MOST_TRIALS:
         summary = await run(rate)
         if summary.interrupted:
+            limited_by = "interruption"
             break
         if summary.invalid:
             limited_by = "sender"

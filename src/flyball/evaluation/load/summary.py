@@ -24,7 +24,9 @@ CURVE = (*(number / 100 for number in range(1, 100)), 0.995, 0.999)
 LATENCIES = ("ttft", "tpot", "longest_gap", "e2e")
 RATES = ("throughput_per_s", "tokens_per_s", "goodput_per_s")
 SHARES = ("goodput_share", "error_share")
-MEASURES = (*(f"{name}_{q}_ms" for name in LATENCIES for q in QUANTILES), *RATES, *SHARES)
+DRIFT = "e2e_drift_ms"
+FEWEST_TO_DRIFT = 40
+MEASURES = (*(f"{name}_{q}_ms" for name in LATENCIES for q in QUANTILES), DRIFT, *RATES, *SHARES)
 """What a gate may hold rules on."""
 
 
@@ -169,6 +171,7 @@ def measures(
             for label, q in QUANTILES.items():
                 found = quantile_in_blocks(values, places, q, level)
                 yield measure(f"{name}_{label}_ms", found, len(values))
+    yield from drift(recording, blocks, level)
     yield from rates(recording, good, blocks, level)
     yield measure("goodput_share", share_in_blocks(good, blocks, level), len(good))
     yield measure("error_share", share_in_blocks([float(lost) for lost in failed], blocks, level), len(failed))
@@ -191,6 +194,22 @@ def curves(recording: Recording, *, streamed: bool) -> dict[str, tuple[tuple[flo
         points = [(q, quantile(ordered, q)) for q in CURVE] if ordered else []
         found[name] = tuple((q, ms) for q, ms in points if math.isfinite(ms))
     return found
+
+
+def drift(recording: Recording, blocks: Sequence[int], level: float) -> Iterator[LoadMeasure]:
+    """By how much the median of the last quarter is above that of the first: what creeps up in a soak."""
+    ends = [math.inf if lost else end * 1000 for end, lost in zip(recording.end_s, recording.error, strict=True)]
+    first = [(end, block) for end, block in zip(ends, blocks, strict=True) if block < BLOCKS // 4]
+    last = [(end, block) for end, block in zip(ends, blocks, strict=True) if block >= BLOCKS - BLOCKS // 4]
+    if min(len(first), len(last)) < FEWEST_TO_DRIFT:
+        return
+    both = (1.0 + level) / 2.0  # two intervals that hold together
+    before, after = (
+        quantile_in_blocks([end for end, _ in part], [block for _, block in part], 0.5, both) for part in (first, last)
+    )
+    found = Estimate(after.value - before.value, after.lower - before.upper, after.upper - before.lower)
+    if not math.isinf(before.upper):
+        yield measure(DRIFT, found, len(first) + len(last))
 
 
 def rates(recording: Recording, good: Sequence[float], blocks: Sequence[int], level: float) -> Iterator[LoadMeasure]:

@@ -17,6 +17,7 @@ import msgspec
 from flyball.errors import InputError, NotFoundError
 
 AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+MOST_TOKENS = 4_000_000
 MOONCAKE = ("timestamp", "input_length", "output_length")
 
 
@@ -52,6 +53,8 @@ def read_trace(path: Path) -> list[Traced]:
             f"{path} is no trace: {error}",
             cure=f"give CSV of {', '.join(AZURE)}, or JSON Lines of {', '.join(MOONCAKE)}",
         ) from error
+    if too_long := [one for one in found if not 0 <= one.prompt_tokens <= MOST_TOKENS]:
+        raise InputError(f"{path} holds a prompt of {too_long[0].prompt_tokens} tokens", cure=f"0 to {MOST_TOKENS:,}")
     if not found:
         raise InputError(f"{path} holds no request", cure="give another trace")
     found.sort(key=lambda one: one.at_s)
