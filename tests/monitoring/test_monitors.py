@@ -10,9 +10,9 @@ import pytest
 
 from flyball.monitoring import monitor_runs
 from flyball.monitoring.config import MonitorConfig
+from flyball.monitoring.monitor import LiveView
 from flyball.monitoring.monitor_runs import run_monitors
 from flyball.monitoring.monitor_state import load
-from flyball.monitoring.monitors import LiveView
 from flyball.records import Finding
 from flyball.storage.ledger import Ledger, open_ledger
 from traffic_samples import RELEASE, ROUTE, Traffic

@@ -1,17 +1,14 @@
-"""A finding in words: what was seen, how sure that is, and which new words people use. I/O: reads payloads."""
+"""A finding in words: what was seen, how sure that is, and what failed. I/O: reads the ledger."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from flyball.inference.words import words_of
-from flyball.monitoring.monitors import Monitor
-from flyball.monitoring.observations import user_texts
+from flyball.monitoring.monitor import Monitor
 from flyball.records import RequestRecord, parse
 from flyball.records.runtime import ASKED_PATHS
 from flyball.storage import tables
@@ -19,10 +16,6 @@ from flyball.storage.ledger import Ledger
 
 FAILURES = 5
 """Kinds of failure that are named."""
-PEOPLE_PER_WORD = 3
-"""A word is named only when so many people used it: what one person alone writes may be a name."""
-WORDS = 10
-_PLACEHOLDER = re.compile(r"<[A-Z_]+>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,24 +39,6 @@ def explain(watch: Monitor, *, hits: int, n: int, e_value: float, alpha: float) 
     )
 
 
-def name_words(words: Sequence[tuple[str, int]]) -> str:
-    """The new words as a sentence."""
-    if not words:
-        return f"No new word was used by {PEOPLE_PER_WORD} people or more."
-    return "New words most used: " + ", ".join(f"{word} ({people} people)" for word, people in words) + "."
-
-
-def new_words(ledger: Ledger, requests: Sequence[str], is_new: Callable[[str], bool]) -> list[tuple[str, int]]:
-    """Words unseen in training that several people used in these requests, with how many people, most used first."""
-    texts = user_texts(ledger, requests)
-    authors = _authors(ledger, list(texts))
-    people: Counter[str] = Counter()
-    for word, _ in {(word, authors[name]) for name, text in texts.items() for word in _words(text)}:
-        people[word] += 1
-    common = [(word, count) for word, count in people.items() if count >= PEOPLE_PER_WORD and is_new(word)]
-    return sorted(common, key=lambda pair: (-pair[1], pair[0]))[:WORDS]
-
-
 def what_failed(ledger: Ledger, requests: Sequence[str]) -> list[Failure]:
     """What these requests had in common: their status and path, and why they failed; most first."""
     column = tables.requests.c
@@ -83,16 +58,3 @@ def name_failures(failures: Sequence[Failure]) -> str:
     """What failed and why as a sentence."""
     told = [f"{one.requests} × {one.what}" + (f" ({one.cause})" if one.cause else "") for one in failures]
     return f"Among the latest: {'; '.join(told)}." if told else ""
-
-
-def _words(text: str) -> set[str]:
-    found = words_of(_PLACEHOLDER.sub(" ", text))
-    return {word for word in found if not any(character.isdigit() or character == "_" for character in word)}
-
-
-def _authors(ledger: Ledger, requests: Sequence[str]) -> dict[str, str]:
-    """Who sent each request: the person where one is named, else the request stands for itself."""
-    column = tables.requests.c
-    with ledger.read() as connection:
-        rows = connection.execute(select(column.id, column.subject).where(column.id.in_(requests)))
-        return {row.id: row.subject or row.id for row in rows}

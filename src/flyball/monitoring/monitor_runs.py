@@ -8,9 +8,11 @@ import msgspec
 
 from flyball.monitoring.change_detection import ChangeTest
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.explanations import explain, name_failures, name_words, new_words, what_failed
+from flyball.monitoring.drift import drift_evidence
+from flyball.monitoring.explanations import explain, name_failures, what_failed
+from flyball.monitoring.monitor import LiveView, Monitor, Observation
 from flyball.monitoring.monitor_state import Place, Progress, load, save
-from flyball.monitoring.monitors import WATCHES, LiveView, Monitor, Observation, observe, watches_for
+from flyball.monitoring.monitors import WATCHES, observe, watches_for
 from flyball.monitoring.observations import answered_since, graded_since, user_texts
 from flyball.records import JSON, Finding
 from flyball.records.identity import uuid7
@@ -143,10 +145,10 @@ def _finding(scene: _Scene, watch: Monitor, progress: Progress, alarm: _Alarm) -
         "since_count": alarm.hits,
         "observed_in_all": progress.test["n"],
     }
-    if watch.kind == "drift" and scene.live.has_new_word is not None:
-        words = new_words(scene.ledger, examples, scene.live.has_new_word)
-        evidence["new_words"] = [{"word": word, "people": people} for word, people in words]
-        explanation = f"{explanation} {name_words(words)}"
+    if watch.kind == "drift":
+        found, words = drift_evidence(scene.ledger, scene.live, examples)
+        evidence |= found
+        explanation = f"{explanation} {words}".rstrip()
     if watch.kind == "errors":
         failures = what_failed(scene.ledger, examples)
         evidence["failures"] = [{"what": one.what, "cause": one.cause, "requests": one.requests} for one in failures]

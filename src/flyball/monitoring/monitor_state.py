@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import and_, select, update
 
-from flyball.monitoring.monitors import Observation
+from flyball.monitoring.monitor import Observation
 from flyball.records import Finding
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, insert_new

@@ -15,8 +15,8 @@ from flyball.errors import NotFoundError
 from flyball.improvement.triggers import propose
 from flyball.monitoring.budget_findings import watch_budgets
 from flyball.monitoring.health import evaluated_quality
+from flyball.monitoring.monitor import LiveView
 from flyball.monitoring.monitor_runs import run_monitors
-from flyball.monitoring.monitors import LiveView
 from flyball.records import Finding, Proposal, Release
 from flyball.settings import proxy_for, secret
 from flyball.telemetry import log
