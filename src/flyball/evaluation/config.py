@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from flyball.evaluation.measure_names import ALWAYS, FREE, LABELLED, UNANSWERED
+
 
 class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which suites are run against the packaged model in its engine."""
@@ -24,13 +26,6 @@ class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         float, Meta(gt=0.5, lt=1, description="Confidence level of the two-sided intervals in the report.")
     ] = 0.95
     concurrency: Annotated[int, Meta(ge=1, description="Cases asked at once.")] = 4
-
-
-ALWAYS = ("errors",)
-LATENCIES = ("latency_p50_ms", "latency_p99_ms")
-LABELLED = ("exact_match", "accuracy", "macro_f1", *LATENCIES, *ALWAYS)
-FREE = ("answered", "chrf", "exact_fields", "exact_match", *LATENCIES, *ALWAYS)
-UNANSWERED = ("answered", *LATENCIES, *ALWAYS)
 
 
 def known_measures(kind: str, *, classification: bool, expects: bool = True) -> Sequence[str]:

@@ -22,6 +22,7 @@ from typing import Literal, TypeVar
 from flyball.statistics.intervals import Interval
 
 T = TypeVar("T")
+V = TypeVar("V")
 SEED = 20_240_601
 REPLICATES = 1000
 MOST_DRAWS = 5_000_000
@@ -53,16 +54,39 @@ def macro_f1(pairs: Mapping[Pair, float]) -> float:
     return sum(scores.values()) / len(scores) if scores else 0.0
 
 
+def macro_averages(pairs: Mapping[Pair, float]) -> tuple[float, float, float]:
+    """Macro F1, precision and recall over the labels that are expected; precision is 0 of a label never answered."""
+    expected: defaultdict[str, float] = defaultdict(float)
+    answered: defaultdict[str | None, float] = defaultdict(float)
+    right: defaultdict[str, float] = defaultdict(float)
+    for (truth, answer), count in pairs.items():
+        expected[truth] += count
+        answered[answer] += count
+        if truth == answer:
+            right[truth] += count
+    labels = [label for label, total in expected.items() if total]
+    f1 = sum(2.0 * right[label] / (expected[label] + answered[label]) for label in labels)
+    precision = sum(right[label] / answered[label] for label in labels if answered[label])
+    recall = sum(right[label] / expected[label] for label in labels)
+    most = max(1, len(labels))
+    return f1 / most, precision / most, recall / most
+
+
+def macro_replicates(pairs: Sequence[Pair], *, seed: int = SEED) -> list[list[float]]:
+    """Sorted bootstrap replicates of macro F1, precision and recall, of the same draws."""
+    return [sorted(values) for values in zip(*_replicates(pairs, macro_averages, seed, "counts"), strict=True)]
+
+
 def macro_f1_replicates(pairs: Sequence[Pair], *, seed: int = SEED, drawn: Drawn = "counts") -> list[float]:
     """Sorted bootstrap replicates of macro F1."""
-    return _replicates(pairs, macro_f1, seed, drawn)
+    return sorted(_replicates(pairs, macro_f1, seed, drawn))
 
 
 def macro_f1_difference_replicates(
     triples: Sequence[tuple[str, str | None, str | None]], *, seed: int = SEED, drawn: Drawn = "counts"
 ) -> list[float]:
     """Sorted bootstrap replicates of candidate − live, from (expected, candidate's answer, live's answer)."""
-    return _replicates(triples, macro_f1_difference, seed, drawn)
+    return sorted(_replicates(triples, macro_f1_difference, seed, drawn))
 
 
 def macro_f1_difference(triples: Mapping[tuple[str, str | None, str | None], float]) -> float:
@@ -80,17 +104,15 @@ def method(items: int, drawn: Drawn = "counts") -> str:
     return f"seeded percentile bootstrap{' of counts' if drawn == 'counts' and items > MOST_ROWS else ''}"
 
 
-def _replicates(
-    items: Sequence[T], statistic: Callable[[Mapping[T, float]], float], seed: int, drawn: Drawn
-) -> list[float]:
+def _replicates(items: Sequence[T], statistic: Callable[[Mapping[T, float]], V], seed: int, drawn: Drawn) -> list[V]:
     cells = Counter(items)
     kinds, weights = list(cells), list(cells.values())
     dice = random.Random(seed)
     if drawn == "counts" and len(items) > MOST_ROWS:
         times = max(100, min(REPLICATES, MOST_WEIGHTS // len(kinds)))
-        return sorted(statistic({kind: _weight(dice, count) for kind, count in cells.items()}) for _ in range(times))
+        return [statistic({kind: _weight(dice, count) for kind, count in cells.items()}) for _ in range(times)]
     times = max(100, min(REPLICATES, MOST_DRAWS // max(1, len(items))))
-    return sorted(statistic(Counter(dice.choices(kinds, weights, k=len(items)))) for _ in range(times))
+    return [statistic(Counter(dice.choices(kinds, weights, k=len(items)))) for _ in range(times)]
 
 
 def _weight(dice: random.Random, count: int) -> float:

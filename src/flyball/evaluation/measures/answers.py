@@ -1,4 +1,4 @@
-"""Answers against what is expected: exact match, accuracy over known labels, chrF, exact fields, latency. Pure."""
+"""Answers against what is expected: exact match, labels, words and characters in common, fields, latency. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from unicodedata import normalize
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measures.bleu import bleu
 from flyball.evaluation.measures.chrf import chrf
 from flyball.evaluation.measures.exact_fields import exact_fields, json_object
 from flyball.evaluation.measures.family import Family, Known, scored
+from flyball.evaluation.measures.rouge_l import rouge_l
+from flyball.evaluation.measures.summaries import GRADED
+from flyball.evaluation.measures.token_f1 import token_f1
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.inference.labels import KnownLabels, one_form
 
@@ -48,6 +52,10 @@ def _free_answer(suite: Suite, item: Item, answer: Answer, *, has_fields: bool) 
     if item.expected is None:
         return
     yield scored(suite, item, "chrf", chrf(text, item.expected), error=error)
+    yield scored(suite, item, "token_f1", 0.0 if error else token_f1(text, item.expected), error=error)
+    yield scored(suite, item, "rouge_l", rouge_l(text, item.expected), error=error)
+    if (found := bleu(text, item.expected)) is not None:
+        yield scored(suite, item, "bleu", found, error=error)
     if has_fields:
         wanted = json_object(item.expected)
         right = float(text.strip() == item.expected.strip()) if wanted is None else exact_fields(text, wanted)
@@ -68,6 +76,6 @@ def _answer(suite: Suite, item: Item, answer: Answer, labels: KnownLabels) -> It
 FAMILY = Family(
     kind="answer",
     score=score,
-    measures=("exact_match", "accuracy", "macro_f1", "answered", "chrf", "exact_fields"),
-    graded=("chrf", "exact_fields"),
+    measures=("exact_match", "accuracy", "macro_f1", "answered", *GRADED),
+    graded=GRADED,
 )

@@ -14,6 +14,7 @@ from typing import cast
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measure_names import CLASSES
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.measures.summaries import usual
 from flyball.evaluation.suites.suite import Item, Suite
@@ -81,6 +82,6 @@ def clusters_of(group: Sequence[ItemScore]) -> list[list[ItemScore]]:
 FAMILY = Family(
     kind="labelled",
     score=score,
-    measures=("accuracy", "macro_f1", "consistency", "latency_p50_ms", "latency_p99_ms"),
+    measures=("accuracy", *CLASSES, "consistency", "latency_p50_ms", "latency_p99_ms"),
     summaries={"accuracy": summarise},
 )

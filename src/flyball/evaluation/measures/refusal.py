@@ -13,6 +13,7 @@ from typing import Final
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measure_names import CLASSES
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.suites.suite import Suite
 
@@ -48,5 +49,5 @@ def score(suite: Suite, answers: Mapping[str, Answer], _known: Known) -> Iterato
 
 
 FAMILY = Family(
-    kind="refusal", score=score, measures=("accuracy", "macro_f1", "refused", "latency_p50_ms", "latency_p99_ms")
+    kind="refusal", score=score, measures=("accuracy", *CLASSES, "refused", "latency_p50_ms", "latency_p99_ms")
 )

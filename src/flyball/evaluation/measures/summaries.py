@@ -1,27 +1,26 @@
 """From per-item scores to measures with two-sided intervals.
 
-Proportions: Clopper–Pearson. Graded scores (chrF, exact fields): betting bounds on their mean. Macro F1: seeded
-percentile bootstrap (statistics/classification.py). Latency quantiles: order statistics; a case without an answer
-counts as slower than every answer. Errors are a measure of their own. Recall per label and invariance per kind of edit
-are slices.
+Proportions: Clopper–Pearson. Graded scores (chrF, exact fields, …): betting bounds on their mean. Labels: classes.py.
+Latency quantiles: order statistics; a case without an answer counts as slower than every answer. Errors are a measure
+of their own. What is measured of a label, and invariance per kind of edit, are slices.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measures.classes import class_measures
 from flyball.evaluation.measures.family import Summarise
 from flyball.records import Measure
-from flyball.statistics.classification import Pair, macro_f1, macro_f1_replicates, percentile_interval
+from flyball.statistics.classification import Pair
 from flyball.statistics.intervals import clopper_pearson, quantile, quantile_interval
 from flyball.statistics.means import mean_lower, mean_upper
 
 LATENCY = "latency_ms"
 ERRORS = "errors"
 """The share of cases without an answer, beside the measures of what was answered."""
-GRADED = ("chrf", "exact_fields")
+GRADED = ("chrf", "token_f1", "rouge_l", "bleu", "exact_fields")
 """Measures whose items score anything from 0 to 1."""
 TELLS_NO_FAILURE = ("refused",)
 """Measures that tell what an answer is, not whether it is right."""
@@ -66,12 +65,7 @@ def usual(
     measured = mean_score if name in graded else proportion
     yield measured(suite, name, group, level)
     if name == "accuracy":
-        yield macro(suite, group, level)
-        by_label: dict[str, list[ItemScore]] = {}
-        for score in group:
-            by_label.setdefault(score.expected or "", []).append(score)
-        for label in sorted(by_label):
-            yield proportion(suite, "recall", by_label[label], level, part=label)
+        yield from class_measures(suite, group, level)
     for part, scores in sorted(slices_of(group).items()):
         yield measured(suite, name, scores, level, part=part)
 
@@ -123,22 +117,6 @@ def mean_score(suite: str, name: str, group: Sequence[ItemScore], level: float, 
 def pairs_of(group: Sequence[ItemScore]) -> list[Pair]:
     """(expected, answered) of each item."""
     return [(score.expected or "", score.answer) for score in group]
-
-
-def macro(suite: str, group: Sequence[ItemScore], level: float) -> Measure:
-    """Macro F1 over the labels that are expected."""
-    pairs = pairs_of(group)
-    value = macro_f1(Counter(pairs))
-    lower, upper = percentile_interval(macro_f1_replicates(pairs), level)
-    return Measure(
-        suite=suite,
-        name="macro_f1",
-        value=value,
-        lower=min(lower, value),
-        upper=max(upper, value),
-        level=level,
-        n=len(pairs),
-    )
 
 
 def latencies(suite: str, group: Sequence[ItemScore], level: float) -> Iterator[Measure]:
