@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from flyball.statistics.clustered import FEWEST_CLUSTERS
+from flyball.statistics.clustered import FEWEST_CLUSTERS, clustered_mean
 from flyball.statistics.fairness import DIFFERENCES, GAPS, RATIOS, SHARES, SMALLEST_GROUP, Confusion
 from flyball.statistics.group_limits import Count, difference_limits, ratio_limits
 from flyball.statistics.inequality import (
@@ -175,7 +175,8 @@ class Groups:
             return None
         lower, upper = interval
         if name in GAPS:
-            counts = {rate: [self.independent(place, rate) for place in places] for rate in RATES[name]}
+            alpha = (1.0 - level) / 2.0
+            counts = {rate: [self.independent(place, rate, alpha) for place in places] for rate in RATES[name]}
             low, high = exact_limits(name, counts, value, level)
             lower, upper = min(lower, low), max(upper, high)
         elif lower == upper:
@@ -208,16 +209,26 @@ class Groups:
                 kept.append(place)
         return kept
 
-    def independent(self, place: Mapping[str, list[int]], rate: str) -> Count:
-        """(part, whole) of a rate, scaled down to the number of clusters that the whole comes from."""
+    def independent(self, place: Mapping[str, list[int]], rate: str, alpha: float) -> Count:
+        """(part, whole) of a rate, scaled to as many independent cases as say as much (Korn and Graubard 1998)."""
         part, whole = SHARES[rate]
         group = confusion(place, list(self.counts.values()))
-        parts, wholes = int(part(group)), int(whole(group))
+        parts, wholes = float(part(group)), float(whole(group))
         if len(self.clusters) == sum(self.counts.values()):
             return parts, wholes
-        counted = [at for outcome, some in place.items() if whole(Confusion(**{outcome: 1})) for at in some]
-        touching = len(set().union(*(self.clusters_of[at] for at in counted)))
-        return round(parts * touching / wholes), touching
+        counted = [(at, outcome) for outcome, some in place.items() if whole(Confusion(**{outcome: 1})) for at in some]
+        values, names = list[float](), list[Hashable]()
+        for at, outcome in counted:
+            hit = float(part(Confusion(**{outcome: 1})))
+            for name in self.clusters_of[at]:
+                cases = self.clusters[name][self.cells[at]]
+                values += [hit] * cases
+                names += [name] * cases
+        share, touching = parts / wholes, len(set(names))
+        if touching < 2:
+            return share * touching, float(touching)
+        n = clustered_mean(values, names).effective_n(share * (1.0 - share), alpha)
+        return share * n, n
 
 
 def confusion(place: Mapping[str, list[int]], cells: Sequence[Any]) -> Confusion:

@@ -13,10 +13,11 @@ import math
 from collections.abc import Sequence
 from itertools import permutations
 
-from flyball.statistics.intervals import Interval, clopper_pearson_lower, clopper_pearson_upper
+from flyball.statistics.beta import beta_quantile
+from flyball.statistics.intervals import Interval
 
-Count = tuple[int, int]
-"""(part, whole) of one group."""
+Count = tuple[float, float]
+"""(part, whole) of one group; of clustered cases, scaled to the effective number of them (clustered.py)."""
 
 
 def difference_limits(counts: Sequence[Count], level: float) -> Interval:
@@ -42,5 +43,10 @@ def ratio_limits(counts: Sequence[Count], level: float) -> Interval:
 def _rates(counts: Sequence[Count], alpha: float) -> list[tuple[float, float, float]]:
     """(lower limit, rate, upper limit) of each group."""
     return [
-        (clopper_pearson_lower(part, n, alpha), part / n, clopper_pearson_upper(part, n, alpha)) for part, n in counts
+        (
+            0.0 if part <= 0 else beta_quantile(alpha, part, n - part + 1.0),
+            part / n,
+            1.0 if part >= n else beta_quantile(1.0 - alpha, part + 1.0, n - part),
+        )
+        for part, n in counts
     ]
