@@ -183,6 +183,18 @@ def test_an_erasure_that_finds_nobody_says_so_and_offers_names_nearby(shop: Path
     assert "nothing was found of" in done.err and person in done.err.partition("near it: ")[2]
 
 
+def test_an_erasure_tells_the_names_that_differ_in_their_spelling_alone(shop: Path) -> None:
+    first = json.loads((shop / "tickets.jsonl").read_bytes().splitlines()[0])
+    person = first["customer_id"]
+    with (shop / "tickets.jsonl").open("a") as file:
+        file.write(json.dumps({**first, "customer_id": person.lower()}) + "\n")
+    done = flyball("subject", "erase", person, "--json", cwd=shop)
+    assert done.code == 0 and done.json["found"] is True
+    assert f"alone were left: '{person.lower()}'" in done.err
+    again = flyball("subject", "erase", person.lower(), "--json", cwd=shop)
+    assert again.code == 0 and "alone were left" not in again.err
+
+
 def test_a_dataset_that_breaks_a_rule_leaves_the_last_version_where_it_is(shop: Path) -> None:
     settings = shop / "flyball.yaml"
     person = json.loads((shop / "tickets.jsonl").read_bytes().splitlines()[0])["customer_id"]

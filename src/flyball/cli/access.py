@@ -180,23 +180,22 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     """Erase a person: raw rows, dataset versions, requests, feedback; mark the models; print a signed receipt.
 
     With --state: what a gateway without a project recorded of the person, as gateway.subject_from finds people in its
-    requests. Where nothing was found the receipt says so, and the exit code is 4; names near this one
-    are offered. Where a source cannot be read, all else is erased, the receipt counts it (sources_unread), and the exit
-    code is 3.
+    requests. Where nothing was found the receipt says so, and the exit code is 4; names near this one are offered.
+    Where somebody was, names that differ in their spelling alone are told. Where a source cannot be read, all else is
+    erased, the receipt counts it (sources_unread), and the exit code is 3.
     """
     from flyball.compliance.erasers import SOURCES_UNREAD
 
-    near: list[str] = []
     if isinstance(place, Path):
         from flyball.standalone.subjects import erase_recorded, near_recorded
 
         document = erase_recorded(place, subject)
-        near = near_recorded(place, subject) if document["found"] is False else []
+        near = near_recorded(place, subject, found=document["found"] is not False)
     else:
         from flyball.workflows.erase import erase_subject, near_subjects
 
         document = erase_subject(place, subject, say=say)
-        near = near_subjects(place, subject) if document["found"] is False else []
+        near = near_subjects(place, subject, found=document["found"] is not False)
     if receipt:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     emit(document, as_json=as_json, text=pairs)
@@ -207,6 +206,11 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
             + (f"; near it: {', '.join(near)}" if near else "")
         )
         click.get_current_context().exit(NotFoundError.exit_code)
+    if near:
+        say(
+            f"names that differ from {subject!r} in their spelling alone were left: {', '.join(map(repr, near))}\n"
+            "  → if one of them is the same person, erase it too: flyball subject erase NAME"
+        )
     if unread := document["removed"].get("sources", {}).get(SOURCES_UNREAD):
         say(
             f"the erasure is incomplete: {unread} data source(s) cannot be read, so that rows may be left there\n"

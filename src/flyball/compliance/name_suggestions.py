@@ -1,4 +1,4 @@
-"""Names near one that nobody is found under: what the caller may have meant. I/O: the ledger.
+"""Names near one: what the caller may have meant, or what else the same person may be held under. I/O: the ledger.
 
 Records know people by keyed hashes only, so a near name is either read from the sources, or made and looked up.
 """
@@ -6,6 +6,7 @@ Records know people by keyed hashes only, so a near name is either read from the
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
@@ -29,6 +30,12 @@ def near_names(subject: str, known: Iterable[str]) -> list[str]:
     pool = list(folded)[:MOST_COMPARED]
     close = [folded[name] for name in get_close_matches(_folded(subject), pool, n=SHOWN, cutoff=0.75)]
     return list(dict.fromkeys([*same, *close]))[:SHOWN]
+
+
+def same_otherwise_spelt(subject: str, known: Iterable[str]) -> list[str]:
+    """Other names that differ in case, width, zeros, punctuation or what nobody sees; at most five."""
+    folded = _folded(subject)
+    return sorted({name for name in known if folded and name != subject and _folded(name) == folded})[:SHOWN]
 
 
 def recorded_names(ledger: Ledger, project_key: ProjectKey, subject: str) -> set[str]:
@@ -64,5 +71,6 @@ def spelt_otherwise(subject: str) -> Iterator[str]:
 
 
 def _folded(name: str) -> str:
-    """A name without case, punctuation and zeros before its number."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
+    """A name without case, width, punctuation, what nobody sees, and zeros before its number."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", plain))

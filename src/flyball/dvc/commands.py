@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ ERROR_FILE = "FLYBALL_STAGE_ERROR"  # tells a stage that a command of ours waits
 QUIET = {"DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "RAY_USAGE_STATS_ENABLED": "0"}
 GRACE_S = 20.0
 LACKING = ("No space left", "Permission denied", "Read-only file system", "File too large", "Unable to acquire lock")
+FULL_BYTES = 128 * 1024
+"""With less free space than this a disk is full: then DVC says nothing that makes sense, and its log is cut off."""
 
 
 class StageError(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,5 +124,8 @@ def reason_of_dvc(said: str, log: Path, code: int) -> FlyballError:
     if any(word in text for word in LACKING):
         cure = "free some space, or check the owner and mode of the file, and run the same command again"
         return EnvironmentMissing(text, cure=cure)
+    if "No space left on device" in said or shutil.disk_usage(log.parent).free < FULL_BYTES:
+        message = f"the disk of {log.parent} is full: DVC ended with {code}"
+        return EnvironmentMissing(message, cure="free some space and run the same command again")
     cure = f"fix that and run the same command again; all that DVC said is in {log}"
     return BuildFailed(text, cure=cure, code="dvc_failed", exit_code=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flyball.compliance.erasure import erase, receipt_document
 from flyball.compliance.export import export_subject
-from flyball.compliance.name_suggestions import near_names, recorded_names
+from flyball.compliance.name_suggestions import near_names, recorded_names, same_otherwise_spelt
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON
 from flyball.records.canonical import to_plain
@@ -23,10 +23,11 @@ def erase_recorded(state: Path, subject: str) -> dict[str, JSON]:
         return dict(to_plain(erase(ledger, project_key=key, subject=subject)))
 
 
-def near_recorded(state: Path, subject: str) -> list[str]:
-    """Spellings near one that nobody was found under, of which there are requests."""
+def near_recorded(state: Path, subject: str, *, found: bool) -> list[str]:
+    """Spellings near one, of which there are requests; where somebody was `found`, those spelt otherwise."""
     with _filed(state) as (key, ledger):
-        return near_names(subject, recorded_names(ledger, key, subject))
+        known = recorded_names(ledger, key, subject)
+        return same_otherwise_spelt(subject, known) if found else near_names(subject, known)
 
 
 def receipt_recorded(state: Path, subject: str, given: bytes | None) -> dict[str, JSON]:

@@ -20,7 +20,7 @@ from flyball.compliance.byte_search import search
 from flyball.compliance.erasers import SOURCES_UNREAD, Eraser, Traces
 from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
-from flyball.compliance.name_suggestions import near_names, recorded_names
+from flyball.compliance.name_suggestions import near_names, recorded_names, same_otherwise_spelt
 from flyball.compliance.subjects import Person
 from flyball.data.config import SourceConfig
 from flyball.data.dataset_folder import replaced_folder
@@ -35,6 +35,7 @@ from flyball.errors import FlyballError, InputError, NotFoundError, RefusedError
 from flyball.gateway.recording.ingester import ingest_once
 from flyball.records import JSON, DatasetVersion, name_of
 from flyball.records.canonical import to_plain
+from flyball.records.identifiers import canonical_text
 from flyball.records.record_files import read_document, write_document
 from flyball.settings import source_path
 from flyball.whole_files import replace_file
@@ -54,15 +55,18 @@ def erase_subject(project: Project, subject: str, *, say: Callable[[str], None])
     return dict(to_plain(receipt))
 
 
-def near_subjects(project: Project, subject: str) -> list[str]:
-    """Names near one that nobody was found under, from the sources as they stand and from recorded requests."""
+def near_subjects(project: Project, subject: str, *, found: bool) -> list[str]:
+    """Names near one that nobody was found under; where somebody was, those that differ in their spelling alone.
+
+    From the sources as they stand and from recorded requests.
+    """
     known = recorded_names(project.ledger, project.key, subject)
     for source in project.settings.data.sources:
         path = source_path(source.path, project.root)
         if source.fields.subject and path.exists():
             with suppress(InputError):  # what cannot be read was told by the erasure
                 known |= subjects_of(path, source)
-    return near_names(subject, known)
+    return same_otherwise_spelt(canonical_text(subject) or subject, known) if found else near_names(subject, known)
 
 
 def export_subject(project: Project, subject: str) -> dict[str, Any]:
