@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.evaluation.measures import answers, bbq, bias, checklist, invariance, labelled, refusal
+from flyball.evaluation.measures import answers, bbq, bias, checklist, invariance, labelled, refusal, secrets
 from flyball.evaluation.measures.family import Family
 
 _FAMILIES = (
@@ -13,5 +13,6 @@ _FAMILIES = (
     invariance.FAMILY,
     labelled.FAMILY,
     refusal.FAMILY,
+    secrets.FAMILY,
 )
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

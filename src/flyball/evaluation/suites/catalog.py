@@ -14,6 +14,7 @@ from flyball.evaluation.suite_names import suite_name
 from flyball.evaluation.suites import (
     advglue,
     bbq,
+    bipia,
     checklist,
     counterfactual,
     counterfactual_imdb,
@@ -21,6 +22,10 @@ from flyball.evaluation.suites import (
     hatecheck,
     hatemojicheck,
     identity_templates,
+    injection_prompts,
+    pii_regurgitation,
+    refusal_prompts,
+    system_prompt_extraction,
     winobias,
     xstest,
 )
@@ -38,6 +43,7 @@ OF_THE_ROWS = ("test", *EDITS)
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
     bbq.FAMILY,
+    bipia.FAMILY,
     checklist.FAMILY,
     counterfactual.FAMILY,
     counterfactual_imdb.FAMILY,
@@ -45,6 +51,10 @@ _FAMILIES: tuple[SuiteFamily, ...] = (
     hatecheck.FAMILY,
     hatemojicheck.FAMILY,
     identity_templates.FAMILY,
+    *injection_prompts.FAMILIES,
+    pii_regurgitation.FAMILY,
+    *refusal_prompts.FAMILIES,
+    system_prompt_extraction.FAMILY,
     winobias.FAMILY,
     xstest.FAMILY,
 )
