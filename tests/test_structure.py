@@ -68,6 +68,7 @@ REACHED_FROM_ELSEWHERE = {
     "generalised": "docs/how-to/bias.md shows it",
     "consistency": "docs/how-to/bias.md shows it",
     "weights_of": "docs/how-to/bias.md shows it",
+    "group_thresholds": "docs/how-to/bias.md shows it",
     "upgrade": "Alembic calls it by name",
     "downgrade": "Alembic calls it by name",
 }
