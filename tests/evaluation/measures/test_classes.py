@@ -66,11 +66,11 @@ def test_one_class_no_answer_and_all_wrong_have_values() -> None:
 
 
 def test_the_limits_of_a_classs_f1_hold() -> None:
-    dice, hits, runs = random.Random(1), 0, 300
+    dice, hits, runs = random.Random(1), 0, 60
     true = 2 * (0.5 * 0.8) / (0.5 + 0.5 * 0.8 + 0.5 * 0.2)  # two classes, each right with .8
     for _ in range(runs):
         truths = [dice.choice("ab") for _ in range(150)]
         answers = [t if dice.random() < 0.8 else "ab"[t == "a"] for t in truths]
         m = measured("".join(truths), "".join(answers))["f1", "a"]
         hits += m.lower <= true <= m.upper
-    assert hits >= 0.93 * runs
+    assert hits >= 0.9 * runs

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from flyball.evaluation.measures import answers, bbq, bias, checklist, invariance, labelled, refusal, secrets
+from flyball.evaluation.measures import (
+    answers,
+    bbq,
+    bias,
+    checklist,
+    invariance,
+    labelled,
+    refusal,
+    secrets,
+    structured,
+)
 from flyball.evaluation.measures.family import Family
 
 _FAMILIES = (
@@ -14,5 +24,6 @@ _FAMILIES = (
     labelled.FAMILY,
     refusal.FAMILY,
     secrets.FAMILY,
+    structured.FAMILY,
 )
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

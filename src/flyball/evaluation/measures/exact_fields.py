@@ -13,13 +13,18 @@ _FENCED = re.compile(r"```(?:json)?[^\S\n]*+\n(.*?)```", re.DOTALL)
 
 def json_object(text: str) -> dict[str, Any] | None:
     """The object that a text is, alone or in a fenced block; None for anything else."""
+    _, found = json_value(text)
+    return found if isinstance(found, dict) else None
+
+
+def json_value(text: str) -> tuple[bool, Any]:
+    """(whether a text is JSON, alone or in a fenced block; its value)."""
     text = normalize("NFC", text)
     fenced = _FENCED.search(text)
     try:
-        found = msgspec.json.decode((fenced[1] if fenced else text).strip())
+        return True, msgspec.json.decode((fenced[1] if fenced else text).strip())
     except (msgspec.MsgspecError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+        return False, None
 
 
 def exact_fields(answer: str, expected: dict[str, Any]) -> float:
