@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -48,6 +49,9 @@ def rule_problem(rule: GateRule, known: Mapping[str, Sequence[str]]) -> tuple[st
             f"a gate rule is on the suite {rule.suite!r}, but the suites are {', '.join(known)}",
             f"did you mean {close}?" if close else "name one of them (in a gate file `suite` may be left out)",
         )
+    thresholds = (rule.at_least, rule.at_most, rule.not_worse_than_live, rule.better_than_live)
+    if endless := [one for one in thresholds if one is not None and not math.isfinite(one)]:
+        return f"a gate rule on {rule.measure!r} compares with {endless[0]}", "give it a number that can be missed"
     measures = list(dict.fromkeys(known[rule.suite]))
     if rule.measure not in measures:
         close = nearest(rule.measure, measures)
