@@ -44,6 +44,7 @@ LIGHT = (
     "models",
     "requests",
     "deploy history",
+    "compare --help",
     "watch",
     "cost",
     "key list",

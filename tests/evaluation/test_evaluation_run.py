@@ -75,7 +75,8 @@ def test_a_report_holds_measures_with_intervals_and_its_items_are_its_evidence(t
     assert [(one.label, one.answer) for one in details.label_examples] == [("card_lost", "refund")] * 3
     assert all("3" in one.text and one.item for one in details.label_examples)
     assert "Wrong answers of the worst labels" in (out / "report.html").read_text()
-    assert {path.name for path in out.iterdir()} == {"items.jsonl", "report.json", "report.html", "junit.xml"}
+    pages = {"report.json", "report.html", "report.md", "junit.xml"}
+    assert {path.name for path in out.iterdir()} == {"items.jsonl", *pages}
 
 
 def test_a_case_that_fails_stays_in_the_denominator(tmp_path: Path) -> None:

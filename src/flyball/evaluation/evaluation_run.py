@@ -39,7 +39,7 @@ def evaluate(
     out: Path,
     progress: Progress = quiet,
 ) -> EvalReport:
-    """The report on a release; `out` gets items.jsonl, report.json, report.html and junit.xml.
+    """The report on a release; `out` gets items.jsonl, report.json, report.html, report.md and junit.xml.
 
     A run that was killed goes on from `out`/partial.jsonl, which is gone when the report is written.
     """

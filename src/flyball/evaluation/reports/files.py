@@ -1,4 +1,4 @@
-"""The files of a report: report.json, report.html, junit.xml. I/O: writes into the report's folder.
+"""The files of a report: report.json, report.html, report.md, junit.xml. I/O: writes into the report's folder.
 
 They can be written again later, with a gate's decision: `write_report(…, decision=…)`.
 """
@@ -16,6 +16,7 @@ from flyball.errors import CorruptionError, NotFoundError
 from flyball.evaluation.measures.summaries import ERRORS
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.html import render
+from flyball.evaluation.reports.markdown import report_markdown
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.records.canonical import to_plain
 from flyball.telemetry import Progress, quiet
@@ -40,10 +41,11 @@ def write_report(
     decision: GateDecision | None = None,
     progress: Progress = quiet,
 ) -> None:
-    """Write the three files."""
+    """Write the four files."""
     document = ReportDocument(id=name_of(report), report=report, details=details, decision=decision)
     (out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n")
     (out / "junit.xml").write_bytes(junit(report, decision, details))
+    (out / "report.md").write_text(report_markdown(report, details, decision), encoding="utf-8")
     progress("drawing the report", 0, 0)
     (out / "report.html").write_text(render(report, details, decision), encoding="utf-8")
 
