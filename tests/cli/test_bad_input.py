@@ -149,6 +149,8 @@ def test_a_source_that_is_not_there_is_named_before_anything_is_prepared(tmp_pat
         (tmp_path / "flyball.yaml").write_text(TINY.replace("rows.jsonl", path))
         assert cause in refused("run", cwd=tmp_path, code=code)
         assert set(contents(tmp_path, but=(".flyball/run",))) == {"flyball.yaml"}
+    (tmp_path / "rows.jsonl.dvc").write_text("outs: []\n")
+    assert "run `dvc pull rows.jsonl.dvc`" in refused("run", cwd=tmp_path, code=4), "as in a fresh clone"
 
 
 @pytest.mark.parametrize("method", ["scratch", "finetune"])

@@ -248,7 +248,9 @@ def check_sources(project: Project) -> None:
             )
     for what, key, path in wanted:
         if not path.exists() and not any(path.is_relative_to(output) for output in made):
-            raise NotFoundError(f"{what} {path} is not there", cure=f"check {key} in {FILE}")
+            kept = path.with_name(path.name + ".dvc").is_file()  # DVC knows its content, as in a fresh clone
+            cure = f"run `dvc pull {path.name}.dvc` where it lies, or check {key}" if kept else f"check {key}"
+            raise NotFoundError(f"{what} {path} is not there", cure=f"{cure} in {FILE}")
         if key == "data.sources" and path.exists() and kind_of_path(path) not in ("a file", "a folder"):
             require_file(path)
 
