@@ -69,6 +69,8 @@ REACHED_FROM_ELSEWHERE = {
     "consistency": "docs/how-to/bias.md shows it",
     "weights_of": "docs/how-to/bias.md shows it",
     "group_thresholds": "docs/how-to/bias.md shows it",
+    "exposure": "docs/how-to/safety.md shows it",
+    "planted_rows": "docs/how-to/safety.md shows it",
     "upgrade": "Alembic calls it by name",
     "downgrade": "Alembic calls it by name",
 }
