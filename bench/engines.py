@@ -33,9 +33,9 @@ import psutil
 
 from flyball.inference.prompt_path import engine_request
 from flyball.records import Release, name_of
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.storage.routing import Arm, Endpoint, Route, RoutingTable, publish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
@@ -103,13 +103,13 @@ def serving(folder: Path, shape: dict[str, int]) -> Iterator[tuple[Side, Side]]:
         for child in children:
             child.terminate()
             child.wait(30)
-        engines.stop_engine(handle, grace_s=5)
+        engine_processes.stop_engine(handle, grace_s=5)
 
 
 def started(release: Release, folder: Path, state: Path, shape: dict[str, int]) -> EngineHandle:
     """The engine, ready."""
     model = write_tiny_gguf(folder / "model.gguf", context=512, quantized=True, printable=True, **shape)
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         release,
         release_name=name_of(release),
         artifact=model,
@@ -117,7 +117,7 @@ def started(release: Release, folder: Path, state: Path, shape: dict[str, int]) 
         log_dir=state / "logs",
         config=ServingConfig(),
     )
-    return engines.wait_ready(handle, release, timeout_s=60)
+    return engine_processes.wait_ready(handle, release, timeout_s=60)
 
 
 def routes(release: Release, handle: EngineHandle) -> RoutingTable:

@@ -31,8 +31,8 @@ from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_pass
 from flyball.gateway.recording.ledger_writer import LedgerWriter
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.recording.segment_writer import SegmentWriter
-from flyball.gateway.recording.segments import RequestEntry
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7
 from flyball.security.keys import ProjectKey

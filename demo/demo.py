@@ -167,7 +167,7 @@ def poison(shop: Shop, step: Step) -> None:
 
 def fail(shop: Shop, step: Step) -> None:
     """8. A release whose engine fails and stalls under traffic: automatic rollback, no request failed before a byte."""
-    from flyball.serving.engines import engine_process
+    from flyball.serving.engine_processes import engine_process
 
     live = live_release(shop)
     good = (shop.root / "flyball.yaml").read_text()

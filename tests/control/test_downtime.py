@@ -14,7 +14,7 @@ from flyball.control.reconciler import step
 from flyball.engines.llama_cpp import PROCESS_BYTES
 from flyball.records import name_of
 from flyball.rollout.deployments import rollback
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 from flyball.storage.deployments import history
 from tiny_gguf import tiny_release
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from control_shop import ROLLOUT, Shop, passes
 from flyball.addresses import Reach
 from flyball.control.reconciler import step
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 from flyball.serving.terms import Terms
 from flyball.storage.deployments import history
 from raw_upstream import RawUpstream, either

@@ -23,7 +23,7 @@ from flyball.control.reconciler import hand_over, step
 from flyball.errors import EnvironmentMissing
 from flyball.records import Release
 from flyball.rollout.deployments import rollback
-from flyball.serving.engines import running_engines, stop_all
+from flyball.serving.engine_processes import running_engines, stop_all
 from flyball.serving.gpu_room import NoRoom
 from flyball.storage import tables
 from flyball.storage.deployments import history

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from control_shop import Shop
 from flyball.control.reconciler import step
 from flyball.rollout.deployments import rollback
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 from flyball.storage import tables
 
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

@@ -15,7 +15,7 @@ from flyball.control.reconciler import step
 from flyball.errors import RefusedError
 from flyball.records import Release
 from flyball.rollout.deployments import rollback
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 from flyball.storage.deployments import history
 from flyball.storage.routing import publish
 

@@ -9,7 +9,7 @@ import pytest
 
 from control_shop import Shop, passes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 
 SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 

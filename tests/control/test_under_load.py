@@ -17,7 +17,7 @@ import pytest
 
 from control_shop import Shop, passes
 from flyball.rollout.deployments import rollback
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 
 GATEWAY = Path(__file__).parents[1] / "support" / "gateway_process.py"
 

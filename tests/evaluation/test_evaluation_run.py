@@ -20,7 +20,7 @@ from flyball.evaluation.reports.files import junit, metrics_of, read_report, wri
 from flyball.evaluation.url_evaluation import evaluate_url, stand_in
 from flyball.inference.completions import HttpCompleter
 from flyball.records import Check, Constraint, EvalReport, GateDecision, Preparation, canonical_bytes, name_of, parse
-from flyball.serving.engines import engine_process
+from flyball.serving.engine_processes import engine_process
 from flyball.statistics.classification import f1_by_label, macro_f1, macro_f1_replicates, percentile_interval
 from flyball.statistics.intervals import clopper_pearson
 from held_out_rows import write_test_split

@@ -16,8 +16,8 @@ from flyball.cost.settlement import settle_dead
 from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ingester import ingest_once
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.recording.segment_writer import SegmentWriter
-from flyball.gateway.recording.segments import RequestEntry
 from flyball.gateway.recording.worker_locks import WorkerLock, dead_workers, worker_of
 from flyball.records import RequestRecord
 from flyball.records.identity import uuid7

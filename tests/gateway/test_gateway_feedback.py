@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flyball.gateway.recording.ingester import ingest_once
-from flyball.gateway.recording.segments import FeedbackEntry
+from flyball.gateway.recording.segment_format import FeedbackEntry
 from flyball.records.identity import request_id, uuid7
 from flyball.security.principals import create_key
 from flyball.storage import traffic

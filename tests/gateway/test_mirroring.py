@@ -14,7 +14,7 @@ import pytest
 
 from flyball.cost.config import CostConfig
 from flyball.gateway.mirroring import MOST_AT_ONCE
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.routing import position
 from flyball.security.principals import create_key
 from flyball.storage.ledger import Ledger

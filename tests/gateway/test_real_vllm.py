@@ -20,11 +20,11 @@ import openai
 import pytest
 
 from flyball.errors import UpstreamError
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.records import Constraint, Release
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.liveness import look_at
 from flyball.serving.load import Load, load_of
 from flyball.serving.processes import marked_processes
@@ -77,7 +77,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(folder: Path, release: Release) -> EngineHandle:
-    return engines.start_engine(
+    return engine_processes.start_engine(
         release,
         release_name=LIVE,
         artifact=folder / "model",
@@ -91,9 +91,9 @@ def begin(folder: Path, release: Release) -> EngineHandle:
 @pytest.fixture(scope="module")
 def engine(folder: Path) -> Iterator[EngineHandle]:
     """One vLLM that serves the base and an adapter on it."""
-    handle = engines.wait_ready(begin(folder, LORA), LORA, timeout_s=240)
+    handle = engine_processes.wait_ready(begin(folder, LORA), LORA, timeout_s=240)
     yield handle
-    assert engines.stop_engine(handle, grace_s=30)
+    assert engine_processes.stop_engine(handle, grace_s=30)
     assert marked_processes(handle.id) == []
 
 
@@ -204,4 +204,4 @@ def test_a_client_that_goes_away_frees_it_at_once(serve: Serve, engine: EngineHa
 def test_a_flag_that_it_does_not_know_is_said_in_its_words(folder: Path) -> None:
     release = replace(BASE, engine=replace(BASE.engine, flags={**FLAGS, "no-such-flag": "1"}))
     with pytest.raises(UpstreamError, match="unrecognized arguments: --no-such-flag"):
-        engines.wait_ready(begin(folder, release), release, timeout_s=120)
+        engine_processes.wait_ready(begin(folder, release), release, timeout_s=120)

@@ -17,7 +17,7 @@ import pytest
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.server import Connection
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from mock_engine import MockEngine
 from record_samples import request_record
 from running_gateway import RunningGateway, arm, chat, table

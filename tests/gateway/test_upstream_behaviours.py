@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.upstream.token_counts import TokenCounter
 from running_gateway import RunningGateway, in_front_of
 from upstream_behaviours import BEHAVIOURS, ENGINE_MODEL, Behaviour, OddEngine

@@ -12,9 +12,9 @@ import pytest
 from flyball.errors import InputError, NotFoundError
 from flyball.inference.completions import HttpCompleter
 from flyball.registry.adapters import ADAPTER, import_adapter, is_adapter
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.gpus import built_in_gpus
 from flyball.serving.processes import proportional_bytes
 from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
@@ -25,7 +25,7 @@ RELEASE = replace(tiny_release(slots=1), adapter="b" * 64, sampling={"temperatur
 
 @contextmanager
 def running(model: Path, adapter: Path | None, folder: Path) -> Iterator[EngineHandle]:
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         RELEASE,
         release_name="a" * 64,
         artifact=model,
@@ -35,9 +35,9 @@ def running(model: Path, adapter: Path | None, folder: Path) -> Iterator[EngineH
         config=ServingConfig(),
     )
     try:
-        yield engines.wait_ready(handle, RELEASE, timeout_s=60)
+        yield engine_processes.wait_ready(handle, RELEASE, timeout_s=60)
     finally:
-        engines.stop_engine(handle, grace_s=0.5)
+        engine_processes.stop_engine(handle, grace_s=0.5)
 
 
 def said(handle: EngineHandle) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.liveness import EngineBusy, look_at
 from flyball.serving.processes import start_time, work_of
 from tiny_gguf import tiny_release, write_tiny_gguf
@@ -32,7 +32,7 @@ while True:"""
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[EngineHandle]:
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         RELEASE,
         release_name="a" * 64,
         artifact=write_tiny_gguf(tmp_path / "model.gguf"),
@@ -40,8 +40,8 @@ def engine(tmp_path: Path) -> Iterator[EngineHandle]:
         log_dir=tmp_path,
         config=ServingConfig(),
     )
-    yield engines.wait_ready(handle, RELEASE, timeout_s=30)
-    engines.stop_engine(handle, grace_s=0.1)
+    yield engine_processes.wait_ready(handle, RELEASE, timeout_s=30)
+    engine_processes.stop_engine(handle, grace_s=0.1)
 
 
 @contextmanager

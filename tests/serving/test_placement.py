@@ -17,9 +17,9 @@ from flyball.engines.kind import Need, Share
 from flyball.errors import CorruptionError, EnvironmentMissing
 from flyball.records import Release
 from flyball.registry.gguf.header import read_header
-from flyball.serving import engines, placement
+from flyball.serving import engine_processes, placement
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.gpus import built_in_gpus, visible_gpus
 from flyball.serving.placement import need_of, require_memory
 from flyball.serving.processes import proportional_bytes
@@ -111,13 +111,13 @@ def test_the_header_of_a_file_that_is_none_is_refused_by_name(tmp_path: Path) ->
 
 @contextmanager
 def running(release: Release, model: Path, folder: Path) -> Iterator[EngineHandle]:
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         release, release_name="a" * 64, artifact=model, run_dir=folder, log_dir=folder, config=ServingConfig()
     )
     try:
-        yield engines.wait_ready(handle, release, timeout_s=60)
+        yield engine_processes.wait_ready(handle, release, timeout_s=60)
     finally:
-        engines.stop_engine(handle, grace_s=0.5)
+        engine_processes.stop_engine(handle, grace_s=0.5)
 
 
 def fill(url: str, slots: int, size: int) -> None:

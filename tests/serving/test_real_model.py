@@ -14,7 +14,7 @@ from flyball.inference.templates import render
 from flyball.registry.config import ReleaseConfig, SamplingConfig
 from flyball.registry.gguf.model import import_gguf
 from flyball.registry.release_composition import compose
-from flyball.serving.engines import engine_process
+from flyball.serving.engine_processes import engine_process
 from real_models import smollm2
 
 

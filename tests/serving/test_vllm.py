@@ -21,10 +21,10 @@ from flyball.engines.vllm import KIND
 from flyball.errors import ConfigError, UpstreamError
 from flyball.inference.prompt_path import engine_request
 from flyball.records import Constraint, Release
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
 from flyball.serving.engine_logs import LAST_LINES, last_lines
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.liveness import look_at
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import marked_processes
@@ -50,7 +50,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(model: Path, tmp_path: Path) -> Iterator[Start]:
     def start(release: Release = RELEASE, *, adapter: Path | None = None, **settings: Any) -> EngineHandle:
-        return engines.start_engine(
+        return engine_processes.start_engine(
             release,
             release_name="a" * 64,
             artifact=model,
@@ -61,8 +61,8 @@ def start(model: Path, tmp_path: Path) -> Iterator[Start]:
         )
 
     yield start
-    for handle in engines.running_engines(tmp_path / "run"):
-        engines.stop_engine(handle, grace_s=2)
+    for handle in engine_processes.running_engines(tmp_path / "run"):
+        engine_processes.stop_engine(handle, grace_s=2)
 
 
 def ask(url: str, body: dict[str, Any]) -> Any:
@@ -75,7 +75,7 @@ def ask(url: str, body: dict[str, Any]) -> Any:
 
 def gone(handle: EngineHandle, seconds: float = 5.0) -> bool:
     deadline = time.monotonic() + seconds
-    while engines.is_alive(handle) or marked_processes(handle.id):
+    while engine_processes.is_alive(handle) or marked_processes(handle.id):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)
@@ -102,17 +102,17 @@ def test_flags_that_are_not_a_releases_are_refused(flag: str, tmp_path: Path) ->
 def test_it_is_ready_after_a_real_answer_and_says_its_load(start: Start) -> None:
     handle = start()
     assert not handle.url  # it is loading
-    handle = engines.wait_ready(handle, RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(handle, RELEASE, timeout_s=20)
     assert len(marked_processes(handle.id)) == 2  # the server and its core
     look_at(handle)
     with urllib.request.urlopen(f"{handle.url}/metrics", timeout=5) as answer:
         assert parse_load(answer.read().decode()) == Load(running=0, waiting=0, cache_share=0.25)
-    assert engines.stop_engine(handle, grace_s=10)
+    assert engine_processes.stop_engine(handle, grace_s=10)
     assert gone(handle)
 
 
 def test_it_reports_to_nobody(start: Start) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     for pid in marked_processes(handle.id):
         environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         assert {b"VLLM_NO_USAGE_STATS=1", b"DO_NOT_TRACK=1", b"HF_HUB_DISABLE_TELEMETRY=1"} <= set(environment)
@@ -120,7 +120,7 @@ def test_it_reports_to_nobody(start: Start) -> None:
 
 def test_labels_are_a_choice_among_its_structured_outputs_and_a_client_cannot_lift_it(start: Start) -> None:
     release = replace(RELEASE, task="classification", constraint=LABELS)
-    handle = engines.wait_ready(start(release), release, timeout_s=20)
+    handle = engine_processes.wait_ready(start(release), release, timeout_s=20)
     body = {"model": "shop", "messages": [{"role": "user", "content": "hi"}], "guided_choice": ["anything"]}
     body["structured_outputs"] = {"choice": ["something else"]}
     answer = ask(handle.url, engine_request(release, body))
@@ -133,19 +133,19 @@ def test_labels_are_a_choice_among_its_structured_outputs_and_a_client_cannot_li
 
 def test_an_adapter_is_a_module_on_the_base_and_is_what_answers(start: Start, tmp_path: Path) -> None:
     release = replace(RELEASE, adapter="b" * 64)
-    handle = engines.wait_ready(start(release, adapter=tmp_path), release, timeout_s=20)
+    handle = engine_processes.wait_ready(start(release, adapter=tmp_path), release, timeout_s=20)
     answer = ask(handle.url, engine_request(release, {"messages": [{"role": "user", "content": "hi"}]}))
     assert answer["choices"][0]["message"]["content"] == "said by adapter"
 
 
 def test_told_to_end_it_finishes_its_requests(start: Start) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     answers: list[Any] = []
     body = engine_request(RELEASE, {"messages": [{"role": "user", "content": "hi"}], "hold_s": 1.5})
     asking = threading.Thread(target=lambda: answers.append(ask(handle.url, body)))
     asking.start()
     time.sleep(0.5)
-    assert engines.stop_engine(handle, grace_s=10)
+    assert engine_processes.stop_engine(handle, grace_s=10)
     asking.join()
     assert answers and gone(handle)
 
@@ -153,7 +153,7 @@ def test_told_to_end_it_finishes_its_requests(start: Start) -> None:
 def test_one_that_cannot_load_gives_its_last_words(start: Start, model: Path) -> None:
     (model / "config.json").unlink()
     with pytest.raises(UpstreamError, match="does not appear to have a file named"):
-        engines.wait_ready(start(), RELEASE, timeout_s=20)
+        engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
 
 
 def test_the_cause_is_quoted_though_the_last_words_are_of_another_process(tmp_path: Path) -> None:
@@ -183,23 +183,23 @@ def test_the_cause_is_quoted_though_the_last_words_are_of_another_process(tmp_pa
 def test_a_flag_that_it_does_not_know_is_said_in_its_words(start: Start) -> None:
     release = tiny_release(kind="vllm", flags={"no-such-flag": "1"})
     with pytest.raises(UpstreamError, match="unrecognized arguments: --no-such-flag"):
-        engines.wait_ready(start(release), release, timeout_s=20)
+        engine_processes.wait_ready(start(release), release, timeout_s=20)
 
 
 def test_one_that_grows_beyond_its_memory_is_ended_with_all_its_processes_and_says_so(start: Start) -> None:
-    handle = engines.wait_ready(start(memory_limit_mb=150), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(memory_limit_mb=150), RELEASE, timeout_s=20)
     body = engine_request(RELEASE, {"messages": [{"role": "user", "content": "hi"}], "hold_mb": 200})
     with suppress(OSError):
         ask(handle.url, body)  # it may be ended before it has answered
     assert gone(handle)
-    assert "serving.memory_limit_mb is 150" in str(engines.dead(handle))
+    assert "serving.memory_limit_mb is 150" in str(engine_processes.dead(handle))
 
 
 def test_killing_the_process_that_watches_it_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     os.kill(handle.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while engines.running_engines(tmp_path / "run"):
+    while engine_processes.running_engines(tmp_path / "run"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert gone(handle)  # the server by the kernel, its core by whoever looked

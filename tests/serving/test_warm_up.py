@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flyball.inference.completions import HttpCompleter
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
 from tiny_gguf import tiny_release, write_tiny_gguf
 
@@ -18,7 +18,7 @@ SLOTS = 4
 def test_slots_have_read_the_system_prompt_before_the_engine_is_ready(tmp_path: Path) -> None:
     prompt = "Answer politely. " * 40  # some 700 tokens of one letter each
     release = replace(tiny_release(slots=SLOTS, context=1024), system_prompt=prompt)
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         release,
         release_name="a" * 64,
         artifact=write_tiny_gguf(tmp_path / "m.gguf", hidden=256, layers=8, context=1024),
@@ -26,7 +26,7 @@ def test_slots_have_read_the_system_prompt_before_the_engine_is_ready(tmp_path: 
         log_dir=tmp_path,
         config=ServingConfig(),
     )
-    handle = engines.wait_ready(handle, release, timeout_s=60)
+    handle = engine_processes.wait_ready(handle, release, timeout_s=60)
     completer = HttpCompleter(handle.url, release=release)
     try:
         first, later = (
@@ -36,7 +36,7 @@ def test_slots_have_read_the_system_prompt_before_the_engine_is_ready(tmp_path: 
         cold = seconds_of(HttpCompleter(handle.url, release=replace(release, system_prompt="Q" + prompt)), "cold", 0)
     finally:
         completer.close()
-        engines.stop_engine(handle, grace_s=1)
+        engine_processes.stop_engine(handle, grace_s=1)
     assert statistics.median(first) < 2 * statistics.median(later)
     assert statistics.median(first) < cold / 2  # what a client would wait for, were it not read before
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from console_generations import LABELS, PROJECT, TEXTS, Generation, digest, generation
-from flyball.cost.metering import charge
+from flyball.cost.charges import charge
 from flyball.records import (
     Deployment,
     DeploymentState,

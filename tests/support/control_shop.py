@@ -16,7 +16,7 @@ from flyball.records import Deployment, GateDecision, ModelVersion, Verdict, nam
 from flyball.rollout.config import RolloutConfig
 from flyball.rollout.deployments import request_deployment
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import running_engines, stop_engine
+from flyball.serving.engine_processes import running_engines, stop_engine
 from flyball.storage.artifacts import ArtifactStore, file_refs
 from flyball.storage.deployments import history, pointer
 from flyball.storage.ledger import Ledger

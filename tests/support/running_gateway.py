@@ -17,7 +17,7 @@ import uvloop
 from flyball.cost.config import CostConfig
 from flyball.gateway.config import GatewayConfig, RecordingConfig
 from flyball.gateway.context import GatewayContext, IngestContext
-from flyball.gateway.recording.segments import Entry, RequestEntry, SegmentReader, TornHeader, decode
+from flyball.gateway.recording.segment_format import Entry, RequestEntry, SegmentReader, TornHeader, decode
 from flyball.gateway.worker import Gateway
 from flyball.records import Constraint, EngineSettings, Release
 from flyball.security.keys import ProjectKey

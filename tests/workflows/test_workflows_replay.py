@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from flyball.cost.metering import summary
+from flyball.cost.charges import summary
 from flyball.errors import InputError, NotFoundError
 from flyball.records import Finding, ModelVersion, Release, name_of
 from flyball.records.identity import uuid7
 from flyball.registry.adapters import import_adapter
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import start_engine, stop_engine, wait_ready
+from flyball.serving.engine_processes import start_engine, stop_engine, wait_ready
 from flyball.storage import tables
 from flyball.storage.artifacts import file_refs
 from flyball.storage.deployments import history, move_pointer

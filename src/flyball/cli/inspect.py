@@ -195,7 +195,7 @@ def texts_of_request(ledger: Ledger, request: str, *, as_json: bool) -> Any:
 def cost_command(ledger: Ledger, as_json: bool) -> None:
     """What the loop costs: by kind, per request, per good answer, by key and release; and this month's budgets."""
     from flyball.cost.budgets import budget_states, declared_budgets
-    from flyball.cost.metering import summary
+    from flyball.cost.charges import summary
     from flyball.records.canonical import to_plain
 
     budgets = budget_states(ledger, declared_budgets(ledger))

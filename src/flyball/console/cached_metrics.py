@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from flyball.console.evidence import exact_match
 from flyball.console.stages import Listening
-from flyball.cost import metering
-from flyball.cost.metering import CostSummary
+from flyball.cost import charges
+from flyball.cost.charges import CostSummary
 from flyball.monitoring import health
 from flyball.records import EvalReport, Measure
 from flyball.storage import tables
@@ -73,7 +73,7 @@ class CachedMetrics:
 
     def cost(self, ledger: Ledger) -> CostSummary | None:
         """What the loop has spent so far; None while it is being added up for the first time."""
-        found: CostSummary | None = self._value("cost", lambda: metering.summary(ledger))
+        found: CostSummary | None = self._value("cost", lambda: charges.summary(ledger))
         return found
 
     def listening(self, ledger: Ledger, release: str) -> Listening | None:

@@ -13,7 +13,7 @@ from flyball.console.request_list import Answer, read_answers
 from flyball.console.rollouts import Rollout, read_rollouts
 from flyball.console.stages import Listening, Live, LoopFacts, Stage, stages
 from flyball.console.traffic import Traffic, read_traffic
-from flyball.cost.metering import CostSummary
+from flyball.cost.charges import CostSummary
 from flyball.monitoring.health import reports_on
 from flyball.records import (
     DatasetVersion,

@@ -19,9 +19,9 @@ from flyball.engines.catalog import is_elsewhere, says_damaged
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.records import FileRef, Release
 from flyball.records.identity import short
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.engine_logs import last_lines
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.gpu_room import NoRoom
 from flyball.serving.liveness import EngineBusy, look_at
 from flyball.serving.processes import age_s, kill_process
@@ -63,7 +63,7 @@ class Fleet:
 
     def look(self, wanted: Mapping[str, Release]) -> dict[str, ReleaseEngines]:
         """What runs of the releases that are wanted; notices who died and who became ready."""
-        for handle in engines.running_engines(self.context.run_dir):
+        for handle in engine_processes.running_engines(self.context.run_dir):
             self.alive[handle.release].append(handle)
         self._bury()
         for name, release in wanted.items():
@@ -109,7 +109,7 @@ class Fleet:
             log.info("engine %s of release %s is ready", handle.id, short(handle.release))
             self.memory.releases.elsewhere_ready |= {handle.release} if handle.pid == 0 else set()
             self.memory.engines.calm_since[handle.id] = time.monotonic()
-            return engines.mark_ready(handle)
+            return engine_processes.mark_ready(handle)
         if outcome is not None:
             problem = getattr(outcome.error, "message", str(outcome.error))
             self.memory.releases.problems[handle.release] = problem
@@ -119,7 +119,7 @@ class Fleet:
             timeout = self.context.rollout.ready_timeout_s
             self.context.background.submit(
                 name,
-                lambda: engines.probe(
+                lambda: engine_processes.probe(
                     handle, release, timeout_s=timeout, way=self.context.way(handle.release, release)
                 ),
             )
@@ -234,7 +234,7 @@ class Fleet:
         return self._handle(name, release, artifact)
 
     def _handle(self, name: str, release: Release, artifact: Path) -> EngineHandle:
-        return engines.start_engine(
+        return engine_processes.start_engine(
             release,
             release_name=name,
             artifact=artifact,
@@ -252,6 +252,6 @@ class Fleet:
             asked = self.memory.engines.ended.get(handle.id)
             if asked is None and now - since >= ROUTING_LAG_S:
                 self.memory.engines.ended[handle.id] = now
-                engines.begin_stop(handle)
+                engine_processes.begin_stop(handle)
             elif asked is not None and handle.pid and now - asked > self.context.drain_s:
                 kill_process(handle.pid, handle.started)

@@ -1,1 +1,1 @@
-"""What things cost: prices, metering, and budgets that hold."""
+"""What things cost: prices, charges, and budgets that hold."""

@@ -19,7 +19,7 @@ from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal, error_body
 from flyball.gateway.mirroring import mirror
 from flyball.gateway.recording.request_record import RequestTrace, cost_of, count, most_usd, request_record
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.refusals import FINAL, kind_of, refuse, status_of
 from flyball.gateway.request_parsing import Kind, ParsedRequest, asked, engine_payload, estimated_tokens, understand
 from flyball.gateway.routing import ArmView

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.openai_errors import HttpRefusal
-from flyball.gateway.recording.segments import FeedbackEntry
+from flyball.gateway.recording.segment_format import FeedbackEntry
 from flyball.gateway.worker_state import WorkerState, unrecorded
 from flyball.records import Feedback
 from flyball.records.identity import derived_id, is_genuine, keyed_hash, uuid7

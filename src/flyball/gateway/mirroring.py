@@ -20,7 +20,7 @@ from flyball.gateway.engine_prompt import takes_long
 from flyball.gateway.http.coroutines import RequestCoroutine
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.recording.request_record import RequestTrace, request_record
-from flyball.gateway.recording.segments import RequestEntry
+from flyball.gateway.recording.segment_format import RequestEntry
 from flyball.gateway.request_parsing import PATHS, ParsedRequest, asked, engine_payload
 from flyball.gateway.routing import ArmView, position
 from flyball.gateway.upstream.call import Call, UpstreamFailure

@@ -17,8 +17,8 @@ from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.long_texts import LongTexts
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.recording.endpoint_findings import EndpointFindings
+from flyball.gateway.recording.segment_format import Entry, encode
 from flyball.gateway.recording.segment_writer import RecordingFailed, SegmentWriter
-from flyball.gateway.recording.segments import Entry, encode
 from flyball.gateway.recording.unrecorded import Unrecorded
 from flyball.gateway.recording.worker_locks import WorkerLock
 from flyball.gateway.request_limits import Limits

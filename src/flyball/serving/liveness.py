@@ -14,7 +14,7 @@ from flyball.addresses import shown
 from flyball.engines.catalog import kind_named
 from flyball.errors import UpstreamError
 from flyball.inference.http_client import ServerAccess, client_of
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.load import Load, parse_load
 from flyball.serving.processes import work_of
 

@@ -14,7 +14,7 @@ from flyball.engines.catalog import kind_of
 from flyball.engines.kind import ModelFiles, Need
 from flyball.records import Release
 from flyball.registry.gguf.header import read_header
-from flyball.serving.engines import adapter_file, model_file
+from flyball.serving.engine_processes import adapter_file, model_file
 from flyball.serving.gpu_room import NoRoom, require_gpu_bytes, require_share
 from flyball.serving.gpus import built_in_gpus, visible_gpus
 

@@ -13,7 +13,7 @@ from flyball.records.canonical import to_plain
 from flyball.rollout.deployments import promote, request_deployment, resume, rollback, under_way
 from flyball.rollout.plans import plan_of, steps_of
 from flyball.security import audit
-from flyball.serving.engines import running_engines
+from flyball.serving.engine_processes import running_engines
 from flyball.serving.placement import require_memory
 from flyball.storage.deployments import figures_of, history, pointer
 from flyball.wiring import Project

@@ -10,7 +10,7 @@ from flyball.errors import GateInconclusive
 from flyball.evaluation.evaluation_run import evaluate
 from flyball.inference.completions import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, Release, name_of
-from flyball.serving.engines import engine_process
+from flyball.serving.engine_processes import engine_process
 from flyball.telemetry import Progress
 from flyball.wiring import Project
 from flyball.workflows.engine_terms import EngineTerms

@@ -109,7 +109,7 @@ def check_chain(build: Build) -> None:
 
 def charge_seconds(project: Project, kind: str, subject: str, seconds: float) -> None:
     """Put a stage's machine time on the bill."""
-    from flyball.cost.metering import charge
+    from flyball.cost.charges import charge
     from flyball.cost.prices import machine_usd
 
     charge(

@@ -14,8 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from flyball.cost.charges import charge
 from flyball.cost.config import CostConfig
-from flyball.cost.metering import charge
 from flyball.cost.prices import request_usd
 from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import FlyballError, InputError, NotFoundError
@@ -28,7 +28,7 @@ from flyball.rollout.replay import Answered, Comparison, Pair, clustered
 from flyball.rollout.sampling import place
 from flyball.rollout.state_machine import ENDED
 from flyball.security import audit
-from flyball.serving.engines import engine_process, running_engines
+from flyball.serving.engine_processes import engine_process, running_engines
 from flyball.serving.placement import require_memory
 from flyball.storage.deployments import history, pointer
 from flyball.telemetry import Progress

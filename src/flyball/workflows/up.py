@@ -132,7 +132,7 @@ def end(child: Child, deadline: float) -> None:
 
 
 def stop_engines(project: Project) -> None:
-    from flyball.serving.engines import running_engines, stop_engine
+    from flyball.serving.engine_processes import running_engines, stop_engine
 
     for handle in running_engines(project.places.run):
         stop_engine(handle, grace_s=2.0)

@@ -19,8 +19,8 @@ from flyball.gateway.config import RecordingConfig
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording import ingester, ledger_writer
 from flyball.gateway.recording.ingester import ingest_once, run_ingester
+from flyball.gateway.recording.segment_format import FeedbackEntry, RequestEntry
 from flyball.gateway.recording.segment_writer import SegmentWriter
-from flyball.gateway.recording.segments import FeedbackEntry, RequestEntry
 from flyball.records import Feedback, Finding
 from flyball.records.identity import uuid7
 from flyball.security.sealing import SubjectKeys, unseal
@@ -392,7 +392,7 @@ def test_a_verdict_that_gives_the_right_answer_is_scored_against_the_original(
 def test_a_segment_of_a_newer_flyball_is_left_alone_and_told_once(
     context: IngestContext, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flyball.gateway.recording.segments.VERSION", 3)
+    monkeypatch.setattr("flyball.gateway.recording.segment_format.VERSION", 3)
     writer = make_writer(context)
     writer.append(asked())
     writer.close()
@@ -403,7 +403,7 @@ def test_a_segment_of_a_newer_flyball_is_left_alone_and_told_once(
     (stored,) = ledger.find(Finding)
     assert isinstance(stored.record, Finding)
     assert (stored.record.measure, path.name in stored.record.explanation) == ("newer_segment", True)
-    monkeypatch.setattr("flyball.gateway.recording.segments.VERSION", 3)  # the upgrade
+    monkeypatch.setattr("flyball.gateway.recording.segment_format.VERSION", 3)  # the upgrade
     assert ingest_once(context) == 1
     assert not list(context.segments_dir.glob("*.newer"))
 

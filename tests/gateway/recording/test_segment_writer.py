@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from flyball.errors import CorruptionError
 from flyball.gateway.config import GatewayConfig, RecordingConfig
+from flyball.gateway.recording.segment_format import RequestEntry, SealedWriter, SegmentHeader, SegmentReader, decode
 from flyball.gateway.recording.segment_writer import RecordingFailed, SegmentWriter
-from flyball.gateway.recording.segments import RequestEntry, SealedWriter, SegmentHeader, SegmentReader, decode
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import seal
 from mock_engine import MockEngine

@@ -26,7 +26,7 @@ from flyball.cost.settlement import book_recorded, recorded_spend, settle_dead
 from flyball.errors import CorruptionError, FlyballError
 from flyball.gateway.context import IngestContext
 from flyball.gateway.recording.ledger_writer import LedgerWriter
-from flyball.gateway.recording.segments import (
+from flyball.gateway.recording.segment_format import (
     Entry,
     FeedbackEntry,
     NewerSegment,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.gateway.context import IngestContext
-from flyball.gateway.recording.segments import Entry, FeedbackEntry, RequestEntry
+from flyball.gateway.recording.segment_format import Entry, FeedbackEntry, RequestEntry
 from flyball.privacy.redaction import redact
 from flyball.records import Release, RequestRecord
 from flyball.security.sealing import SubjectKeys, seal, unseal

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from flyball.errors import EnvironmentMissing
-from flyball.gateway.recording.segments import Entry, SealedWriter, encode
+from flyball.gateway.recording.segment_format import Entry, SealedWriter, encode
 from flyball.records.identity import uuid7
 from flyball.telemetry import log
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from flyball.errors import CorruptionError, InputError, NotFoundError, UpstreamError
-from flyball.serving import engines
+from flyball.serving import engine_processes
 from flyball.serving.config import ServingConfig
-from flyball.serving.engines import EngineHandle
+from flyball.serving.engine_processes import EngineHandle
 from tiny_gguf import tiny_release, write_tiny_gguf
 
 RELEASE = tiny_release()
@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def start(model: Path, tmp_path: Path) -> Iterator[Start]:
     def start(artifact: Path = model, **settings: object) -> EngineHandle:
-        return engines.start_engine(
+        return engine_processes.start_engine(
             RELEASE,
             release_name="a" * 64,
             artifact=artifact,
@@ -44,8 +44,8 @@ def start(model: Path, tmp_path: Path) -> Iterator[Start]:
         )
 
     yield start
-    for handle in engines.running_engines(tmp_path / "run"):
-        engines.stop_engine(handle, grace_s=0.5)
+    for handle in engine_processes.running_engines(tmp_path / "run"):
+        engine_processes.stop_engine(handle, grace_s=0.5)
 
 
 def ask(url: str, *, tokens: int = 4, timeout: float = 20) -> dict[str, object]:
@@ -60,10 +60,10 @@ def ask(url: str, *, tokens: int = 4, timeout: float = 20) -> dict[str, object]:
 def test_ready_means_that_a_real_inference_has_answered(start: Start, tmp_path: Path) -> None:
     handle = start()
     assert not handle.ready
-    handle = engines.wait_ready(handle, RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(handle, RELEASE, timeout_s=20)
     assert handle.ready and handle.url.startswith("http://127.0.0.1:")
     assert ask(handle.url)["choices"]
-    (found,) = engines.running_engines(tmp_path / "run")
+    (found,) = engine_processes.running_engines(tmp_path / "run")
     assert found == handle
 
 
@@ -79,16 +79,16 @@ def test_an_engine_outlives_the_process_that_started_it_and_is_found_again(model
     arguments = [str(model), str(tmp_path), str(tmp_path), str(Path(__file__).parents[1] / "support")]
     died = subprocess.run([sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True)
     assert died.returncode == -signal.SIGKILL, died.stderr
-    (found,) = engines.running_engines(tmp_path)
+    (found,) = engine_processes.running_engines(tmp_path)
     try:
-        assert ask(engines.wait_ready(found, RELEASE, timeout_s=20).url)["choices"]
+        assert ask(engine_processes.wait_ready(found, RELEASE, timeout_s=20).url)["choices"]
     finally:
-        assert engines.stop_engine(found, grace_s=5)
-    assert engines.running_engines(tmp_path) == []
+        assert engine_processes.stop_engine(found, grace_s=5)
+    assert engine_processes.running_engines(tmp_path) == []
 
 
 def test_slots_and_context_of_the_release_reach_the_engine(start: Start) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     with urllib.request.urlopen(f"{handle.url}/slots", timeout=5) as answer:
         slots = json.loads(answer.read())
     assert len(slots) == RELEASE.engine.slots
@@ -96,7 +96,7 @@ def test_slots_and_context_of_the_release_reach_the_engine(start: Start) -> None
 
 
 def test_an_engine_is_in_a_session_of_its_own(start: Start) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     assert os.getsid(handle.pid) != os.getsid(0)
 
 
@@ -107,7 +107,7 @@ def test_a_corrupt_model_file_gives_the_engines_last_words_and_a_cure(
     broken.mkdir()
     (broken / "model.gguf").write_bytes((model / "model.gguf").read_bytes()[:50_000])
     with pytest.raises(CorruptionError, match="not within the file bounds") as caught:
-        engines.wait_ready(start(broken), RELEASE, timeout_s=20)
+        engine_processes.wait_ready(start(broken), RELEASE, timeout_s=20)
     assert "flyball package" in caught.value.cure
     assert isinstance(caught.value, UpstreamError)
 
@@ -115,12 +115,12 @@ def test_a_corrupt_model_file_gives_the_engines_last_words_and_a_cure(
 def test_a_missing_model_file_is_named_before_anything_starts(start: Start, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"no model\.gguf"):
         start(tmp_path)
-    assert engines.running_engines(tmp_path / "run") == []
+    assert engine_processes.running_engines(tmp_path / "run") == []
 
 
 def test_sigterm_lets_a_request_in_work_finish(tmp_path: Path) -> None:
     roomy = replace(RELEASE, engine=replace(RELEASE.engine, context=1500))
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         roomy,
         release_name="d" * 64,
         artifact=write_tiny_gguf(tmp_path / "slow.gguf", hidden=256, layers=8, context=1500),
@@ -128,7 +128,7 @@ def test_sigterm_lets_a_request_in_work_finish(tmp_path: Path) -> None:
         log_dir=tmp_path,
         config=ServingConfig(),
     )
-    handle = engines.wait_ready(handle, roomy, timeout_s=20)
+    handle = engine_processes.wait_ready(handle, roomy, timeout_s=20)
     answers: list[object] = []
     threads = [threading.Thread(target=lambda: answers.append(ask(handle.url, tokens=1200))) for _ in range(2)]
     for thread in threads:
@@ -137,7 +137,7 @@ def test_sigterm_lets_a_request_in_work_finish(tmp_path: Path) -> None:
     while not busy(handle.url):
         assert time.monotonic() < deadline and not answers
         time.sleep(0.005)
-    assert engines.stop_engine(handle, grace_s=30)
+    assert engine_processes.stop_engine(handle, grace_s=30)
     for thread in threads:
         thread.join()
     assert len(answers) == 2
@@ -149,37 +149,37 @@ def busy(url: str) -> bool:
 
 
 def test_a_killed_engine_is_dead_at_once_and_its_file_goes(start: Start, tmp_path: Path) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     os.kill(handle.pid, signal.SIGKILL)
     deadline = time.monotonic() + 2
-    while engines.is_alive(handle) and time.monotonic() < deadline:
+    while engine_processes.is_alive(handle) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not engines.is_alive(handle)
-    assert engines.running_engines(tmp_path / "run") == []
+    assert not engine_processes.is_alive(handle)
+    assert engine_processes.running_engines(tmp_path / "run") == []
     assert list((tmp_path / "run" / "engines").glob("*.json")) == []
 
 
 def test_a_stranger_with_a_reused_pid_is_never_signalled(start: Start) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]) as stranger:
         imposter = EngineHandle(id="x", release="r", url="", pid=stranger.pid, started=1.0, log=Path("x"))
-        assert not engines.is_alive(imposter)
-        assert engines.stop_engine(imposter, grace_s=0.1)
+        assert not engine_processes.is_alive(imposter)
+        assert engine_processes.stop_engine(imposter, grace_s=0.1)
         assert stranger.poll() is None
         stranger.kill()
 
 
 def test_a_file_of_another_boot_names_no_engine(start: Start, tmp_path: Path) -> None:
-    handle = engines.wait_ready(start(), RELEASE, timeout_s=20)
+    handle = engine_processes.wait_ready(start(), RELEASE, timeout_s=20)
     assert handle.file is not None
     text = json.loads(handle.file.read_text())
     handle.file.write_text(json.dumps({**text, "boot": "another"}))
-    assert engines.running_engines(tmp_path / "run") == []
-    engines.stop_engine(replace(handle, file=None), grace_s=2)
+    assert engine_processes.running_engines(tmp_path / "run") == []
+    engine_processes.stop_engine(replace(handle, file=None), grace_s=2)
 
 
 def test_an_engine_that_outgrows_its_memory_says_so_and_ends(tmp_path: Path) -> None:
     roomy = replace(RELEASE, engine=replace(RELEASE.engine, context=60_000))
-    handle = engines.start_engine(
+    handle = engine_processes.start_engine(
         roomy,
         release_name="b" * 64,
         artifact=write_tiny_gguf(tmp_path / "big.gguf", hidden=256, layers=8, context=60_000),
@@ -189,12 +189,12 @@ def test_an_engine_that_outgrows_its_memory_says_so_and_ends(tmp_path: Path) -> 
     )
     with pytest.raises(UpstreamError, match="memory_limit_mb is 64"):
         for _ in range(100):
-            handle = engines.wait_ready(handle, roomy, timeout_s=20)
+            handle = engine_processes.wait_ready(handle, roomy, timeout_s=20)
             time.sleep(0.1)
 
 
 def test_an_evaluation_engine_ends_with_its_block(model: Path) -> None:
-    with engines.engine_process(RELEASE, model, timeout_s=20) as url:
+    with engine_processes.engine_process(RELEASE, model, timeout_s=20) as url:
         assert ask(url)["choices"]
     with pytest.raises(OSError):
         ask(url, timeout=2)
@@ -222,7 +222,7 @@ def test_an_evaluation_engine_ends_when_its_owner_is_killed(model: Path) -> None
 
 def test_an_openai_engine_needs_no_process_but_a_url(tmp_path: Path) -> None:
     def start(flags: dict[str, object]) -> EngineHandle:
-        return engines.start_engine(
+        return engine_processes.start_engine(
             tiny_release(kind="openai", flags=flags),
             release_name="c" * 64,
             artifact=tmp_path,
@@ -233,8 +233,10 @@ def test_an_openai_engine_needs_no_process_but_a_url(tmp_path: Path) -> None:
 
     handle = start({"url": "http://127.0.0.1:9/v1/"})
     assert (handle.pid, handle.url) == (0, "http://127.0.0.1:9")
-    assert engines.is_alive(handle) and engines.stop_engine(handle, grace_s=0)
+    assert engine_processes.is_alive(handle) and engine_processes.stop_engine(handle, grace_s=0)
     with pytest.raises(InputError, match="names no url"):
         start({})
     with pytest.raises(UpstreamError, match="was not ready within"):
-        engines.wait_ready(handle, tiny_release(kind="openai", flags={"url": "http://127.0.0.1:9"}), timeout_s=0.3)
+        engine_processes.wait_ready(
+            handle, tiny_release(kind="openai", flags={"url": "http://127.0.0.1:9"}), timeout_s=0.3
+        )

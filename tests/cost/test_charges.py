@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from flyball.cost.charges import charge, summary
 from flyball.cost.config import CostConfig
-from flyball.cost.metering import charge, summary
 from flyball.cost.prices import machine_usd, request_usd
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback
