@@ -87,7 +87,7 @@ def test_a_release_that_the_gate_held_back_with_the_check_that_did(
         suite="test",
         rule="at_least",
         threshold=0.6,
-        value=0.5,
+        value=0.65,
         bound=0.412,
         n=80,
         verdict=verdict,
@@ -97,8 +97,12 @@ def test_a_release_that_the_gate_held_back_with_the_check_that_did(
     held = replace(check, verdict="pass", measure="macro_f1")
     ledger.append(replace(decision_for(release, verdict=verdict), checks=(held, check)))
     said = told(ledger)
-    assert words in said and "exact_match on test at least 0.6, bound 0.412, n 80" in said and "`flyball run`" in said
-    assert ("400 rows" in said) == (verdict == "inconclusive")
+    assert (
+        words in said
+        and "exact_match on test at least 0.6, value 0.65, bound 0.412, n 80" in said
+        and "`flyball run`" in said
+    )
+    assert ("about 400 cases" in said) == (verdict == "inconclusive")
 
 
 def test_a_release_that_passed_and_was_not_deployed(ledger: Ledger) -> None:

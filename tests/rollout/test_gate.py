@@ -119,7 +119,7 @@ def test_nothing_measured_is_inconclusive_and_says_what_was() -> None:
 def test_without_a_live_release_rules_against_it_constrain_nothing() -> None:
     decision = gate((AT_LEAST, NOT_WORSE), outcomes(90, 90))
     assert decision.verdict == "pass"
-    assert decision.checks[1].reason == "no live release to compare with"
+    assert decision.checks[1].reason == "no other release is live to compare with"
 
 
 def test_a_gate_that_measured_nothing_at_all_is_inconclusive_though_no_rule_objects() -> None:

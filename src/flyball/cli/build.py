@@ -108,7 +108,7 @@ def gate_command(project: Project, release: str | None, as_json: bool) -> int:
 
     Exit code 3: the gate failed, 6: it cannot tell.
     """
-    from flyball.cli.result_text import decision_text, record_document
+    from flyball.cli.result_text import decision_document, decision_text
     from flyball.workflows.evaluate_release import gate_named
     from flyball.workflows.gate import gate
     from flyball.workflows.record_intake import take_in
@@ -117,7 +117,7 @@ def gate_command(project: Project, release: str | None, as_json: bool) -> int:
         decision = gate_named(project, release, route=project.name, progress=ProgressLine(), say=say)
     else:
         decision = gate(project, take_in(project).report, route=project.name, progress=ProgressLine(), say=say)
-    emit(record_document(decision), as_json=as_json, text=decision_text)
+    emit(decision_document(decision), as_json=as_json, text=decision_text)
     return verdict_code(decision.verdict)
 
 

@@ -10,7 +10,8 @@ import click
 from flyball.cli.output import pairs, show, table, warned
 from flyball.data.dataset_warnings import read_warnings
 from flyball.evaluation.reports.files import read_report
-from flyball.records import DatasetVersion, Deployment, EvalReport, Record, name_of
+from flyball.monitoring.gate_cures import gate_cure
+from flyball.records import DatasetVersion, Deployment, EvalReport, GateDecision, Record, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
 from flyball.wiring import Project
@@ -22,6 +23,11 @@ COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 def record_document(record: Record) -> dict[str, Any]:
     """A record as JSON: its type, its id, its content."""
     return {"type": type(record).__name__, "id": name_of(record), "content": to_plain(record)}
+
+
+def decision_document(decision: GateDecision) -> dict[str, Any]:
+    """A gate decision as JSON, with what to do where it did not pass."""
+    return {**record_document(decision), "cure": gate_cure(decision)}
 
 
 def run_document(project: Project, result: RunResult) -> dict[str, Any]:
@@ -40,7 +46,7 @@ def run_document(project: Project, result: RunResult) -> dict[str, Any]:
         "model": record_document(built.model),
         "release": record_document(built.release),
         "evaluation": {**record_document(built.report), "metrics": metrics(built.report), **asked(project)},
-        "gate": record_document(result.decision),
+        "gate": decision_document(result.decision),
         "deployment": deployment_document(project, deployment) if deployment else None,
     }
 
@@ -96,7 +102,6 @@ def deployment_document(project: Project, deployment: Deployment) -> dict[str, A
 
 def run_text(document: Mapping[str, Any]) -> str:
     """The end of `flyball run` for people."""
-    gate = document["gate"]["content"]
     deployment = document["deployment"]
     dataset = document["dataset"]["content"]
     if not document["changed"]:
@@ -115,7 +120,7 @@ def run_text(document: Mapping[str, Any]) -> str:
     for name, value in document["evaluation"]["metrics"].items():
         lines[name] = f"{show(value['value'])}  [{show(value['lower'])}, {show(value['upper'])}]  n={value['n']}"
     facts = warned(pairs(lines), document["dataset"]["warnings"])
-    text = f"{head}\n\n{facts}\n\n{decision_text({'content': gate})}"
+    text = f"{head}\n\n{facts}\n\n{decision_text(document['gate'])}"
     if deployment:
         state = deployment["state"]
         text += f"\n\n{click.style('deployment', bold=True)}  {deployment['id']}  {state}"
@@ -141,7 +146,9 @@ def decision_text(document: Mapping[str, Any]) -> str:
         for check in content["checks"]
     ]
     columns = ("measure", "rule", "threshold", "value", "bound", "n", "verdict", "why")
-    return f"gate: {click.style(verdict, fg=COLOURS[verdict], bold=True)}\n{table(rows, columns)}"
+    text = f"gate: {click.style(verdict, fg=COLOURS[verdict], bold=True)}\n{table(rows, columns)}"
+    cure = document.get("cure")
+    return f"{text}\n  → {cure}" if cure else text
 
 
 def conditions_text(document: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flyball.monitoring.gate_cures import gate_cure
 from flyball.records import Check, DatasetVersion, Deployment, GateDecision, Release
 from flyball.records.identity import short
 from flyball.storage.deployments import history, pointer, routes
@@ -74,18 +75,17 @@ def _of_release(ledger: Ledger, release: str) -> RouteDiagnosis:
         )
     why = next((_in_words(check) for check in decision.checks if check.verdict == decision.verdict), "")
     because = f" ({why})" if why else ""
+    cure = gate_cure(decision)
     if decision.verdict == "fail":
-        cure = "change the data, the recipe or the rules, then `flyball run`"
         return RouteDiagnosis(what=f"release {name} failed the gate{because}", cure=cure)
-    cure = "add test rows or loosen the rules, then `flyball run`"
     return RouteDiagnosis(what=f"the gate was inconclusive on release {name}{because}", cure=cure)
 
 
 def _in_words(check: Check) -> str:
+    value = "" if check.value is None else f", value {check.value:.4g}"
     bound = "" if check.bound is None else f", bound {check.bound:.4g}"
-    needed = "" if check.needed_n is None else f", about {check.needed_n} rows are needed"
     rule = check.rule.replace("_", " ")
-    return f"{check.measure} on {check.suite} {rule} {check.threshold:g}{bound}, n {check.n}{needed}"
+    return f"{check.measure} on {check.suite} {rule} {check.threshold:g}{value}{bound}, n {check.n}"
 
 
 def _of_deployment(ledger: Ledger, deployment: Stored) -> RouteDiagnosis | None:
