@@ -189,12 +189,20 @@ def test_someone_unknown_gets_a_receipt_of_nothing_and_is_suppressed(ledger: Led
     assert receipt.suppressed
 
 
+def test_no_file_is_touched_for_someone_who_is_in_none(ledger: Ledger, tmp_path: Path) -> None:
+    traffic, folder = Traffic(ledger), Folder(files(tmp_path, "C0001"))
+    receipt = run(traffic, folder, subject="nobody")
+    assert receipt.found is False and receipt.removed["files"] == {"files": 0} and folder.calls == ["plan"]
+    files(tmp_path, "nobody")
+    assert run(traffic, folder, subject="nobody").removed["files"] == {"files": 3}
+
+
 def test_what_could_not_be_read_and_what_needs_attention_is_no_finding(ledger: Ledger) -> None:
     class Notes:
         name = "notes"
 
         def plan(self, person: Person) -> Traces:
-            return Traces(counts={"rows": 0, "objects_unread": 2})
+            return Traces(counts={"rows": 0, "sources_unread": 2})
 
         def apply(self, person: Person) -> Traces:
             return Traces(counts={"rows": 0, "versions_needing_attention": 1})
@@ -202,7 +210,7 @@ def test_what_could_not_be_read_and_what_needs_attention_is_no_finding(ledger: L
     traffic = Traffic(ledger)
     receipt = erase(ledger, project_key=traffic.key, subject="nobody", erasers=[Notes()])
     assert receipt.found is False
-    assert receipt.removed["notes"] == {"rows": 0, "objects_unread": 2, "versions_needing_attention": 1}
+    assert receipt.removed["notes"] == {"rows": 0, "sources_unread": 2, "versions_needing_attention": 1}
     assert erase(ledger, project_key=traffic.key, subject="nobody", erasers=[Notes()]) == receipt
 
 

@@ -21,6 +21,7 @@ from flyball.wiring import open_project
 from flyball.workflows import erase
 from flyball.workflows.erase import SourceEraser, erase_subject, row_ids
 from flyball.workflows.record_intake import keep_rows
+from flyball.workflows.stage import run_stage
 from small_shop import flyball, ok
 
 THINGS, STATES = ("kettle", "tent", "lamp", "chair", "rug", "mug"), ("odd", "late", "red", "wet", "old")
@@ -126,6 +127,20 @@ def test_a_short_name_leaves_every_store_also_where_a_rule_breaks_without_its_ro
     assert "needs attention" in said[-1] and "min_rows" in said[-1]
     assert "min_rows" in flyball("data", cwd=shop).err, "the build still says what is wrong"
     assert erase_subject(project, "u7", say=said.append)["id"] == receipt["id"], "nothing is left to erase"
+    project.close()
+
+
+def test_a_name_that_is_not_there_touches_no_output_and_the_same_dataset_keeps_its_times(shop: Path) -> None:
+    def loop() -> dict[str, bytes]:
+        files = (path for path in (shop / "loop").rglob("*") if path.is_file())
+        return {str(path): path.read_bytes() for path in files}
+
+    before = loop()
+    project = open_project(shop)
+    receipt = erase_subject(project, "u70", say=print)
+    assert receipt["found"] is False and loop() == before
+    run_stage(project, "dataset", lambda *_: None)
+    assert loop() == before, "an erasure that changes no row retrains nothing"
     project.close()
 
 

@@ -52,7 +52,10 @@ class Receipt:
 def erase(
     ledger: Ledger, *, project_key: ProjectKey, subject: str, erasers: Sequence[Eraser] = (), actor: str = "local"
 ) -> Receipt:
-    """Erase a person; a second call with nothing left to erase returns the first receipt."""
+    """Erase a person; a second call with nothing left to erase returns the first receipt.
+
+    Where no store holds anything, `erasers` touch nothing; the person is suppressed in the ledger all the same.
+    """
     if not subject.strip():
         raise InputError("no subject was named", cure="flyball subject erase SUBJECT")
     person = person_of(project_key, subject)
@@ -60,7 +63,7 @@ def erase(
     if former := former_of(project_key, subject):
         stores.append(FormerSpelling(stores[-1], former))
     work = erasure_journal.latest(ledger, person)
-    if work is None or work.receipt is not None:
+    if work is None or work.receipt is not None or _is_idle(work.plans):
         plans = {store.name: store.plan(person) for store in stores}
         if work is not None and work.receipt is not None:
             receipt = msgspec.convert(work.receipt, Receipt)
@@ -68,6 +71,8 @@ def erase(
                 return receipt
         work = _begin(ledger, person, plans, actor)
     done = dict(work.steps)
+    if _is_idle(work.plans):  # no file is touched for somebody who is in none, so that nothing is built again
+        done |= {store.name: work.plans[store.name] for store in erasers if store.name in work.plans}
     for store in stores:
         if store.name not in done:
             done[store.name] = _run(ledger, person, work, store, actor)
@@ -109,6 +114,11 @@ def receipt_document(
 def _holds(traces: Traces) -> bool:
     """Whether there is something to remove (counts of what is kept on purpose say so in their name)."""
     return bool(traces.records) or any(n for name, n in traces.counts.items() if not name.endswith(("_kept", *NOTES)))
+
+
+def _is_idle(plans: Mapping[str, Traces]) -> bool:
+    """Whether no store holds anything, and every source could be read: nothing is to be done in files."""
+    return not any(_holds(traces) or traces.counts.get(SOURCES_UNREAD) for traces in plans.values())
 
 
 def _more_can_be_read(receipt: Receipt, plans: Mapping[str, Traces]) -> bool:

@@ -105,7 +105,8 @@ class SourceEraser:
             with self.readable(path, told):
                 files += self.rows(path, config, person) > 0
         traces = self._traces("files", files, self.naming(person))
-        return replace(traces, counts={**traces.counts, **({SOURCES_UNREAD: len(told)} if told else {})})
+        notes = {SOURCES_UNREAD: len(told), "remote_objects_unread": objects.only_elsewhere(self.project)}
+        return replace(traces, counts={**traces.counts, **{name: count for name, count in notes.items() if count}})
 
     def apply(self, person: Person) -> Traces:
         suppress_subject(self.project, person)

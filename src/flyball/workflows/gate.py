@@ -80,22 +80,24 @@ def baseline_in(project: Project, decision: GateDecision) -> Baseline | None:
 
 
 def looks_of(project: Project, report: EvalReport) -> dict[str, int]:
-    """By suite of a report, which report in turn it is that is judged on this very suite, whatever came of it.
+    """By suite of a report, which release in turn it is that is judged on this very suite, whatever came of it.
 
     A suite that many candidates were judged on is passed by chance in the end; so each later one gets less of alpha.
+    A release that is measured again is no further candidate: it keeps its number.
     """
-    name, looks = name_of(report), {}
     judged: dict[str, list[str]] = {}
     for stored in project.ledger.find(GateDecision, limit=MOST_DECISIONS, newest_first=False):
         assert isinstance(stored.record, GateDecision)
         earlier = project.ledger.get(stored.record.report).record
         for suite in earlier.suites if isinstance(earlier, EvalReport) else ():
-            names = judged.setdefault(suite.fingerprint, [])
-            if stored.record.report not in names:
-                names.append(stored.record.report)
+            releases = judged.setdefault(suite.fingerprint, [])
+            if stored.record.release not in releases:
+                releases.append(stored.record.release)
+    looks = {}
     for suite in report.suites:
-        names = judged.get(suite.fingerprint, [])
-        looks[suite.name] = names.index(name) + 1 if name in names else len(names) + 1
+        releases = judged.get(suite.fingerprint, [])
+        known = report.release in releases
+        looks[suite.name] = releases.index(report.release) + 1 if known else len(releases) + 1
     return looks
 
 

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ import msgspec
 
 from flyball import __version__
 from flyball.data.dataset_folder import replaced_folder
-from flyball.errors import NotFoundError
+from flyball.errors import FlyballError, NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
 from flyball.records.record_files import read_document, write_document
@@ -35,7 +35,8 @@ def run_stage(project: Project, name: str, progress: Progress) -> Record:
     if name == "dataset":  # DVC leaves it in place (`persist`), so that the last version stays until the next is whole
         with replaced_folder(project.places.dataset) as out:
             record: Record = dataset(project, progress, out=out)
-            write_document(out / "record.json", record, circumstances(record, began))
+            noted = noted_before(project.places.dataset / "record.json", record) or circumstances(record, began)
+            write_document(out / "record.json", record, noted)
         return record
     record = function(project, progress)
     out = getattr(project.places, folder)
@@ -44,6 +45,15 @@ def run_stage(project: Project, name: str, progress: Progress) -> Record:
         noted["agreement"] = msgspec.json.decode((out / AGREEMENT).read_bytes())
     write_document(out / "record.json", record, noted)
     return record
+
+
+def noted_before(path: Path, record: Record) -> Mapping[str, JSON]:
+    """What is noted beside the same record already: built again to the same, nothing after it has to run again."""
+    try:
+        earlier, noted = read_document(path)
+    except FlyballError:
+        return {}  # none, or one that cannot be read: it is replaced
+    return noted if earlier == record else {}
 
 
 def circumstances(record: Record, began: float) -> dict[str, JSON]:
