@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flyball.cli.result_text import lengths_text
+from flyball.cli.result_text import errors_text, lengths_text
 
 
 def document(cut: int, left_out: int, tested: dict[str, int]) -> dict[str, object]:
@@ -26,3 +26,10 @@ def test_rows_that_the_template_refuses_are_told() -> None:
     run = {"content": {"metrics": {"max_characters": 900.0, "rows_refused": 4.0}}}
     told = lengths_text({"training_run": run, "evaluation": {"asked": 3, "prepared": {}}})
     assert told == "the model's chat template refuses the turns of 4 training rows, which were left out"
+
+
+def test_requests_without_an_answer_are_told_with_the_commonest_reason() -> None:
+    evaluation = {"asked": 198, "errors": {"the engine is gone": 1, "request (271 tokens) exceeds the context": 2}}
+    told = errors_text(evaluation)
+    assert told is not None and told.startswith("3 of 198 test requests; most often (2): request (271 tokens)")
+    assert errors_text({"asked": 198, "errors": {}}) is None and errors_text({}) is None

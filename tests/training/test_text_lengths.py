@@ -9,8 +9,11 @@ import pytest
 from flyball.inference.preparation import cut
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Preparation
+from flyball.training.config import TrainConfig
+from flyball.training.conversations import Head
 from flyball.training.examples import Example, LabelledText, make_examples
-from flyball.training.text_lengths import context_for, most_characters
+from flyball.training.learner import from_scratch
+from flyball.training.text_lengths import context_for, most_characters, room_for
 from small_models import make_row
 from tiny_gguf import tiny_release
 
@@ -35,6 +38,20 @@ def test_the_context_fits_all_but_one_in_two_hundred_rows(lengths, context):
 
 def test_nobody_pays_for_an_endless_context():
     assert context_for([100_000] * 10) == 2048
+
+
+@pytest.mark.parametrize(("context", "room"), [(256, 1536), (320, 1920), (1024, 4096), (2048, 4096), (8192, 8192)])
+def test_a_model_reads_more_than_texts_are_cut_to(context, room):
+    assert room_for(context) == room
+
+
+def test_texts_far_denser_than_those_learned_from_fit_the_model_once_they_are_cut():
+    rows = [make_row(f"the parcel number {n % 7} has not arrived at my house yet " * 6, "a", n) for n in range(60)]
+    learner = from_scratch(TrainConfig(), rows, ["a"], Head())
+    limit = most_characters(rows, render=learner.render, context=learner.context)
+    dense = make_row("".join(chr(33 + (n * 37 + n // 7) % 94) for n in range(5000)), "a")
+    made = learner.render(dense, limit)
+    assert isinstance(made, Example) and learner.context < len(made.ids) <= room_for(learner.context)
 
 
 def test_rows_that_do_not_fit_say_where_texts_are_cut():

@@ -85,6 +85,17 @@ def lengths_text(document: Mapping[str, Any]) -> str | None:
     return "; ".join(said) or None
 
 
+def errors_text(evaluation: Mapping[str, Any]) -> str | None:
+    """How many requests of the evaluation got no answer, and the commonest reason; None where all got one."""
+    errors = evaluation.get("errors") or {}
+    if not errors:
+        return None
+    reason, count = max(errors.items(), key=lambda pair: pair[1])
+    failed = evaluation.get("failed", sum(errors.values()))
+    said = f"{failed} of {evaluation['asked']} test requests; most often ({count}): {reason}"
+    return f"{said}; the report lists them"
+
+
 def metrics(report: EvalReport) -> dict[str, Any]:
     """Each measure over a whole suite with its interval."""
     return {
@@ -117,6 +128,8 @@ def run_text(document: Mapping[str, Any]) -> str:
     }
     if long := lengths_text(document):
         lines["long texts"] = long
+    if failed := errors_text(document["evaluation"]):
+        lines["no answer"] = failed
     for name, value in document["evaluation"]["metrics"].items():
         lines[name] = f"{show(value['value'])}  [{show(value['lower'])}, {show(value['upper'])}]  n={value['n']}"
     facts = warned(pairs(lines), document["dataset"]["warnings"])

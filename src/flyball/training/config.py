@@ -26,7 +26,12 @@ class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 4096
     context: (
         Annotated[
-            int, Meta(ge=32, description="Longest prompt and answer, in tokens; null: 256 to 2,048, by what rows need.")
+            int,
+            Meta(
+                ge=32,
+                description="Longest prompt and answer, in tokens; null: by what rows need, "
+                "256 to 2,048 to learn from, with room up to six times that (at most 4,096) for denser texts.",
+            ),
         ]
         | None
     ) = None

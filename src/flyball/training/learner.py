@@ -18,7 +18,7 @@ from flyball.training import llama, model_writer
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head, Renderer, chat_format
 from flyball.training.examples import Encode, LabelledText, Render
-from flyball.training.text_lengths import context_for, lengths_of
+from flyball.training.text_lengths import context_for, lengths_of, room_for
 from flyball.training.tokenizer import token_of, tokenizer_config, train_tokenizer
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
         answers=answers.get,
     )
     context = size.context or context_for(lengths_of(rows, renderer))
-    size = msgspec.structs.replace(size, context=context)
+    size = msgspec.structs.replace(size, context=size.context or room_for(context))
     model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
     shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=end, padding=ids[PADDING])
 
@@ -68,7 +68,7 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
         model_writer.save_weights(folder, model)
         model_writer.save_json(folder / "config.json", shape)
         model_writer.save_json(folder / "generation_config.json", {"eos_token_id": end, "do_sample": False})
-        model_writer.save_json(folder / "tokenizer_config.json", tokenizer_config(context=context))
+        model_writer.save_json(folder / "tokenizer_config.json", tokenizer_config(context=size.context or context))
         tokenizer.save(str(folder / "tokenizer.json"))
 
     return Learner(

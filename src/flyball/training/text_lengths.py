@@ -14,6 +14,11 @@ from flyball.training.examples import Example, LabelledText, Render
 FITTING = 0.995
 LARGEST, STEP = 2048, 64
 """Bounds of a context that is chosen here: attention over more tokens costs more than most projects gain."""
+ROOM = 6
+"""So many times the tokens that texts are cut to are read: a text may have more tokens a character than those learned.
+
+Of ASCII no text has more than about this: a token is a byte at least, and four or five in the texts learned from.
+"""
 POOL = 64
 
 
@@ -22,6 +27,11 @@ def context_for(lengths: Sequence[int]) -> int:
     ordered = sorted(lengths)
     wanted = ordered[min(len(ordered) - 1, int(FITTING * len(ordered)))] if ordered else 0
     return min(LARGEST, max(SMALLEST_CONTEXT, -(-wanted // STEP) * STEP))
+
+
+def room_for(context: int) -> int:
+    """Tokens that a model reads whose texts are cut to fit `context`: up to 4,096, so that dense ones fit as well."""
+    return max(context, min(2 * LARGEST, ROOM * context))
 
 
 def lengths_of(rows: Sequence[LabelledText], render: Render) -> list[int]:
