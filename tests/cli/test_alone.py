@@ -415,6 +415,22 @@ def test_without_a_gate_an_evaluation_ends_with_0_and_shows_intervals(tmp_path: 
     assert result.code == 0 and "exact_match" in result.out and "LOWER" in result.out
 
 
+@pytest.mark.parametrize("how", ["dead", "failing"])
+def test_without_a_gate_a_server_that_answers_no_case_ends_with_5_and_the_reason(tmp_path: Path, how: str) -> None:
+    cases(tmp_path, 5)
+    with chat_server(lambda text, n: ERROR) as server:
+        url = server.url if how == "failing" else "http://127.0.0.1:9/v1"
+        result = flyball("evaluate", url, "--suite", "cases.jsonl", "--out", "report", cwd=tmp_path)
+    assert result.code == 5 and "none of 5 cases was answered" in result.err and "→" in result.err
+
+
+def test_a_model_that_the_server_does_not_know_is_told_with_those_that_it_does(tmp_path: Path) -> None:
+    cases(tmp_path, 5)
+    with chat_server(lambda text, n: (404, "no such model")) as server:
+        result = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--json", cwd=tmp_path)
+    assert result.code == 5 and "--model anything" in result.json["error"]["cure"]
+
+
 def test_a_server_that_fails_or_is_not_there_passes_no_gate(tmp_path: Path) -> None:
     cases(tmp_path)
     arguments = ["--suite", "cases.jsonl", "--gate", "gate.yaml", "--json"]

@@ -73,7 +73,8 @@ def evaluate_command(
     """Measure the release that was built, in its own engine; or any RELEASE by its name (its first digits do).
 
     With a URL: any OpenAI-compatible server, without a project. It is asked greedily unless told otherwise; what it
-    was asked with is in the report. With --gate, exit code 3: it failed, 6: it cannot tell.
+    was asked with is in the report. With --gate, exit code 3: it failed, 6: it cannot tell. Without: 5 when no
+    case was answered.
 
     verify REPORT: recompute every gate decision on a report from its stored per-case scores.
     """
@@ -119,7 +120,7 @@ def evaluate_server(url: str, options: Mapping[str, Any], *, as_json: bool) -> i
     from flyball.cli.result_text import evaluation_text, record_document
     from flyball.evaluation.config import EvaluateConfig
     from flyball.evaluation.suites.files import Columns
-    from flyball.workflows.evaluate_url import judge
+    from flyball.workflows.evaluate_url import access_of, judge, why_no_answer
 
     request = {name: options[name] for name in ("temperature", "seed", "max_tokens") if options[name] is not None}
     judged = judge(
@@ -145,5 +146,12 @@ def evaluate_server(url: str, options: Mapping[str, Any], *, as_json: bool) -> i
         "notes": judged.details.notes,
         "report": str(judged.folder),
     }
+    way = access_of(api_key=options["api_key"], headers=options["headers"])
+    silent = why_no_answer(url, model=options["model"], details=judged.details, way=way)
+    document["error"] = {"code": silent.code, "message": silent.message, "cure": silent.cure} if silent else None
     emit(document, as_json=as_json, text=evaluation_text)
-    return verdict_code(judged.decision.verdict) if judged.decision else 0
+    if silent:
+        say(f"{click.style('error:', fg='red', bold=True)} {silent}")
+    if judged.decision:
+        return verdict_code(judged.decision.verdict)
+    return silent.exit_code if silent else 0

@@ -52,6 +52,11 @@ def served_model(url: str, *, name: str | None, way: ServerAccess) -> ServedMode
     return ServedModel(name=name, context=_context(models[name]))
 
 
+def model_names(url: str, way: ServerAccess) -> tuple[str, ...]:
+    """The names that a server says it serves; empty where it does not say. UpstreamError when it does not answer."""
+    return tuple(_listed(url, way) or ())
+
+
 def _listed(url: str, way: ServerAccess) -> dict[str, Mapping[str, Any]] | None:
     """The entries of /v1/models by name; None where the server has no such list."""
     status, raw = _fetch(url, way)

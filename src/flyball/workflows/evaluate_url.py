@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyball.addresses import ReachConfig, reach_of
-from flyball.errors import InputError
+from flyball.errors import InputError, UpstreamError
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.files import read_report, write_report
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
 from flyball.inference.http_client import ServerAccess
+from flyball.inference.model_list import model_names
 from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate
 from flyball.settings import proxy_for, secret
 from flyball.telemetry import Progress
+
+NAMES_SHOWN = 10
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -96,3 +99,29 @@ def judge(
     )
     write_report(folder, document.report, document.details, decision=decision)
     return UrlVerdict(report=report, decision=decision, details=document.details, folder=folder)
+
+
+def why_no_answer(url: str, *, model: str, details: Details, way: ServerAccess) -> UpstreamError | None:
+    """Why no case at all was answered, and what to do; None where one was; asks a server for its models after a 404."""
+    if details.answered or not details.asked:
+        return None
+    reason, _ = max(details.errors.items(), key=lambda pair: pair[1], default=("no reason given", 0))
+    cure = "start that server, or fix the URL"
+    if " answered " in reason:
+        cure = "look at the server's log"
+    if " answered 404" in reason:
+        cure = _other_model(url, model, way)
+    elif " answered 401" in reason or " answered 403" in reason:
+        cure = "give a key: --api-key env:NAME"
+    return UpstreamError(f"none of {details.asked} cases was answered: {reason}", cure=cure)
+
+
+def _other_model(url: str, model: str, way: ServerAccess) -> str:
+    try:
+        names = model_names(url, way)
+    except UpstreamError:
+        names = ()
+    if not names or model in names:
+        return "give the base URL of an OpenAI API, and the model's name there: --model NAME"
+    more = f" (or {', '.join(names[1:NAMES_SHOWN])})" if len(names) > 1 else ""
+    return f"that server knows no model {model}: --model {names[0]}{more}"

@@ -236,9 +236,7 @@ def brought_in(root: Path, source: Path) -> tuple[str, tuple[str, ...]]:
         else:
             shutil.copyfile(source, partial)
         partial.replace(target)
-    return source.name, (
-        f"{source.name} is a copy of {source.name} outside the project; erasing a person leaves that one",
-    )
+    return source.name, (f"{source.name} is a copy of {source}, outside the project; erasing a person leaves that one",)
 
 
 def shape_of(task: str, answers: Sequence[object]) -> Shape:
