@@ -57,8 +57,30 @@ def test_clustered_cases_that_should_not_pass_rarely_do() -> None:
 def test_too_few_clusters_prove_nothing_and_say_how_many_are_needed() -> None:
     few = gate(AT_LEAST, scores([(float(k % 20 > 0), f"c{k % 19}") for k in range(1900)]))
     assert few.verdict == "inconclusive" and "19 clusters, and 20 are needed" in few.checks[0].reason
-    calm = gate(AT_LEAST, scores([(float(k % 40 > 8), f"c{k % 40}") for k in range(1900)]))
-    assert "9 clusters with a failure, and 10 are needed" in calm.checks[0].reason
+
+
+def test_where_hardly_a_cluster_fails_its_cases_count_as_all_alike() -> None:
+    perfect = gate(AT_LEAST, scores([(1.0, f"c{k % 20}") for k in range(1900)])).checks[0]
+    assert perfect.verdict == "pass" and perfect.bound == pytest.approx(0.05 ** (1 / 20)), "as 20 of 20, not 1,900"
+    strict = GateRule(measure="exact_match", at_least=0.9)
+    assert gate(strict, scores([(1.0, f"c{k % 20}") for k in range(1900)])).verdict == "inconclusive"
+    few = gate(AT_LEAST, scores([(float(k % 40 > 8), f"c{k % 40}") for k in range(1900)])).checks[0]
+    assert "as if all cases of one were alike (9 have a failure)" in few.reason and few.verdict == "inconclusive"
+    dice = random.Random(3)
+    alike_cases = [
+        scores([(float(ok), f"c{c}") for c in range(25) for ok in [dice.random() < 0.8] * 4]) for _ in range(400)
+    ]
+    assert sum(gate(AT_LEAST, one).verdict == "pass" for one in alike_cases) / 400 < 0.05 + 3 * 0.011
+
+
+def test_a_measure_that_says_nothing_of_a_case_does_not_count_it_as_missing() -> None:
+    attacks = [ItemScore(suite="test", item=f"a{k}", measure="attack_success", score=0.0) for k in range(100)]
+    others = [ItemScore(suite="test", item=f"b{k}", measure="over_refused", score=0.0) for k in range(100)]
+    rule = GateRule(measure="attack_success", at_most=0.1)
+    assert gate(rule, [*attacks, *others]).checks[0].n == 100
+    assert gate(rule, [*attacks, *others], report=report_on([*attacks, *others], size=220)).checks[0].n == 120, (
+        "20 lack"
+    )
 
 
 def test_pairs_in_clusters_are_judged_by_cluster() -> None:

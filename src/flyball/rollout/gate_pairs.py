@@ -37,7 +37,7 @@ def against_live(rule: GateRule, evidence: Evidence, live: Evidence, least: floa
     ours, theirs = evidence.of(rule.suite, measure, rule.slice), live.of(rule.suite, measure, rule.slice)
     if not ours or not theirs:
         return unmeasured(rule, evidence if not ours else live)
-    size = max(evidence.size(rule.suite, rule.slice), len(ours.keys() | theirs.keys()))
+    size = max(evidence.size(rule.suite, rule.slice, measure=measure), len(ours.keys() | theirs.keys()))
     cases = differences(ours, theirs, size)
     if rule.measure == "macro_f1":
         if not independent(cases):

@@ -57,4 +57,5 @@ def judge(rule: GateRule, evidence: Evidence, live: Evidence | None, alpha: floa
     rows = evidence.of(rule.suite, rule.measure, rule.slice)
     if not rows:
         return from_report(rule, evidence, name, threshold, alpha)
-    return cases_against(completed(rows, evidence.size(rule.suite, rule.slice), name), name, threshold, alpha)
+    size = evidence.size(rule.suite, rule.slice, measure=rule.measure)
+    return cases_against(completed(rows, size, name), name, threshold, alpha)

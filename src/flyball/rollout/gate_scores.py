@@ -57,12 +57,23 @@ class Evidence:
                     failed[item] = failed.get(item, False) or bool(row.error)
         return [float(error) for error in failed.values()] + [1.0] * (self.size(suite, part) - len(failed))
 
-    def size(self, suite: str, part: str | None = None) -> int:
-        """How many items the suite has, measured or not; of a slice, those that were scored on any measure."""
+    def size(self, suite: str, part: str | None = None, *, measure: str = "") -> int:
+        """How many items the suite has, measured or not; of a slice, those that were scored on any measure.
+
+        With a `measure`: without those that were scored, but not on it, because it says nothing about them.
+        """
+        scored = {
+            row.item
+            for (name, _), rows in self.items.items()
+            if name == suite
+            for row in rows.values()
+            if part is None or row.is_in(part)
+        }
+        others = scored - self.of(suite, measure, part).keys() if measure else set()
         if part is not None:
-            rows = [row for (name, _), rows in self.items.items() if name == suite for row in rows.values()]
-            return len({row.item for row in rows if row.is_in(part)})
-        return next((reference.items for reference in self.report.suites if reference.name == suite), 0)
+            return len(scored) - len(others)
+        whole = next((reference.items for reference in self.report.suites if reference.name == suite), 0)
+        return whole - len(others)
 
     def fingerprint(self, suite: str) -> str | None:
         """Of the suite's items; None when the report has no such suite."""
