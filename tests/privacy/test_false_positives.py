@@ -7,7 +7,8 @@ import pytest
 from flyball.data.config import RedactConfig
 from flyball.errors import InputError
 from flyball.inference.prompt_path import redactor
-from flyball.privacy.redaction import TYPES, profile_fingerprint, profile_name, redact
+from flyball.privacy.profile_names import profile_name
+from flyball.privacy.redaction import TYPES, profile_fingerprint, redact
 from flyball.settings import parse_settings
 
 HARMLESS = """

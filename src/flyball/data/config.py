@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from flyball.privacy.redaction import profile_name
+from flyball.privacy.profile_names import profile_name
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 

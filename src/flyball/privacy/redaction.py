@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +11,7 @@ from flyball.errors import InputError
 from flyball.privacy.false_positives import REACH
 from flyball.privacy.names import NAME_RECOGNISERS
 from flyball.privacy.recognisers import PATTERN_RECOGNISERS, Outline, Recogniser
-from flyball.records.canonical import canonical_json, fingerprint_of
+from flyball.records.canonical import fingerprint_of
 
 PROFILES: dict[str, tuple[Recogniser, ...]] = {"none": (), "default": (*PATTERN_RECOGNISERS, *NAME_RECOGNISERS)}
 TYPES = tuple(sorted({recogniser.type for recogniser in PROFILES["default"]}))
@@ -38,14 +37,6 @@ class Profile:
 
     recognisers: tuple[Recogniser, ...]
     allowed: frozenset[str]
-
-
-def profile_name(profile: str, *, off: Sequence[str] = (), allow: Sequence[str] = ()) -> str:
-    """The one name of a profile with types switched off and texts allowed: what a release says of its redaction."""
-    if profile == "none" or not (off or allow):
-        return profile
-    changes = {"allow": sorted({text.casefold() for text in allow}), "off": sorted(set(off))}
-    return f"{profile} {canonical_json(changes).decode()}"
 
 
 @lru_cache(maxsize=64)
