@@ -144,6 +144,32 @@ def test_a_name_that_is_not_there_touches_no_output_and_the_same_dataset_keeps_i
     project.close()
 
 
+def test_a_name_in_a_column_of_nobody_removes_nothing_and_the_receipt_says_where_it_stays(shop: Path) -> None:
+    others = [f"{line},\"['a140', 'a133']\"" if turn % 10 == 0 else f"{line},[]" for turn, line in enumerate(OTHERS)]
+    (shop / "rows.csv").write_text("\n".join(["text,label,who,seen_by", *others, "by me too,a,u9,a133"]) + "\n")
+    ok("data", cwd=shop)
+
+    def everything() -> dict[str, bytes]:
+        folders = [shop / "loop", shop / ".dvc/cache/files", shop / "rows.csv"]
+        files = [path for top in folders for path in (top.rglob("*") if top.is_dir() else [top]) if path.is_file()]
+        return {str(path): path.read_bytes() for path in files}
+
+    before = everything()
+    said = flyball("subject", "erase", "a140", "--json", cwd=shop)
+    receipt = json.loads(said.out)
+    assert (said.code, receipt["found"], receipt["removed"]["sources"]["objects"]) == (4, False, 0)
+    assert receipt["mentioned"] == {"rows.csv": {"rows": 3, "lines": [2, 12, 22], "columns": ["seen_by"]}}
+    assert receipt["removed"]["sources"]["objects_mentioning"] == 1 and everything() == before
+    assert "seen_by" in said.err and "fields.subject" in said.err and "lines 2, 12, 22" in said.err
+    assert ok("subject", "receipt", "a140", cwd=shop)["signature_holds"]
+
+    partly = flyball("subject", "erase", "u9", "--json", cwd=shop)
+    assert partly.code == 0 and json.loads(partly.out)["removed"]["sources"]["rows"] == 1, partly.err
+    (shop / "rows.csv").write_text((shop / "rows.csv").read_text().replace("a140", "x"))
+    again = json.loads(flyball("subject", "erase", "a140", "--json", cwd=shop).out)
+    assert again["mentioned"] == {} and again["found"] is False, "the lines were edited: a new receipt"
+
+
 def test_there_is_no_receipt_while_a_row_of_the_person_is_left(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = open_project(shop)
     monkeypatch.setattr(erase, "rewrite_source", lambda *_, **__: 0)  # somebody writes it again meanwhile

@@ -182,7 +182,8 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     With --state: what a gateway without a project recorded of the person, as gateway.subject_from finds people in its
     requests. Where nothing was found the receipt says so, and the exit code is 4; names near this one are offered.
     Where somebody was, names that differ in their spelling alone are told. Where a source cannot be read, all else is
-    erased, the receipt counts it (sources_unread), and the exit code is 3.
+    erased, the receipt counts it (sources_unread), and the exit code is 3. Rows that are not the person's, but have the
+    name in some column, stay: the receipt says where (mentioned), and the exit code is 3, or 4 where nothing was found.
     """
     from flyball.compliance.erasers import SOURCES_UNREAD
 
@@ -199,6 +200,9 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
     if receipt:
         receipt.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=1))
     emit(document, as_json=as_json, text=pairs)
+    mentioned = document.get("mentioned") or {}
+    for source, where in mentioned.items():
+        say(mention_text(source, where))
     if document["found"] is False:
         say(
             f"nothing was found of {subject!r}: no row, no request, no feedback; nothing was removed\n"
@@ -217,6 +221,19 @@ def subject_erase(place: Project | Path, subject: str, receipt: Path | None, as_
             "  → repair them (`flyball data` names the line) and run the same command again"
         )
         click.get_current_context().exit(RefusedError.exit_code)
+    if mentioned:
+        click.get_current_context().exit(RefusedError.exit_code)
+
+
+def mention_text(source: str, where: dict[str, Any]) -> str:
+    """Where a source still names an erased person, and what can be done about it."""
+    lines = ", ".join(map(str, where["lines"])) + (", …" if where["rows"] > len(where["lines"]) else "")
+    return (
+        f"{source} names the person in {where['rows']} row(s) that are not the person's: they stay"
+        f" (columns {', '.join(where['columns'])}; lines {lines})\n"
+        "  → if such a column says whose the row is, set it as the source's fields.subject in flyball.yaml, otherwise"
+        " edit these lines; then run the same command again"
+    )
 
 
 @subject_command.command("export")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from flyball.compliance.subjects import Person
 
@@ -15,18 +15,20 @@ class Traces:
 
     `counts`: how many of what (rows, files, objects); a name that ends in `_kept` counts what stays on purpose, one in
     `_unread` what nobody could look into, one in `_attention` what somebody has to look at, one in `_searched` what was
-    looked into: none of those says that the person was found.
+    looked into, one in `_mentioning` what has the name, but is not the person's: none says that the person was found.
     `records`: names of DatasetVersions that hold the person's rows, each with the version that takes its place (None:
     none does, or not yet known).
+    `mentions`: by source, where the name stands outside of the person's rows (rows, lines, columns); it stays.
     """
 
     counts: Mapping[str, int]
     records: Mapping[str, str | None] = field(default_factory=dict)
+    mentions: Mapping[str, Any] = field(default_factory=dict)
 
 
 SOURCES_UNREAD = "sources_unread"
 """Sources that nobody can read, so that an erasure is incomplete: the same command goes on when they can be."""
-NOTES = ("_unread", "_attention", "_searched")
+NOTES = ("_unread", "_attention", "_searched", "_mentioning")
 
 
 class Eraser(Protocol):
@@ -80,4 +82,4 @@ def merged(plan: Traces, applied: Traces) -> Traces:
         for name in sorted({*plan.counts, *applied.counts})
     }
     records = {**plan.records, **{old: new for old, new in applied.records.items() if new or old not in plan.records}}
-    return Traces(counts=counts, records=dict(sorted(records.items())))
+    return Traces(counts=counts, records=dict(sorted(records.items())), mentions=applied.mentions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, and_, select, update
@@ -34,6 +35,7 @@ class Receipt:
     (trained on the person's rows, by record type); signed with the project's key (Ed25519) over all other fields.
 
     `found`: whether any store knew of the person, be it by a record that stays; earlier receipts do not say.
+    `mentioned`: by source, the lines and columns that name the person in rows that are not the person's: they stay.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Receipt:
     public_key: str
     signature: str
     found: bool | None = None
+    mentioned: Mapping[str, Any] | None = None
 
 
 def erase(
@@ -67,7 +70,8 @@ def erase(
         plans = {store.name: store.plan(person) for store in stores}
         if work is not None and work.receipt is not None:
             receipt = msgspec.convert(work.receipt, Receipt)
-            if not any(_holds(traces) for traces in plans.values()) and not _more_can_be_read(receipt, plans):
+            changed = _more_can_be_read(receipt, plans) or _mentioned(plans) != dict(receipt.mentioned or {})
+            if not any(_holds(traces) for traces in plans.values()) and not changed:
                 return receipt
         work = _begin(ledger, person, plans, actor)
     done = dict(work.steps)
@@ -130,6 +134,10 @@ def _more_can_be_read(receipt: Receipt, plans: Mapping[str, Traces]) -> bool:
     )
 
 
+def _mentioned(stores: Mapping[str, Traces]) -> dict[str, Any]:
+    return {source: where for traces in stores.values() for source, where in traces.mentions.items()}
+
+
 def _begin(ledger: Ledger, person: Person, plans: Mapping[str, Traces], actor: str) -> Journal:
     with ledger.begin() as connection:
         key = {"project": ledger.project, "hash": person.hash}
@@ -169,6 +177,7 @@ def _finish(
         signature="",
         found=bool(replaced)
         or any(n for traces in done.values() for name, n in traces.counts.items() if not name.endswith(NOTES)),
+        mentioned=_mentioned(done),
     )
     receipt = replace(unsigned, signature=project_key.sign(_signed_bytes(unsigned)))
     with ledger.begin() as connection:
@@ -181,6 +190,8 @@ def _signed_bytes(receipt: Receipt) -> bytes:
     del document["signature"]
     if receipt.found is None:
         del document["found"]  # it was not said, nor signed, then
+    if receipt.mentioned is None:
+        del document["mentioned"]
     return canonical_json(document)
 
 

@@ -1,8 +1,8 @@
 """What DVC keeps of older contents: finds the objects that name a person, and removes them. I/O: cache, remotes.
 
 DVC itself cannot delete single objects. One is found by what is in it: a row of the person where it reads as a content
-of one of the sources, the person's identifier, or the keyed hash in a dataset. The pipeline's run cache forgets the
-outputs that such objects were part of.
+of one of the sources, the keyed hash in what our stages wrote, the person's identifier in anything else. The pipeline's
+run cache forgets the outputs that such objects were part of.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ PAGES = ("report.json", "report.html", "junit.xml")
 class Naming:
     """What of a cache names a person; `unread`: objects of which nothing is known, as they do not unpack.
 
-    `searched`: objects that there are.
+    `searched`: objects that there are. `mentioning`: objects that have the name somewhere, but no row of the person.
     """
 
     paths: tuple[Path, ...] = ()
     unread: int = 0
     searched: int = 0
+    mentioning: int = 0
 
 
 def cache_folder(project: Project) -> Path | None:
@@ -89,28 +90,42 @@ def naming_in(
     looked = Sources(sources=sources, key=row_key)
     names = [person.subject]
     fresh = [path for path in stored if path not in clean]
-    found = set(looked.holding(fresh, person.hash, names))
+    contents = dict(looked.contents(fresh, person.hash, names))
+    found, by_rows = {path for path, mine in contents.items() if mine}, set(contents)
     by_digest = {digest(path): path for path in stored}
     for path in (cache / "files").rglob("*.dir"):
         listing = path.read_bytes()
         wanted = looked.listed(listing, person.hash, names) | _pages_showing(listing, by_digest, rows)
         found |= {by_digest[name] for name in wanted if name in by_digest}
+        by_rows |= {by_digest[name] for name in _outputs(listing) if name in by_digest}
     others = [path for path in fresh if path not in found]
     searched = search_all(others, [person.hash], words=identifiers(sources, person))
-    found |= {hit.path for hit in searched.hits}
+    found |= {hit.path for hit in searched.hits if hit.needle == person.hash or hit.path not in by_rows}
+    mentioning = {hit.path for hit in searched.hits} - found
     unread = {path for path, _ in searched.unread} - found
-    clean |= set(others) - found - unread
+    clean |= set(others) - found - unread - mentioning
     paths = tuple(sorted(found | listings(cache, {digest(path) for path in found})))
-    return Naming(paths=paths, unread=len(unread), searched=len(stored))
+    return Naming(paths=paths, unread=len(unread), searched=len(stored), mentioning=len(mentioning))
+
+
+def _outputs(listing: bytes) -> set[str]:
+    """Of a listing of what one of our stages wrote: the files that say by a hash whose their rows are."""
+    entries = _entries(listing)
+    if not any(entry.get("relpath") == "record.json" for entry in entries):
+        return set()
+    return {entry["md5"] for entry in entries if entry.get("relpath") != "rejects.parquet" and "md5" in entry}
+
+
+def _entries(listing: bytes) -> list[dict[str, str]]:
+    try:
+        return msgspec.json.decode(listing, type=list[dict[str, str]])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
 
 
 def _pages_showing(listing: bytes, by_digest: Mapping[str, Path], rows: Sequence[str]) -> set[str]:
     """Of a listing of a report's folder: its pages, when report.json, which has ids beside texts, shows one of rows."""
-    try:
-        entries = msgspec.json.decode(listing, type=list[dict[str, str]])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return set()
-    pages = {entry.get("relpath"): entry.get("md5", "") for entry in entries if entry.get("relpath") in PAGES}
+    pages = {entry.get("relpath"): entry.get("md5", "") for entry in _entries(listing) if entry.get("relpath") in PAGES}
     report = by_digest.get(pages.get("report.json", ""))
     return set(pages.values()) if report and rows and search_all([report], rows).hits else set()
 

@@ -25,6 +25,7 @@ from flyball.compliance.subjects import Person
 from flyball.data.config import SourceConfig
 from flyball.data.dataset_folder import replaced_folder
 from flyball.data.erasure.dataset import rewrite_without
+from flyball.data.erasure.mentions import mentions_in
 from flyball.data.erasure.sources import rewrite_source
 from flyball.data.erasure.subject_rows import rows_of_person, sought, subjects_of
 from flyball.data.readers.text_folder import SUFFIXES
@@ -105,6 +106,8 @@ class SourceEraser:
             with self.readable(path, told):
                 files += self.rows(path, config, person) > 0
         traces = self._traces("files", files, self.naming(person))
+        if not files and not traces.counts["objects"]:
+            traces = replace(traces, mentions=self.mentions(person))
         notes = {SOURCES_UNREAD: len(told), "remote_objects_unread": objects.only_elsewhere(self.project)}
         return replace(traces, counts={**traces.counts, **{name: count for name, count in notes.items() if count}})
 
@@ -124,7 +127,21 @@ class SourceEraser:
         elsewhere = objects.only_elsewhere(self.project)
         notes = {SOURCES_UNREAD: len(told), "remote_objects_unread": elsewhere}
         traces = self._traces("rows", rows, naming)
-        return replace(traces, counts={**traces.counts, **{name: count for name, count in notes.items() if count}})
+        counts = {**traces.counts, **{name: count for name, count in notes.items() if count}}
+        return replace(traces, counts=counts, mentions=self.mentions(person))
+
+    def mentions(self, person: Person) -> dict[str, Any]:
+        """Where sources name the person outside of the person's rows: that stays, and the receipt says so."""
+        found = {}
+        for path, config in self.files():
+            if self.was_removed(path, config):
+                continue
+            with suppress(InputError):  # told before
+                key = self.project.key.row_key
+                where = mentions_in(path, config, name=person.subject, subject=person.hash, key=key)
+                if where:
+                    found[config.name or config.path] = where
+        return found
 
     def naming(self, person: Person) -> objects.Naming:
         """The objects in DVC's cache that name the person; each is looked into once in an erasure."""
@@ -179,7 +196,8 @@ class SourceEraser:
     def _traces(what: str, count: int, naming: objects.Naming) -> Traces:
         unread = {"objects_unread": naming.unread} if naming.unread else {}
         looked = {"objects_searched": naming.searched} if naming.searched else {}
-        return Traces(counts={what: count, "objects": len(naming.paths), **unread, **looked})
+        kept = {"objects_mentioning": naming.mentioning} if naming.mentioning else {}
+        return Traces(counts={what: count, "objects": len(naming.paths), **unread, **looked, **kept})
 
 
 def suppress_subject(project: Project, person: Person) -> None:

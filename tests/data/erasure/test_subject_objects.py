@@ -22,7 +22,7 @@ def holding(tmp_path: Path, source: str, content: bytes, name: str = "u7") -> bo
     found = tmp_path / "0123456789abcdef"
     found.write_bytes(content)
     sources = Sources(sources=[(tmp_path / source, SourceConfig(path=source, fields=FIELDS))], key=KEY)
-    return list(sources.holding([found], subject_hash(KEY, name), [name])) == [found]
+    return list(sources.contents([found], subject_hash(KEY, name), [name])) == [(found, True)]
 
 
 JSONL = b'{"text": "hello", "who": "p1"}\n{"text": "hello", "who": %s}\n'

@@ -35,8 +35,8 @@ class Sources:
     sources: Sequence[tuple[Path, SourceConfig]]
     key: bytes
 
-    def holding(self, objects: Iterable[Path], subject: str, names: Collection[str]) -> Iterator[Path]:
-        """Those of the objects in which a row, or a line that cannot be read, is the person's."""
+    def contents(self, objects: Iterable[Path], subject: str, names: Collection[str]) -> Iterator[tuple[Path, bool]]:
+        """Those of the objects that read as a content of a source, each with whether a row or broken line is theirs."""
         wanted = [
             (path, config, who)
             for path, config in self.sources
@@ -46,8 +46,9 @@ class Sources:
             return
         with tempfile.TemporaryDirectory() as folder:
             for found in objects:
-                if any(_holds(found, Path(folder), path, config, who) for path, config, who in wanted):
-                    yield found
+                read = [_holds(found, Path(folder), path, config, who) for path, config, who in wanted]
+                if any(one is not None for one in read):
+                    yield found, any(read)
 
     def listed(self, listing: bytes, subject: str, names: Collection[str]) -> set[str]:
         """Of a listing of a folder ([{"md5", "relpath"}]): the digests of the person's text files."""
@@ -77,14 +78,21 @@ def _is_named(entry: Mapping[str, str], who: SubjectIds) -> bool:
     return path.suffix.lower() in SUFFIXES and who.owns({"file": str(path), "folder": path.parent.name})
 
 
-def _holds(content: Path, folder: Path, path: Path, config: SourceConfig, who: SubjectIds) -> bool:
-    """Read as the source is now, else as what its own bytes show: it may have had another format or delimiter."""
+def _holds(content: Path, folder: Path, path: Path, config: SourceConfig, who: SubjectIds) -> bool | None:
+    """Read as the source is now, else as what its own bytes show: it may have had another format or delimiter.
+
+    None: it reads as neither.
+    """
     try:
         name = _name_by_bytes(content)
     except InputError:
-        return False  # gzip that cannot be unpacked
+        return None  # gzip that cannot be unpacked
     shown = SourceConfig(path=name, fields=config.fields, encoding=config.encoding)
-    return _reads(content, folder / path.name, config, who) or _reads(content, folder / name, shown, who)
+    now = _reads(content, folder / path.name, config, who)
+    if now:
+        return True
+    before = _reads(content, folder / name, shown, who)
+    return now if before is None else before
 
 
 def _name_by_bytes(path: Path) -> str:
@@ -95,19 +103,22 @@ def _name_by_bytes(path: Path) -> str:
     return "rows.jsonl" if begins_json else "rows.csv"
 
 
-def _reads(content: Path, link: Path, config: SourceConfig, who: SubjectIds) -> bool:
-    """Whether a row is the person's; the link gives the object the name by which readers know formats."""
+def _reads(content: Path, link: Path, config: SourceConfig, who: SubjectIds) -> bool | None:
+    """Whether a row is the person's, None where this is no content of the source.
+
+    The link gives the object the name by which readers know formats.
+    """
     link.unlink(missing_ok=True)
     link.symlink_to(content.resolve())
     try:
         if _is_binary(link) != (format_of(link, b"", config.format) == "parquet"):
-            return False
+            return None
         rows = islice(read_source(link, config), SAMPLE)
         if not any(raw.fields is not None and value_of(raw.fields, who.field) is not None for raw in rows):
-            return False
+            return None
         return rows_of_person(link, config, who) > 0
     except InputError:
-        return False  # no content of this source
+        return None  # no content of this source
 
 
 def _is_binary(path: Path) -> bool:
