@@ -165,6 +165,14 @@ def test_a_folder_of_row_files_is_refused_with_their_names(tmp_path: Path) -> No
     assert caught.value.cure == "name one file: train.jsonl"
 
 
+def test_a_folder_of_row_files_beside_a_readme_is_refused_too(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl.gz", rows())
+    (tmp_path / "README.md").write_text("three files")
+    with pytest.raises(InputError, match=r"no \.txt or \.md file but README\.md") as caught:
+        guess(tmp_path)
+    assert caught.value.cure == "name one file: train.jsonl.gz"
+
+
 @pytest.mark.parametrize(
     ("names", "template"),
     [

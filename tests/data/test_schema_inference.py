@@ -300,3 +300,58 @@ def test_a_file_without_names_of_columns_gets_numbers(tmp_path: Path) -> None:
     found = guess(path)
     assert found.columns == ("column_1", "column_2")
     assert columns(found) == {"text": "column_2", "label": "column_1"}
+
+
+def test_near_duplicates_and_writers_keep_rows_together(tmp_path: Path) -> None:
+    made = [
+        {
+            "text": f"words and more words {n}",
+            "label": "ab"[n % 2],
+            "near_dup_group": n // 2,
+            "anon_writer": f"a{n % 30}",
+        }
+        for n in range(120)
+    ]
+    found = guess(write_lines(tmp_path / "a.jsonl", made))
+    assert columns(found) == {
+        "text": "text",
+        "label": "label",
+        "group": "near_dup_group",
+        "subject": "anon_writer",
+    }
+    assert any("all rows of one near_dup_group stay on one side" in line for line in found.sides)
+
+
+def test_every_column_that_could_be_a_person_or_group_and_is_not_taken_has_its_reason(tmp_path: Path) -> None:
+    made = [
+        {
+            "text": f"words and more words {n}",
+            "label": "ab"[n % 2],
+            "customer_id": f"C{n // 3}",
+            "user_country": "DE",
+            "age_group": n % 5,
+            "author": f"a{n // 2}",
+        }
+        for n in range(120)
+    ]
+    told = guess(write_lines(tmp_path / "a.jsonl", made)).explanations
+    for name, why in (("user_country", "country"), ("age_group", "age"), ("author", "customer_id is")):
+        assert any(line.startswith(name) and why in line for line in told), (name, told)
+
+
+def test_an_ideal_answer_is_one_and_columns_may_be_named(tmp_path: Path) -> None:
+    made = [
+        {
+            "task": ["email", "table"][n % 2],
+            "context": f"the context number {n}",
+            "question": f"what is {n}",
+            "ideal": f"${n}",
+        }
+        for n in range(60)
+    ]
+    path = write_lines(tmp_path / "a.jsonl", made)
+    assert columns(guess(path))["label"] == "ideal" and guess(path).task == "chat"
+    named = guess(path, text="context", label="task")
+    assert named.task == "classification" and columns(named) == {"text": "context", "label": "task"}
+    with pytest.raises(InputError, match="no column 'idea', but task, context, question, ideal"):
+        guess(path, label="idea")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import pytest
 import yaml
 
+from flyball.errors import InputError
 from flyball.settings import parse_settings
 from flyball.statistics.intervals import clopper_pearson_lower
-from flyball.workflows.init import shape_of
+from flyball.workflows.build_lock import holder_of, only_one
+from flyball.workflows.init import init, shape_of
 from flyball.workflows.init_settings import ALPHA, ProjectShape, Rows, Shape, answered_floor, settings_text
 
 FILE = ProjectShape(source="models/a b.gguf", is_url=False, context=8192)
@@ -77,3 +81,25 @@ def test_shapes_are_told_by_what_the_answers_are() -> None:
     assert shape_of("classification", ['{"a": 1}', '{"a": 2}']) == "objects"
     assert shape_of("chat", ['{"a": 1}', {"a": 2}, "none"]) == "objects"
     assert shape_of("chat", ["it is late", '{"a": 1}', "well"]) == "answers"
+
+
+def test_a_folder_of_files_of_rows_is_refused_with_the_command_for_one(tmp_path: Path) -> None:
+    for name in ("test", "train", "val"):
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(b"")
+    (tmp_path / "README.md").write_text("three files")
+    with pytest.raises(InputError, match=r"holds test\.jsonl\.gz, train\.jsonl\.gz, val\.jsonl\.gz") as caught:
+        init(Path("shop"), here=False, source=tmp_path)
+    assert caught.value.cure == f"flyball init --from {tmp_path / 'train.jsonl.gz'} shop"
+
+
+def test_the_floor_of_many_labels_is_explained() -> None:
+    rows = Rows(path="a.jsonl", shape="labels", fields={}, labels={"a": 30, "b": 30, "c": 40}, count=100)
+    assert "at_least: 0.6}   # the share of right answers" in settings_text("shop", rows, None)
+
+
+def test_a_build_that_runs_is_seen_and_one_that_ended_is_not(tmp_path: Path) -> None:
+    lock = tmp_path / "build.lock"
+    assert holder_of(lock) is None
+    with only_one(lock, what="a build", wait=False, say=print):
+        assert holder_of(lock) == os.getpid()
+    assert holder_of(lock) is None

@@ -55,7 +55,10 @@ def _line(text: str) -> str:
 def _listed(rows: Sequence[Mapping[str, Any]], limit: int | None, *, total: int | None = None) -> Iterator[str]:
     total = len(rows) if total is None else total
     shown = rows[:limit]
+    if total and not shown:
+        yield f"{click.style('rows', bold=True)}  {total} (--all lists them)"
+        return
     yield f"{click.style('rows', bold=True)}  {total}"
     yield from (f"  {row['source']}:{row['line']}  {row['content_hash']}  {row['split']}" for row in shown)
     if total > len(shown):
-        yield f"  {'… and ' if shown else ''}{total - len(shown)} more (--all lists them)"
+        yield f"  … and {total - len(shown)} more (--all lists them)"

@@ -25,6 +25,8 @@ api_key_option = click.option("--api-key", metavar="REF", help="A reference such
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--here", is_flag=True, help="Add Flyball to this folder, whatever is in it; nothing is overwritten.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="Guess task, fields and splits from this file.")
+@click.option("--text", metavar="COLUMN", help="What is asked; with --from; default: guessed from names and contents.")
+@click.option("--label", metavar="COLUMN", help="What is expected; with --from; default: guessed likewise.")
 @click.option(
     "--model",
     metavar="PATH|URL",
@@ -38,6 +40,8 @@ def init_command(
     folder: Path | None,
     here: bool,
     source: Path | None,
+    text: str | None,
+    label: str | None,
     model: str | None,
     model_name: str | None,
     api_key: str | None,
@@ -48,9 +52,11 @@ def init_command(
 
     if model is None and (model_name or api_key):
         raise click.UsageError("--model-name and --api-key belong to --model URL")
+    if source is None and (text or label):
+        raise click.UsageError("--text and --label belong to --from FILE")
     choice = ModelChoice(source=model, model_name=model_name, api_key=api_key) if model else None
     target = folder or (Path.cwd() if here or source is None else Path.cwd() / source.name.split(".")[0])
-    made = init(target, here=here, source=source, model=choice)
+    made = init(target, here=here, source=source, model=choice, text=text, label=label)
     document = {"project": str(made.root), "created": list(made.created), "notes": list(made.notes)}
     emit(document, as_json=as_json, text=init_text)
 

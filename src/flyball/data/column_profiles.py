@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,22 @@ def kind_of_column(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     kinds = Counter(type(row[name]).__name__ for row in rows if name in row)
     common = kinds.most_common(1)[0][0]
     return {"str": "text", "NoneType": "null", "dict": "object"}.get(common, common)
+
+
+def ranked_columns(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:
+    """Columns with a positive score, the best first; of equals the first in the file."""
+    scored = [(score(column), column) for column in columns]
+    return [column for value, column in sorted(scored, key=lambda pair: -pair[0]) if value > 0]
+
+
+def name_weight(column: Column, words: Mapping[str, float]) -> float:
+    singular = (part if part in words else part.removesuffix("s") for part in column.parts)
+    found = [words[part] for part in singular if part in words]
+    return max(found, default=0.0)
+
+
+def runner_up(ranked: Sequence[Column]) -> str:
+    return f"; next: {ranked[1].name}" if len(ranked) > 1 else ""
 
 
 def has_several(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -7,7 +7,7 @@ whether its name may be believed. Every guess says why, and what came next.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,12 +17,16 @@ from flyball.data.column_profiles import (
     Column,
     has_several,
     kind_of_column,
+    name_weight,
     name_words,
     names_in,
     profile_columns,
+    ranked_columns,
+    runner_up,
     word_count,
 )
 from flyball.data.config import SourceConfig
+from flyball.data.group_columns import ATTRIBUTE, GROUP, IDENTIFIER, PERSON, FieldGuess, person_column
 from flyball.data.input_templates import pair_of, templated
 from flyball.data.readers.layout import Layout
 from flyball.data.readers.raw_row import RawRow
@@ -44,7 +48,7 @@ TEXT = {
 }
 ASKED = frozenset(("instruction", "prompt", "question", "query", "input", "utterance", "user"))
 ANSWER = {
-    **dict.fromkeys(("answer", "response", "completion", "output", "reply", "chosen"), 4.0),
+    **dict.fromkeys(("answer", "response", "completion", "output", "reply", "chosen", "ideal"), 4.0),
     **dict.fromkeys(("target", "summary", "translation", "highlights", "label", "答案", "回答"), 2.0),
 }
 BESIDES = frozenset(("rejected", "worse", "incorrect", "wrong", "negative"))
@@ -55,37 +59,8 @@ LABEL = {
     **dict.fromkeys(("tag", "product", "department", "queue", "rating", "stars", "issue"), 6.0),
     **dict.fromkeys(("type", "priority", "answer", "output", "score", "response", "completion"), 4.0),
 }
-PERSON = {
-    **dict.fromkeys(("customer", "user", "patient", "client", "member", "subject", "person", "employee"), 4.0),
-    **dict.fromkeys(("account", "author", "sender", "username", "student", "buyer", "caller", "owner"), 3.0),
-    **dict.fromkeys(("email", "mail", "contact", "speaker", "worker", "reviewer", "annotator", "who"), 2.0),
-}
 LISTED = frozenset(("label", "labels", "class", "classes", "category", "categories", "tag", "tags", "topics"))
-IDENTIFIER = frozenset(("id", "ids", "no", "number", "num", "key", "uuid", "guid", "hash", "code", "uid", "name"))
-ATTRIBUTE = frozenset(
-    (
-        *("country", "age", "gender", "sex", "city", "state", "type", "segment", "tier", "language", "lang", "locale"),
-        *("since", "count", "score", "rating", "status", "agent", "zip", "region", "plan", "role", "level", "time"),
-        *("date", "timezone", "group", "verified", "followers", "location", "balance", "total", "satisfaction"),
-    )
-)
-"""What is said about a person, and names none."""
-GROUP = frozenset(
-    ("conversation", "thread", "session", "dialog", "dialogue", "group", "case", "ticket", "chat", "family")
-)
-WEAK_GROUP = frozenset(("template", "templ", "pair", "batch", "cluster"))
-"""Rows that were made together, where each such group is small."""
-NO_GROUP = frozenset(("near", "dup", "duplicate", "dedup", "dedupe", "bucket", "age", "blood", "ethnic", "control"))
 SIDES = frozenset(("split", "set", "partition", "subset", "fold"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldGuess:
-    """A column for one role of `fields`, and why."""
-
-    role: str
-    column: str
-    explanation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +79,11 @@ class Guess:
     sides: tuple[str, ...] = ()
 
 
-def guess(path: Path) -> Guess:
-    """The guess from the first rows of `path`; InputError names the fields seen when none can be the text."""
+def guess(path: Path, *, text: str | None = None, label: str | None = None) -> Guess:
+    """The guess from the first rows of `path`; InputError names the fields seen when none can be the text.
+
+    `text` and `label` are columns that the user names.
+    """
     layout, _ = look(path)
     config = headless(path, layout)
     raws = first_rows(path, config)
@@ -119,10 +97,12 @@ def guess(path: Path) -> Guess:
         )
     columns = profile_columns(rows)
     notes = [layout_line(layout, config), *dirt_line(raws)]
-    found = _conversation(columns) or _single(path, columns, rows)
+    given = _given(path, columns, text, label)
+    conversation = None if given else _conversation(columns)
+    found = conversation or _single(path, columns, rows, given)
     found = replace(found, fields=(*found.fields, *_rejected(columns, found)))
     taken = {column for field in found.fields for column in (*re.findall(r"\{(.+?)\}", field.column), field.column)}
-    people = [one for role in ("subject", "group") if (one := _person(columns, role, taken, notes))]
+    people = [one for role in ("subject", "group") if (one := person_column(columns, role, taken, notes))]
     taken |= {one.column for one in people}
     sides = _sides(columns, taken)
     identifier = _identifier(columns, taken, len(rows))
@@ -156,35 +136,21 @@ def _cure(layout: Layout, raws: Sequence[RawRow]) -> str:
     return "give a file with one JSON object a line, or a CSV"
 
 
-def _ranked(columns: Sequence[Column], score: Callable[[Column], float]) -> list[Column]:
-    """Columns with a positive score, the best first; of equals the first in the file."""
-    scored = [(score(column), column) for column in columns]
-    return [column for value, column in sorted(scored, key=lambda pair: -pair[0]) if value > 0]
-
-
-def _weight(column: Column, words: Mapping[str, float]) -> float:
-    singular = (part if part in words else part.removesuffix("s") for part in column.parts)
-    found = [words[part] for part in singular if part in words]
-    return max(found, default=0.0)
-
-
-def _next(ranked: Sequence[Column]) -> str:
-    return f"; next: {ranked[1].name}" if len(ranked) > 1 else ""
-
-
 def _conversation(columns: Sequence[Column]) -> Guess | None:
     """Rows that are conversations."""
     found = [column for column in columns if column.turns > 0.5]
     wanted = [column for column in found if not column.parts & BESIDES] or found
     if not wanted:
         return None
-    ranked = _ranked(wanted, lambda column: 1 + 5 * ("chosen" in column.parts) + 3 * ("messages" in column.parts))
+    ranked = ranked_columns(
+        wanted, lambda column: 1 + 5 * ("chosen" in column.parts) + 3 * ("messages" in column.parts)
+    )
     first = ranked[0]
     asked = any(
         not column.turns and column.parts & ASKED and column.words > 1.5 and "chosen" in first.parts
         for column in columns
     )
-    why = f"turns of a conversation in {first.turns:.0%} of the first rows{_next(ranked)}"
+    why = f"turns of a conversation in {first.turns:.0%} of the first rows{runner_up(ranked)}"
     if asked:  # a prompt beside lists of messages that hold the answers
         return None
     fields = (FieldGuess(role="messages", column=first.name, explanation=why),)
@@ -192,40 +158,59 @@ def _conversation(columns: Sequence[Column]) -> Guess | None:
     return Guess(task="chat", fields=fields, explanations=(line,))
 
 
-def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> Guess:
+def _given(path: Path, columns: Sequence[Column], text: str | None, label: str | None) -> dict[str, Column]:
+    """The columns that the user names, by role; InputError where the file has none of that name."""
+    known, given = {column.name: column for column in columns}, {"text": text, "label": label}
+    for role, name in given.items():
+        if name is not None and name not in known:
+            seen = ", ".join(list(known)[:SHOWN])
+            raise InputError(f"{path} has no column {name!r}, but {seen}", cure=f"give --{role} one of them")
+    return {role: known[name] for role, name in given.items() if name is not None}
+
+
+def _single(
+    path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], given: Mapping[str, Column]
+) -> Guess:
     """Rows with a text and a label or an answer."""
     most = max((column.filled for column in columns), default=1)
-    texts = _ranked(columns, lambda column: _text_score(column, most))
+    others = [column for column in columns if column is not given.get("label")]
+    texts = ranked_columns(others, lambda column: _text_score(column, most))
+    texts = [given["text"], *(one for one in texts if one is not given["text"])] if "text" in given else texts
     if not texts:
         listed = _question_list(rows)
         if listed:
             why = "the questions of each row, asked in order"
-            asked = (FieldGuess(role="messages", column=listed, explanation=why),)
+            turns = (FieldGuess(role="messages", column=listed, explanation=why),)
             line = f"task chat: {listed} holds questions without answers"
-            return Guess(task="chat", fields=asked, explanations=(line,), answered=False)
+            return Guess(task="chat", fields=turns, explanations=(line,), answered=False)
         seen = ", ".join(f"{name} ({kind_of_column(rows, name)})" for name in names_in(rows)[:SHOWN])
         raise InputError(
             f"{path}: no column looks like text; fields seen: {seen}",
             cure="make a file with a text column, or write flyball.yaml by hand and set data.sources[].fields.text",
         )
     text = texts[0]
-    answers = _ranked(columns, lambda column: _answer_score(column, text))
-    labels = _ranked(columns, lambda column: _label_score(column, text, len(rows)))
-    labels = labels or ([] if answers else _ranked(columns, lambda column: _flag_score(column, text, len(rows))))
+    answers = ranked_columns(columns, lambda column: _answer_score(column, text))
+    labels = ranked_columns(columns, lambda column: _label_score(column, text, len(rows)))
+    labels = labels or ([] if answers else ranked_columns(columns, lambda column: _flag_score(column, text, len(rows))))
+    if "label" in given:
+        few = given["label"].length <= LABEL_LENGTH and given["label"].distinct <= MOST_LABELS
+        is_label = few and (given["label"].repeats >= 2 or given["label"].distinct <= 2)
+        labels, answers = ([given["label"]], []) if is_label else ([], [given["label"]])
     free = bool(answers) and bool(text.parts & ASKED) and answers[0].repeats < 2
-    why = f"free text, {text.words:.0f} words on average{_next(texts)}"
-    fields = [FieldGuess(role="text", column=templated(text, columns, answers), explanation=why)]
+    why = f"free text, {text.words:.0f} words on average{runner_up(texts)}"
+    asked = text.name if "text" in given else templated(text, columns, answers)
+    fields = [FieldGuess(role="text", column=asked, explanation=why)]
     if labels and not free:
         label = labels[0]
-        if fields[0].column == text.name and (both := pair_of(text, columns, {label.name})):
+        if "text" not in given and asked == text.name and (both := pair_of(text, columns, {label.name})):
             fields = [FieldGuess(role="text", column=both, explanation=f"two texts that a label compares; {why}")]
-        why = f"{label.distinct} values in {label.filled} rows{_next(labels)}"
+        why = f"{label.distinct} values in {label.filled} rows{runner_up(labels)}"
         line = f"task classification: {label.name} repeats {label.distinct} short values in the first {len(rows)} rows"
         fields.append(FieldGuess(role="label", column=label.name, explanation=why))
         return Guess(task="classification", fields=tuple(fields), explanations=(line,))
     if answers:
         answer = answers[0]
-        beside = f"; not {labels[0].name}, which repeats {labels[0].distinct} values" if labels else _next(answers)
+        beside = f"; not {labels[0].name}, which repeats {labels[0].distinct} values" if labels else runner_up(answers)
         why = f"free answers, {answer.words:.0f} words on average{beside}"
         line = f"task chat: {answer.name} holds free answers ({answer.words:.0f} words on average)"
         fields.append(FieldGuess(role="label", column=answer.name, explanation=why))
@@ -239,7 +224,7 @@ def _single(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, A
 def _text_score(column: Column, most: int) -> float:
     if not column.texts or column.words < 1.5 or column.plain > 0.5 or column.turns > 0.5:
         return 0.0
-    wanted = _weight(column, TEXT) or (0.3 if _weight(column, ANSWER) or column.parts & BESIDES else 1.0)
+    wanted = name_weight(column, TEXT) or (0.3 if name_weight(column, ANSWER) or column.parts & BESIDES else 1.0)
     if column.name.casefold() == "text":
         wanted = 6.0
     if column.parts & IDENTIFIER or "." in column.name:
@@ -252,12 +237,12 @@ def _label_score(column: Column, text: Column, rows: int) -> float:
         return 0.0
     if not 2 <= column.distinct <= MOST_LABELS or column.repeats < 3 or column.largest > 0.995:
         return 0.0
-    named = _weight(column, LABEL)
+    named = name_weight(column, LABEL)
     about = bool(column.parts & ATTRIBUTE) and column.parts.isdisjoint(("type", "rating", "score"))
     if named and not (about or column.parts & (IDENTIFIER - {"name", "code"})):
         return named
     others = about or column.parts & IDENTIFIER or column.parts & GROUP or column.parts & SIDES or column.plain > 0.5
-    return 0.0 if others or _weight(column, PERSON) or not column.texts else 1.0 / (1 + column.distinct / 100)
+    return 0.0 if others or name_weight(column, PERSON) or not column.texts else 1.0 / (1 + column.distinct / 100)
 
 
 def _flag_score(column: Column, text: Column, rows: int) -> float:
@@ -274,7 +259,7 @@ def _answer_score(column: Column, text: Column) -> float:
         return 0.0
     if column.plain > 0.9 and column.repeats > 3:
         return 0.0
-    return _weight(column, ANSWER) * (2.0 if column.turns > 0.5 else min(max(column.words, 0.5), 20))
+    return name_weight(column, ANSWER) * (2.0 if column.turns > 0.5 else min(max(column.words, 0.5), 20))
 
 
 def _question_list(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -285,40 +270,6 @@ def _question_list(rows: Sequence[Mapping[str, Any]]) -> str:
         if len(lists) == len(values) and sum(word_count(v[0]) for v in lists) >= 3 * len(lists):
             return name
     return ""
-
-
-def _person(columns: Sequence[Column], role: str, taken: set[str], notes: list[str]) -> FieldGuess | None:
-    most = max((column.filled for column in columns), default=1)
-
-    def named(column: Column) -> float:
-        if column.name in taken or column.parts & ATTRIBUTE - {"group"} or column.words >= 4:
-            return 0.0
-        if role == "group":
-            if column.parts & NO_GROUP or column.parts & {"label", "name", "size", "count"}:
-                return 0.0
-            weak = 0.4 if column.parts & WEAK_GROUP and column.distinct >= 20 and column.repeats <= 50 else 0.0
-            wanted = 1.0 if column.parts & GROUP else weak
-            return wanted * (2.0 if column.parts & IDENTIFIER else 1.0) * (column.filled / most) ** 2
-        weight = _weight(column, PERSON)
-        alone = len(column.parts) == 1
-        return weight * (2.0 if column.parts & IDENTIFIER - {"name"} else 1.0 if alone else 0.5) if weight else 0.0
-
-    def score(column: Column) -> float:
-        few = role == "subject" and column.distinct < min(10, column.filled / 10)
-        alone = role == "group" and column.repeats < 1.05
-        return named(column) if column.distinct > 1 and column.largest <= 0.5 and not (few or alone) else 0.0
-
-    ranked = _ranked(columns, score)
-    for column in columns:
-        if named(column) and not score(column):
-            values = f"{column.distinct} values in {column.filled} rows, the commonest in {column.largest:.0%}"
-            notes.append(f"{column.name} is no {role}: {values}")
-    if not ranked:
-        return None
-    column = ranked[0]
-    what = "the person a row is about" if role == "subject" else "rows that belong together"
-    why = f"its name says {what}; {column.distinct} values in {column.filled} rows{_next(ranked)}"
-    return FieldGuess(role=role, column=column.name, explanation=why)
 
 
 def _rejected(columns: Sequence[Column], found: Guess) -> tuple[FieldGuess, ...]:

@@ -12,6 +12,21 @@ from pathlib import Path
 from flyball.errors import LockedError
 
 
+def holder_of(path: Path) -> int | None:
+    """The process that holds the lock; None where nobody does."""
+    try:
+        with path.open("r", encoding="ascii") as file:
+            holder = int(file.read().strip() or 0)
+            os.kill(holder, 0)  # one that is gone holds nothing, and the lock is not touched for it
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return holder
+    except (OSError, ValueError):
+        return None
+    return None
+
+
 @contextmanager
 def only_one(path: Path, *, what: str, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock while the body runs; a second holder waits and says for whom, or gets a LockedError."""

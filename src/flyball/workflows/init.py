@@ -46,12 +46,22 @@ class ModelChoice:
     api_key: str | None = None
 
 
-def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | None = None) -> Started:
+def init(
+    folder: Path,
+    *,
+    here: bool,
+    source: Path | None,
+    model: ModelChoice | None = None,
+    text: str | None = None,
+    label: str | None = None,
+) -> Started:
     """Scaffold a project: sample data, or a data file with task, fields and splits guessed; nothing is overwritten.
 
-    With a `model` nothing is trained: the rows are the cases that it has to pass.
+    With a `model` nothing is trained: the rows are the cases that it has to pass. `text`, `label`: columns of the file.
     """
     root = folder.resolve()
+    if source is not None and source.is_dir():
+        require_one_file(source, folder)
     if source is not None and not (source.is_file() or source.is_dir()):
         raise InputError(
             f"{source} is not a file", cure="give a JSONL, JSON, CSV or Parquet file of rows, or a folder of .txt files"
@@ -63,7 +73,7 @@ def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | 
     check_programs()
     made_root, before = not root.exists(), present(root)
     try:
-        return scaffold(root, source, model)
+        return scaffold(root, source, model, {"text": text, "label": label})
     except BaseException:  # ctrl-c too: nothing half-made stays behind
         if made_root:
             shutil.rmtree(root, ignore_errors=True)
@@ -73,19 +83,32 @@ def init(folder: Path, *, here: bool, source: Path | None, model: ModelChoice | 
         raise
 
 
+def require_one_file(source: Path, folder: Path) -> None:
+    """A folder of files of rows is refused with the command for one of them."""
+    from flyball.data.readers.text_folder import files_of_rows, text_files
+
+    names = files_of_rows(source, text_files(source))
+    if names:
+        first = next((name for name in names if "train" in name.lower()), names[0])
+        raise InputError(
+            f"{source} holds {', '.join(names[:10])}, and a project begins with one file",
+            cure=f"flyball init --from {source / first} {folder}",
+        )
+
+
 def present(root: Path) -> frozenset[str]:
     """The names in a folder that may not be there yet."""
     return frozenset(path.name for path in root.iterdir()) if root.is_dir() else frozenset()
 
 
-def scaffold(root: Path, source: Path | None, model: ModelChoice | None) -> Started:
+def scaffold(root: Path, source: Path | None, model: ModelChoice | None, columns: Mapping[str, str | None]) -> Started:
     root.mkdir(parents=True, exist_ok=True)
     having = _existing(root, model) if model else None
     created: list[str] = []
     if source is not None:
-        rows, notes = guessed_rows(root, source.resolve(), learned=having is None), list[str]()
+        rows, notes = guessed_rows(root, source.resolve(), learned=having is None, columns=columns), list[str]()
         if rows.shape in ("answers", "questions") and having is None:
-            raise needs_a_model(source, rows)
+            raise needs_a_model(source, rows, root)
     else:
         rows, notes = sample_rows(root, having)
         created.append(rows.path)
@@ -142,14 +165,15 @@ def _existing(root: Path, model: ModelChoice) -> ProjectShape:
     return existing_model(model.source, root=root, model_name=model.model_name, api_key=model.api_key)
 
 
-def needs_a_model(source: Path, rows: Rows) -> InputError:
+def needs_a_model(source: Path, rows: Rows, root: Path) -> InputError:
     """Why free answers are not learned from the rows alone, and what to give."""
     what = "free answers" if rows.shape == "answers" else "no answers"
     if rows.shape != "answers" and rows.comments:
         what += f" ({rows.comments[0].removeprefix('task chat: ')})"
     return InputError(
         f"{source} holds {what}, and no model learns to talk from {rows.count} rows alone: it needs one that can",
-        cure=f"flyball init --from {source} --model PATH|URL (a Hugging Face folder, a GGUF file, or the URL of an "
+        cure=f"flyball init {os.path.relpath(root)} --from {source} --model PATH|URL (a Hugging Face "
+        "folder, a GGUF file, or the URL of an "
         "OpenAI-compatible server): the rows become the cases that it has to pass",
     )
 
@@ -177,7 +201,7 @@ def _sample(path: str, shape: Shape, fields: dict[str, str]) -> Rows:
     return Rows(path=path, shape=shape, fields=columns, labels={}, count=ENOUGH)
 
 
-def guessed_rows(root: Path, source: Path, *, learned: bool) -> Rows:
+def guessed_rows(root: Path, source: Path, *, learned: bool, columns: Mapping[str, str | None]) -> Rows:
     """The user's rows, copied in where they are elsewhere; every guess is explained as a comment.
 
     Where nothing is `learned` all rows are cases, so that only sides of their own matter.
@@ -185,7 +209,7 @@ def guessed_rows(root: Path, source: Path, *, learned: bool) -> Rows:
     from flyball.data.config import SourceConfig
     from flyball.data.schema_inference import first_rows, guess
 
-    found = guess(source)
+    found = guess(source, text=columns.get("text"), label=columns.get("label"))
     fields = {field.role: (field.column, field.explanation) for field in found.fields}
     config = SourceConfig(path=str(source), columns=found.columns or None)
     raws = [raw.fields for raw in first_rows(source, config) if raw.fields]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from flyball.monitoring.health import reports_on
-from flyball.monitoring.route_diagnosis import nothing_serves
+from flyball.monitoring.route_diagnosis import RouteDiagnosis, nothing_serves
 from flyball.records import (
     DatasetVersion,
     Deployment,
@@ -22,6 +22,7 @@ from flyball.records.canonical import to_plain
 from flyball.storage.deployments import history, open_deployments, pointer, routes
 from flyball.supervision.run_file import read_note
 from flyball.wiring import Project
+from flyball.workflows.build_lock import holder_of
 
 STAGES: tuple[type, ...] = (DatasetVersion, TrainingRun, ModelVersion, Release, EvalReport, GateDecision, Deployment)
 
@@ -45,6 +46,9 @@ def overview(project: Project) -> dict[str, Any]:
         for stored in open_deployments(ledger)
     ]
     missing = nothing_serves(ledger, project.name)
+    builder = holder_of(project.places.run / "build.lock")
+    if missing and builder and not newest[Release]:
+        missing = RouteDiagnosis(what=f"a build runs (process {builder})", cure="wait for it", soon=True)
     return {
         "project": project.name,
         "missing": asdict(missing) if missing else None,

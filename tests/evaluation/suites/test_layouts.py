@@ -11,8 +11,9 @@ import pytest
 
 from flyball.errors import InputError
 from flyball.evaluation.suites.catalog import load_suite
-from flyball.evaluation.suites.files import Columns
+from flyball.evaluation.suites.files import Columns, find_layout, rows_of
 from flyball.evaluation.suites.suite import Suite
+from rows_on_disk import write_lines
 
 USER = {"role": "user", "content": "hi"}
 BOT = {"role": "assistant", "content": "hello"}
@@ -106,3 +107,17 @@ def test_repeated_contradicting_and_manifold_cases_are_said(tmp_path: Path) -> N
 def test_a_file_of_texts_and_labels_keeps_the_name_that_it_always_had(tmp_path: Path) -> None:
     suite = load(tmp_path, [{"text": "hi", "label": "greeting"}])
     assert suite.items[0].id == "84098995accb51d803dff5de3f68657a"
+
+
+def test_a_label_of_one_value_is_the_one_column_beside_a_known_text(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.jsonl", [{"text": f"words and words {n}", "is_toxic": "Toxic"} for n in range(20)])
+    layout, why = find_layout(path, rows_of(path), Columns())
+    assert (layout.question, layout.answer) == ("text", "is_toxic") and "--label" in why
+
+
+def test_where_one_side_is_known_the_cure_names_it(tmp_path: Path) -> None:
+    lines = [{"text": f"words and words {n}", "is_toxic": "Toxic", "is_long": "no"} for n in range(20)]
+    path = write_lines(tmp_path / "a.jsonl", lines)
+    with pytest.raises(InputError, match="which of its columns answers is not known: is_toxic, is_long") as caught:
+        find_layout(path, rows_of(path), Columns())
+    assert caught.value.cure == "say which: --text text --label COLUMN"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from flyball.data.readers.layout import encoding_of
@@ -19,6 +19,8 @@ from flyball.errors import InputError
 
 SUFFIXES = (".txt", ".md")
 ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".pq")
+ABOUT = ("README", "LICENSE", "LICENCE", "NOTICE", "CHANGELOG", "CITATION")
+"""Texts that tell of the files beside them."""
 MAX_FILES = 200_000
 
 
@@ -34,6 +36,13 @@ def text_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def files_of_rows(folder: Path, files: Sequence[Path]) -> list[str]:
+    """The names of a folder's files of rows, where its texts are none or only tell of them (README, LICENSE)."""
+    if any(one.stem.split(".")[0].upper() not in ABOUT for one in files):
+        return []
+    return sorted(one.name for one in folder.iterdir() if {suffix.lower() for suffix in one.suffixes} & set(ROWS))
+
+
 def _is_ours(path: Path) -> bool:
     """Whether a file belongs to the folder: it stands there, or DVC keeps its bytes in a cache."""
     return not path.is_symlink() or re.search(r"/[0-9a-f]{2}/[0-9a-f]{30}$", str(path.readlink())) is not None
@@ -42,10 +51,11 @@ def _is_ours(path: Path) -> bool:
 def folder_rows(folder: Path, encoding: str | None) -> Iterator[RawRow]:
     """Every text file of the folder as a row; `line` counts the files."""
     files = text_files(folder) if folder.is_dir() else [folder]
-    if not files:
-        others = sorted(one.name for one in folder.iterdir() if "".join(one.suffixes[:1]).lower() in ROWS)
+    others = files_of_rows(folder, files) if folder.is_dir() else []
+    if not files or others:
         cure = f"name one file: {', '.join(others[:10])}" if others else "name a file or another folder"
-        raise InputError(f"{folder} holds no .txt or .md file", cure=cure)
+        about = f" but {', '.join(one.name for one in files)}" if files else ""
+        raise InputError(f"{folder} holds no .txt or .md file{about}", cure=cure)
     for number, path in enumerate(files, 1):
         yield _row(path, folder, number, encoding)
 

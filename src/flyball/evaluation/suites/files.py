@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,19 +93,29 @@ def guessed(path: Path, seen: list[str], columns: Columns) -> tuple[Layout, str]
     """The columns by what is in them, as `flyball init --from` guesses."""
     from flyball.data.schema_inference import guess  # only where no name is known
 
-    refusal = InputError(
-        f"{path}: none of its columns is known to ask or to answer: {', '.join(seen)}",
-        cure="say which: --text COLUMN --label COLUMN",
-    )
     try:
-        found = {field.role: field.column for field in guess(path).fields}
-    except InputError as error:
-        raise refusal from error
+        found = {field.role: field.column for field in guess(path, text=columns.text, label=columns.label).fields}
+    except InputError:
+        found = {}
     text, label = columns.text or found.get("text"), columns.label or found.get("label")
+    others = [name for name in seen if name not in (text, label)]
+    if bool(text) != bool(label) and len(others) == 1:
+        text, label = text or others[0], label or others[0]
     if not text or not label or text == label:
-        raise refusal
+        unknown = "none of its columns is known to ask or to answer"
+        if text or label:
+            unknown = f"which of its columns {'answers' if text else 'asks'} is not known"
+        raise InputError(
+            f"{path}: {unknown}: {', '.join(others or seen)}",
+            cure=f"say which: --text {_word(text)} --label {_word(None if text == label else label)}",
+        )
     layout = Layout(question=text, answer=label)
     return layout, f"asked and expected: {layout}, guessed from their contents (--text and --label say otherwise)"
+
+
+def _word(column: str | None) -> str:
+    """A column as an option's value; COLUMN where it is not known."""
+    return shlex.quote(column) if column else "COLUMN"
 
 
 def own_layout(row: RawRow, layout: Layout) -> Layout:
