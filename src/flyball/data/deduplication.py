@@ -70,7 +70,11 @@ def exact_key(text: str) -> int:
 
 def grams_of(text: str) -> frozenset[int]:
     """The text's 3-grams of words (of characters where a script has no blanks) as numbers; a shorter text is one."""
-    words = units_of(text) or [text]
+    return grams_of_units(units_of(text) or [text])
+
+
+def grams_of_units(words: Sequence[str]) -> frozenset[int]:
+    """The same of a text that is parted already."""
     return frozenset(_hash(" ".join(words[at : at + GRAM])) for at in range(max(1, len(words) - GRAM + 1)))
 
 
@@ -193,7 +197,7 @@ def _greedy(candidates: Sequence[Candidate], order: list[int], config: DedupeCon
         prefix = ordered[: size - math.ceil(threshold * size - 1e-9) + 1]
         best = (-1, 0.0)
         for other in sorted({other for gram in prefix for other in index[gram]}):
-            similarity = _similarity(row.grams, candidates[other].grams, threshold)
+            similarity = jaccard(row.grams, candidates[other].grams, threshold)
             if similarity > best[1] and _may_displace(candidates[other], row, config):
                 best = (other, similarity)
         if best[0] >= 0:
@@ -212,7 +216,7 @@ def _may_displace(kept: Candidate, row: Candidate, config: DedupeConfig) -> bool
     return _displaces(kept, row, config)
 
 
-def _similarity(first: frozenset[int], second: frozenset[int], threshold: float) -> float:
+def jaccard(first: frozenset[int], second: frozenset[int], threshold: float) -> float:
     """Exact Jaccard similarity, or 0 when it is below the threshold."""
     small, large = sorted((len(first), len(second)))
     if small < threshold * large - 1e-9:

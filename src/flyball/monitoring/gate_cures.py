@@ -13,6 +13,9 @@ BETTER = (
     "more test rows do not change that: train on more or better rows or from another base model (train.base), or set "
     "gate.rules to a threshold that the task warrants"
 )
+LEAKS = ("gate.leaked_at_most", "gate.near_at_most")
+"""Settings that a check names where its suite overlaps the training rows."""
+LEAKED = "out of the suite or out of data.sources (`leaked` in report.json names them)"
 PROVEN = "train on more or better rows or from another base model (train.base), or change gate.rules"
 
 
@@ -27,6 +30,8 @@ def cure_of(checks: Sequence[Check], verdict: Verdict) -> str:
     measured = [check for check in held if check.n and check.value is not None]
     if verdict == "fail":
         return f"{PROVEN}; then `flyball run`"
+    if leaked := [check for check in held if any(setting in check.reason for setting in LEAKS)]:
+        return f"take the cases of {leaked[0].suite} that training has seen {LEAKED}; then `flyball run`"
     if missed := [check for check in measured if not value_holds(check)]:
         return f"{_value(missed[0])}: {BETTER}; then `flyball run`"
     if not measured:

@@ -268,10 +268,27 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteOverlap:
+    """How many cases of a suite the release's training rows hold; each case counts once."""
+
+    suite: str
+    """The suite."""
+    cases: int
+    """Its cases that were compared."""
+    equal: int
+    """Cases that a row equals but for case, blanks and punctuation."""
+    passage: int
+    """Further cases that share a passage of 13 words with a row."""
+    near: int
+    """Further cases that are a near duplicate of a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalReport:
     """What one release scored on its suites, through its engine and the production prompt path."""
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("overlaps",)
     project: str
     """The project's name."""
     release: str
@@ -290,6 +307,8 @@ class EvalReport:
     """Engine that answered."""
     prompt_path: int
     """Version of the prompt path's code."""
+    overlaps: tuple[SuiteOverlap, ...] | None = None
+    """By suite that is not made of held-out rows, its overlap with the training rows; null: not compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Meta
 
 from flyball.errors import nearest
+from flyball.records import JSON
+from flyball.records.canonical import to_plain
 
 
 class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +38,32 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         GateRule(measure="exact_match", at_least=0.6),
         GateRule(measure="exact_match", not_worse_than_live=0.03),
     )
+    leaked_at_most: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of a suite's cases that may be in the training rows (equal, or by a passage of 13 "
+            "words); above it no rule on the suite passes.",
+        ),
+    ] = 0.0
+    near_at_most: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="Share of a suite's cases that may be near duplicates of training rows; as above."
+        ),
+    ] = 0.1
+
+
+LATER = ("leaked_at_most", "near_at_most")
+
+
+def policy_of(gate: GateConfig) -> dict[str, JSON]:
+    """The gate as a decision keeps it; settings that came later count where they differ from their default."""
+    plain = to_plain(gate)
+    assert isinstance(plain, dict)
+    default = GateConfig()
+    return {key: value for key, value in plain.items() if key not in LATER or value != getattr(default, key)}
 
 
 def rule_problem(rule: GateRule, known: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:

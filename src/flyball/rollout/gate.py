@@ -3,7 +3,8 @@
 Pass: every rule passes at alpha on its one-sided bound (intersection–union: Berger 1982, Technometrics 24:295; no
 correction is needed, since all must pass). Fail: some rule is proven broken, with Holm's correction over the rules.
 Else inconclusive, with the sample still needed. A bound decides, never a mean; nothing measured proves nothing, so a
-gate that measured nothing at all is inconclusive too. Without a live release, rules against it constrain nothing.
+gate that measured nothing at all is inconclusive too, and so is one on cases that training has seen. Without a live
+release, rules against it constrain nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from flyball.errors import ConfigError, CorruptionError, InputError
 from flyball.records import Check, EvalReport, GateDecision, Verdict, name_of
 from flyball.records.canonical import to_plain
 from flyball.records.identity import short
-from flyball.rollout.config import GateConfig, GateRule
+from flyball.rollout.config import GateConfig, GateRule, policy_of
 from flyball.rollout.gate_judged import Judged
+from flyball.rollout.gate_overlap import leak_of, without_proof
 from flyball.rollout.gate_rules import comparison, judge
 from flyball.rollout.gate_scores import Evidence, evidence
 from flyball.statistics.classification import Drawn
@@ -67,7 +69,7 @@ def decide(
     ours = evidence(report, items, drawn=drawn)
     theirs = evidence(baseline.report, baseline.items, drawn=drawn) if baseline else None
     errors = {suite: policy.alpha * spent_share(look) for suite, look in (looks or {}).items()}
-    judged = [judged_rule(rule, ours, theirs, errors.get(rule.suite, policy.alpha)) for rule in policy.rules]
+    judged = [judged_rule(policy, rule, ours, theirs, errors.get(rule.suite, policy.alpha)) for rule in policy.rules]
     checks = checks_of(policy, judged)
     return GateDecision(
         project=project,
@@ -75,7 +77,7 @@ def decide(
         report=report_name,
         baseline_release=baseline.release if baseline else None,
         baseline_report=baseline.report_name if baseline else None,
-        policy=to_plain(policy),
+        policy=policy_of(policy),
         alpha=policy.alpha,
         checks=checks,
         verdict=verdict_of(checks),
@@ -110,11 +112,15 @@ def check_comparable(policy: GateConfig, report: EvalReport, baseline: Baseline)
             raise InputError(f"live was measured on another version of the suite {suite.name}", cure=cure)
 
 
-def judged_rule(rule: GateRule, ours: Evidence, theirs: Evidence | None, alpha: float) -> Judged | None:
+def judged_rule(
+    policy: GateConfig, rule: GateRule, ours: Evidence, theirs: Evidence | None, alpha: float
+) -> Judged | None:
     """The rule on the evidence; None where it compares with live and nothing is live."""
     if theirs is None and comparison(rule)[0] in LIVE_RULES:
         return None
-    return judge(rule, ours, theirs, alpha)
+    judged = judge(rule, ours, theirs, alpha)
+    leak = leak_of(policy, ours.report, rule)
+    return judged if leak is None else without_proof(judged, leak)
 
 
 def checks_of(policy: GateConfig, judged: Sequence[Judged | None]) -> tuple[Check, ...]:

@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 from flyball.engines.catalog import is_elsewhere
-from flyball.errors import GateInconclusive
+from flyball.errors import GateInconclusive, NotFoundError
 from flyball.evaluation.evaluation_run import evaluate
 from flyball.inference.completions import HttpCompleter
-from flyball.records import DatasetVersion, EvalReport, Release, name_of
+from flyball.records import DatasetVersion, EvalReport, ModelVersion, Release, name_of
+from flyball.records.record_files import read_document
 from flyball.serving.engine_processes import engine_process
 from flyball.telemetry import Progress
 from flyball.wiring import Project
@@ -51,7 +52,20 @@ def evaluate_release(
             engine=release.engine.kind,
             out=out,
             progress=progress,
+            trained_on=trained_on(project, release),
         )
+
+
+def trained_on(project: Project, release: Release) -> str | None:
+    """The dataset version whose rows the release's model was trained on; None where it was not trained here."""
+    try:
+        model: object = project.ledger.get(release.model).record
+    except NotFoundError:  # its build is not in the ledger yet
+        path = project.places.model / "record.json"
+        model = read_document(path)[0] if path.is_file() else None
+        if not isinstance(model, ModelVersion) or name_of(model) != release.model:
+            return None
+    return model.dataset if isinstance(model, ModelVersion) else None
 
 
 def reevaluate(project: Project, release_name: str, progress: Progress) -> str:

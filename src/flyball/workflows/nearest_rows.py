@@ -11,10 +11,8 @@ from typing import Any
 
 import msgspec
 
-from flyball.errors import FlyballError
+from flyball.evaluation.training_overlap import holds
 from flyball.inference.words import words_of
-from flyball.records import DatasetVersion, name_of
-from flyball.records.record_files import read_document
 from flyball.storage.traffic import payload_of
 from flyball.wiring import Project
 
@@ -62,12 +60,7 @@ def nearest(project: Project, dataset: str, text: str, *, limit: int) -> list[di
 
 def is_there(project: Project, dataset: str) -> bool:
     """Whether loop/dataset holds this version."""
-    path = project.places.dataset / "record.json"
-    try:
-        record = read_document(path)[0] if path.is_file() else None
-    except FlyballError:
-        return False
-    return isinstance(record, DatasetVersion) and name_of(record) == dataset
+    return holds(project.places.dataset, dataset)
 
 
 def _rows(project: Project) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import Deployment, EvalReport, GateDecision, Strategy, name_of
 from flyball.records.canonical import to_plain
+from flyball.rollout.config import policy_of
 from flyball.rollout.deployments import request_deployment, rollback
 from flyball.rollout.plans import plan_of
 from flyball.storage.deployments import history, open_deployments, pointer
@@ -83,7 +84,7 @@ def run(
 
 def standing_decision(project: Project, report: EvalReport, route: str) -> GateDecision | None:
     """The decision on a report that still answers today's question: the same policy, against what is live now."""
-    policy = to_plain(project.settings.gate)
+    policy = policy_of(project.settings.gate)
     found = pointer(project.ledger, route)
     live = found.live_release if found else None
     names = {name_of(report)}

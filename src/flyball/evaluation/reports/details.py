@@ -15,6 +15,7 @@ from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, TELLS_NO_FAILURE, pairs_of
 from flyball.evaluation.suites.suite import Item, Suite
+from flyball.evaluation.training_overlap import LeakedCase
 from flyball.privacy.redaction import redact
 from flyball.statistics.classification import f1_by_label
 
@@ -96,6 +97,8 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     conditions: dict[str, Any] = {}
     label_examples: tuple[Example, ...] = ()
     """Wrong answers of the labels with the worst recall, worst first."""
+    leaked: tuple[LeakedCase, ...] = ()
+    """Cases that are in the training rows, the first 50."""
 
 
 def details_of(
