@@ -13,9 +13,11 @@ from typing import Any
 import openai
 import psutil
 import pytest
+import yaml
 
 from built_folders import built_folder
 from flyball.compliance.byte_search import search
+from flyball.data.rows import read_rows
 from flyball.data.samples.tickets import tickets
 from small_shop import eventually, flyball, make_small_shop, ok, ok_lines, serving
 
@@ -94,6 +96,22 @@ def test_another_gate_policy_is_another_question_and_another_answer(shop: Path) 
     assert refused.code == 3, refused.err
     assert refused.json["ran"] == [] and refused.json["gate"]["content"]["verdict"] == "fail"
     assert flyball("deploy", refused.json["release"]["id"], cwd=shop).code == 3
+
+
+def test_a_suite_that_training_has_seen_is_named_and_lets_no_release_pass(shop: Path) -> None:
+    seen = [row for row in read_rows(shop / "loop" / "dataset", "train") if row.label][:40]
+    new = [{"text": f"{row.label} {at}: something quite new", "label": row.label} for at, row in enumerate(seen)]
+    cases = [{"text": row.text.upper(), "label": row.label} for row in seen] + new
+    (shop / "leaked.jsonl").write_text("\n".join(map(json.dumps, cases)))
+    settings = yaml.safe_load((shop / "flyball.yaml").read_text())
+    settings["evaluate"] = {**settings.get("evaluate", {}), "suites": ["test", "leaked.jsonl"]}
+    settings["gate"] = {"rules": [{"measure": "exact_match", "suite": "leaked", "at_least": 0.01}]}
+    (shop / "flyball.yaml").write_text(yaml.safe_dump(settings))
+    refused = flyball("run", "--json", cwd=shop)
+    assert refused.code == 6, refused.err
+    (check,) = refused.json["gate"]["content"]["checks"]
+    assert check["reason"].startswith("40 of 80 cases of leaked are in the training rows (gate.leaked_at_most: 0)")
+    assert "take the cases of leaked that training has seen" in refused.json["gate"]["cure"]
 
 
 def test_serving_feedback_lineage_and_erasure(shop: Path, built: tuple[Path, dict[str, Any]]) -> None:
