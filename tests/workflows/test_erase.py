@@ -20,6 +20,7 @@ from flyball.records.record_files import read_document
 from flyball.wiring import open_project
 from flyball.workflows import erase
 from flyball.workflows.erase import SourceEraser, erase_subject, row_ids
+from flyball.workflows.lineage import lineage
 from flyball.workflows.record_intake import keep_rows
 from flyball.workflows.stage import run_stage
 from small_shop import flyball, ok
@@ -168,6 +169,36 @@ def test_a_name_in_a_column_of_nobody_removes_nothing_and_the_receipt_says_where
     (shop / "rows.csv").write_text((shop / "rows.csv").read_text().replace("a140", "x"))
     again = json.loads(flyball("subject", "erase", "a140", "--json", cwd=shop).out)
     assert again["mentioned"] == {} and again["found"] is False, "the lines were edited: a new receipt"
+
+
+@pytest.mark.parametrize("least", [5, 31])
+def test_lineage_points_to_the_line_where_a_row_is_after_an_erasure_and_marks_erased_rows(
+    shop: Path, least: int
+) -> None:
+    """With 31 rows at least the rest cannot be built: rows are taken out, and lines stay those that were read."""
+    if least == 5:
+        (shop / "flyball.yaml").write_text((shop / "flyball.yaml").read_text().replace("min_rows: 31", "min_rows: 5"))
+        ok("data", cwd=shop)
+    project = open_project(shop)
+    version, recorded = read_document(shop / "loop/dataset/record.json")
+    assert isinstance(version, DatasetVersion)
+    project.ledger.append(version, recorded=recorded)
+    keep_rows(project, version, project.places.dataset)
+    rows = [row for split in SPLITS for row in read_rows(shop / "loop/dataset", split)]
+    last = max(rows, key=lambda row: row.line)
+    mine = next(row for row in rows if row.subject == person_of(project.key, "u7").hash)
+    erase_subject(project, "u7", say=print)
+    (found,) = lineage(project, last.row_id)["rows"]
+    if least == 5:
+        assert last.text in (shop / "rows.csv").read_text().splitlines()[found["line"] - 1]
+        assert found["line"] == last.line - 3 and "source_changed" not in found
+    else:
+        assert found["line"] == last.line and found["source_changed"]
+    assert lineage(project, mine.row_id)["rows"][0]["erased"]
+    listed = {row["content_hash"]: row for row in lineage(project, name_of(version))["rows"]}
+    assert listed.get(last.row_id, found) == found, "also back from a record; rows of the test side are not listed"
+    assert listed.get(mine.row_id, {"erased": True})["erased"]
+    project.close()
 
 
 def test_there_is_no_receipt_while_a_row_of_the_person_is_left(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

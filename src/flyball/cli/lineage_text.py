@@ -42,8 +42,16 @@ def _made(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _near(row: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  {row['source']}:{row['line']}  {row['content_hash']}  {row['split']}, {row['likeness']:.0%} alike"
+    alike = f"{row['split']}, {row['likeness']:.0%} alike"
+    yield f"  {row['source']}:{row['line']}  {row['content_hash']}  {alike}{_since(row)}"
     yield from (f"    {turn['role']}: {_line(turn['content'])}" for turn in row["texts"])
+
+
+def _since(row: Mapping[str, Any]) -> str:
+    """What happened to a row, or to the file that its line is of, since it was read."""
+    if row.get("erased"):
+        return "  erased"
+    return "  line as read then: the source changed since" if row.get("source_changed") else ""
 
 
 def _line(text: str) -> str:
@@ -59,6 +67,6 @@ def _listed(rows: Sequence[Mapping[str, Any]], limit: int | None, *, total: int 
         yield f"{click.style('rows', bold=True)}  {total} (--all lists them)"
         return
     yield f"{click.style('rows', bold=True)}  {total}"
-    yield from (f"  {row['source']}:{row['line']}  {row['content_hash']}  {row['split']}" for row in shown)
+    yield from (f"  {row['source']}:{row['line']}  {row['content_hash']}  {row['split']}{_since(row)}" for row in shown)
     if total > len(shown):
         yield f"  … and {total - len(shown)} more (--all lists them)"

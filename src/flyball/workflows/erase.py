@@ -245,6 +245,7 @@ class DatasetEraser:
         new, recorded = read_document(self.project.places.dataset / "record.json")
         assert isinstance(new, DatasetVersion)
         self.project.ledger.append(new, recorded=recorded, links=[("erased", name_of(old))] if new != old else [])
+        (self.project.places.rows / f"{name_of(new)}.jsonl.gz").unlink(missing_ok=True)  # the same rows, on other lines
         keep_rows(self.project, new, self.project.places.dataset)
         forget_rows(self.project, person)
         if left := self.present(person):
@@ -284,13 +285,14 @@ def row_ids(project: Project, person: Person) -> list[str]:
 
 
 def forget_rows(project: Project, person: Person) -> None:
-    """Whose a row was is said by no row index any more; that there was one is, so past decisions recompute."""
+    """Whose a row was is said by no row index any more; that it was erased is, so past decisions recompute."""
     for path in project.places.rows.glob("*.jsonl.gz"):
         dataset = path.name.removesuffix(".jsonl.gz")
         rows = rows_of(project, dataset)
         if any(row.subject == person.hash for row in rows):
-            kept = [msgspec.structs.replace(row, subject=None) if row.subject == person.hash else row for row in rows]
-            write_rows(path, kept)
+            mine = (row.subject == person.hash for row in rows)
+            forgotten = (msgspec.structs.replace(row, subject=None, erased=True) for row in rows)
+            write_rows(path, (new if gone else old for old, new, gone in zip(rows, forgotten, mine, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,13 +139,14 @@ def keep_curve(project: Project, run: TrainingRun, folder: Path) -> None:
 
 
 class RowRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one row came from; never its text."""
+    """Where one row came from, as its dataset read it; never its text. `erased`: with the person whose it was."""
 
     row: str
     split: str
     source: str
     line: int
     subject: str | None
+    erased: bool = False
 
 
 def keep_rows(project: Project, dataset: DatasetVersion, folder: Path) -> None:
