@@ -70,11 +70,7 @@ def exact_key(text: str) -> int:
 
 def grams_of(text: str) -> frozenset[int]:
     """The text's 3-grams of words (of characters where a script has no blanks) as numbers; a shorter text is one."""
-    return grams_of_units(units_of(text) or [text])
-
-
-def grams_of_units(words: Sequence[str]) -> frozenset[int]:
-    """The same of a text that is parted already."""
+    words = units_of(text) or [text]
     return frozenset(_hash(" ".join(words[at : at + GRAM])) for at in range(max(1, len(words) - GRAM + 1)))
 
 

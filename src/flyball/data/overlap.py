@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, Literal
 
-from flyball.data.deduplication import grams_of_units, jaccard
+from flyball.data.deduplication import GRAM, jaccard
 from flyball.inference.words import UNSPACED, units_of
 
 Kind = Literal["equal", "passage", "near"]
@@ -56,13 +56,8 @@ class Frame:
         return units[start:end]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A run of a text's units, and one number for all runs of the same units."""
-
-    number: int
-    start: int
-    end: int
+Passage = tuple[int, int, int]
+"""A run of a text's units: one number for all runs of the same units, where it starts, where it ends."""
 
 
 class CaseIndex:
@@ -76,8 +71,8 @@ class CaseIndex:
         for case, units in parted.items():
             self._equal[tuple(units)].append(case)
         self._passages = {case: list(passages_of(units)) for case, units in parted.items()}
-        self._wanted = frozenset(one.number for found in self._passages.values() for one in found)
-        self._grams = {case: grams_of_units(units) for case, units in parted.items()}
+        self._wanted = frozenset(number for found in self._passages.values() for number, _, _ in found)
+        self._grams = {case: grams_in(units) for case, units in parted.items()}
         self._frequency = Counter(gram for grams in self._grams.values() for gram in grams)
         self._by_gram: defaultdict[int, list[str]] = defaultdict(list)
         for case, grams in self._grams.items():
@@ -94,10 +89,15 @@ class CaseIndex:
         units = self._frame.taken_off(_units(text))
         for case in self._equal.get(tuple(units), ()):
             self._found.setdefault(case, Overlap(case=case, row=row, kind="equal"))
-        for passage in self._wanted.intersection(one.number for one in passages_of(units)):
+        grams = grams_in(units)
+        known = len(self._frequency.keys() & grams)
+        if not known:
+            return  # nor does it share a passage
+        for passage in self._wanted.intersection(number for number, _, _ in passages_of(units)):
             first, times = self._shared.get(passage, (row, 0))
             self._shared[passage] = (first, times + 1)
-        grams = grams_of_units(units)
+        if known < NEAR * len(grams) - 1e-9:
+            return  # the cases do not have enough of it
         for case in {case for gram in self._prefix(grams) for case in self._by_gram.get(gram, ())}:
             similarity = jaccard(grams, self._grams[case], NEAR)
             if similarity > self._near.get(case, (0.0, ""))[0]:
@@ -116,9 +116,9 @@ class CaseIndex:
 
     def _shares(self, passages: Sequence[Passage], common: int) -> str | None:
         """The first row with one of the passages; one that reaches into a form is shared by chance."""
-        shared = [(one, *self._shared[one.number]) for one in passages if one.number in self._shared]
-        forms = {at for one, _, times in shared if times > common for at in range(one.start, one.end)}
-        own = (row for one, row, times in shared if times <= common and forms.isdisjoint(range(one.start, one.end)))
+        shared = [(range(start, end), *self._shared[one]) for one, start, end in passages if one in self._shared]
+        forms = {at for places, _, times in shared if times > common for at in places}
+        own = (row for places, row, times in shared if times <= common and forms.isdisjoint(places))
         return next(own, None)
 
     def _prefix(self, grams: frozenset[int]) -> list[int]:
@@ -146,6 +146,10 @@ def _common_start(texts: Sequence[list[str]]) -> tuple[str, ...]:
 
 def passages_of(units: Sequence[str]) -> Iterator[Passage]:
     """Each run of units that is as long as a passage."""
+    if UNSPACED.search("".join(units)) is None:
+        for start, number in enumerate(_runs(units, PASSAGE)):
+            yield number, start, start + PASSAGE
+        return
     weights = [1 if len(unit) == 1 and UNSPACED.match(unit) else 2 for unit in units]
     end = total = 0
     for start, weight in enumerate(weights):
@@ -154,9 +158,17 @@ def passages_of(units: Sequence[str]) -> Iterator[Passage]:
             end += 1
         if total < 2 * PASSAGE:
             return
-        number = hash(tuple(units[start:end]))  # within this process; 64 bits do not collide in practice
-        yield Passage(number=number, start=start, end=end)
+        yield hash(tuple(units[start:end])), start, end  # within this process; 64 bits do not collide in practice
         total -= weight
+
+
+def grams_in(units: Sequence[str]) -> frozenset[int]:
+    """The 3-grams as deduplication makes them, by numbers of this process alone, which are quicker to make."""
+    return frozenset(_runs(units, GRAM)) or frozenset((hash(tuple(units)),))
+
+
+def _runs(units: Sequence[str], length: int) -> Iterator[int]:
+    return map(hash, zip(*(units[at:] for at in range(length)), strict=False))
 
 
 def _units(text: str) -> list[str]:
