@@ -71,7 +71,7 @@ format: install
 
 # Each prints its JSON object last; all together take most of an hour on two cores that do nothing else.
 bench: install compiled
-	for name in loop engines gateway contagion growth rollout crashes switches equals load; do $(BIN)/python bench/$$name.py || exit 1; done
+	for name in loop engines gateway contagion growth rollout crashes switches equals load gate_statistics; do $(BIN)/python bench/$$name.py || exit 1; done
 
 # The gateways that bench/gateway.py compares with, each in an environment of its own.
 bench-peers:
