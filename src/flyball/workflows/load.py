@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.engines.catalog import SERVER
 from flyball.evaluation.load.html import render
 from flyball.evaluation.load.job import LoadJob, LoadResult, check, do_load
 from flyball.evaluation.load.summary import MEASURES, LoadMeasure
@@ -80,7 +81,7 @@ def report_of(result: LoadResult) -> EvalReport:
         measures=tuple(gate_measure(one, run.level) for one in run.measures),
         items_hash=fingerprint_of([]),
         failures=run.requests - run.answered,
-        engine="openai",
+        engine=SERVER.name,
         prompt_path=PROMPT_PATH,
     )
 
