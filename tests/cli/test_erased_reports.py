@@ -23,6 +23,6 @@ def test_the_html_page_of_a_report_goes_too_though_it_names_no_row(shop: Path) -
         kept = project.places.reports / document.id
         assert kept / "report.html" in eraser.pages(person)
         eraser.apply(person)
-        assert sorted(path.name for path in kept.iterdir()) == ["items.jsonl", "model_card.md"]
+        assert sorted(path.name for path in kept.iterdir()) == ["items.jsonl", "model_card.md", "report.md"]
     finally:
         project.close()

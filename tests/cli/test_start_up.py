@@ -60,6 +60,7 @@ def test_help_needs_no_database(tmp_path: Path) -> None:
     assert not loaded("--help", cwd=tmp_path) & {*HEAVY, "sqlalchemy", "cryptography", "starlette", "rich"}
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("command", BUDGETS)
 def test_it_begins_within_its_budget(command: str, built_once: Path) -> None:
     flyball(command, cwd=built_once)  # the files are in memory then, and compiled

@@ -70,9 +70,9 @@ def test_ready_means_that_a_real_inference_has_answered(start: Start, tmp_path: 
 def test_an_engine_outlives_the_process_that_started_it_and_is_found_again(model: Path, tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path; sys.path.insert(0, sys.argv[4])\n"
-        "from tiny_gguf import tiny_release; from flyball.serving import engines; "
+        "from tiny_gguf import tiny_release; from flyball.serving import engine_processes; "
         "from flyball.serving.config import ServingConfig\n"
-        "engines.start_engine(tiny_release(), release_name='a'*64, artifact=Path(sys.argv[1]), "
+        "engine_processes.start_engine(tiny_release(), release_name='a'*64, artifact=Path(sys.argv[1]), "
         "run_dir=Path(sys.argv[2]), log_dir=Path(sys.argv[3]), config=ServingConfig())\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -203,8 +203,8 @@ def test_an_evaluation_engine_ends_with_its_block(model: Path) -> None:
 def test_an_evaluation_engine_ends_when_its_owner_is_killed(model: Path) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from tiny_gguf import tiny_release; from flyball.serving import engines\n"
-        "with engines.engine_process(tiny_release(), Path(sys.argv[1])) as url:\n"
+        "from tiny_gguf import tiny_release; from flyball.serving import engine_processes\n"
+        "with engine_processes.engine_process(tiny_release(), Path(sys.argv[1])) as url:\n"
         "    print(url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     arguments = [sys.executable, "-c", code, str(model), str(Path(__file__).parents[1] / "support")]
