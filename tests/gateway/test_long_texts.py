@@ -185,7 +185,7 @@ def test_a_process_that_says_what_nobody_reads_keeps_nobody_waiting() -> None:
     async def ask() -> None:
         texts = LongTexts((sys.executable, "-c", says))
         try:
-            with pytest.raises(HelperAway, match="as expected"):
+            with pytest.raises(HelperAway, match="unexpected form"):
                 await asyncio.wait_for(texts.prepare("r", FREE, "chat", b"{}", count=False), 10)
         finally:
             await texts.close()
