@@ -275,7 +275,7 @@ def test_what_does_not_belong_to_a_strategy_is_refused(strategy: Strategy, said:
 
 @pytest.mark.parametrize("steps", [[1.0], [0.0], ["half"], [{"variant": "green", "share": 0.1}], [{"share": None}]])
 def test_a_plan_that_makes_no_sense_is_refused(steps: object) -> None:
-    with pytest.raises(InputError, match="is no step"):
+    with pytest.raises(InputError, match="is not a step"):
         steps_of(replace(CANARY, plan={"steps": steps}))
 
 

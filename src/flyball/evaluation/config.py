@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from flyball.evaluation.measure_names import ALWAYS, FREE, LABELLED, UNANSWERED
+from flyball.evaluation.measure_names import ALWAYS, FREE, INVARIANCE, LABELLED, UNANSWERED
 
 
 class EvaluateConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +32,8 @@ def known_measures(kind: str, *, classification: bool, expects: bool = True) -> 
     """The measures of a suite of this kind; `expects`: it has expected answers."""
     if kind == "answer":
         return (LABELLED if classification else FREE) if expects else UNANSWERED
+    if kind == "invariance":
+        return (*INVARIANCE, *ALWAYS)
     from flyball.evaluation.measures.catalog import FAMILIES  # only where such a suite is named: it loads them all
 
     return (*FAMILIES[kind].measures, *ALWAYS)

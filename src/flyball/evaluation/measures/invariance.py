@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measure_names import INVARIANCE
 from flyball.evaluation.measures.answers import same
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.suites.suite import Suite
@@ -20,4 +21,4 @@ def score(suite: Suite, answers: Mapping[str, Answer], _known: Known) -> Iterato
         yield scored(suite, item, "invariance", float(error is None and same(before.text, after.text)), error=error)
 
 
-FAMILY = Family(kind="invariance", score=score, measures=("invariance",))
+FAMILY = Family(kind="invariance", score=score, measures=INVARIANCE)
