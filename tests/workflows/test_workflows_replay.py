@@ -110,6 +110,7 @@ def test_a_release_that_answers_worse_is_found_worse_and_early(shop: Shop) -> No
     assert result.finding.severity == "critical" and result.finding.examples
 
 
+@pytest.mark.serial  # its latency is compared too
 def test_an_equal_release_is_within_the_margin_and_is_not_promoted_by_that(shop: Shop) -> None:
     before = history(shop.project.ledger, shop.canary.deployment.id)
     result = shop.replay(shop.release(slots=1), act=True)
