@@ -46,7 +46,7 @@ ENGINE_FIELDS = {
 TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
 
 
-def asked(release: Any, **fields: Any) -> EngineRequest:
+def asked(release: Any, /, **fields: Any) -> EngineRequest:
     return PromptPath(release).engine_request({"messages": said("hi"), **fields})
 
 
