@@ -14,7 +14,7 @@ from setuptools import setup
 GATEWAY = (
     *("authentication", "completions", "engine_payloads", "engine_prompt", "metrics", "refusals", "request_limits"),
     *("request_parsing", "routing", "subjects", "worker", "worker_state"),
-    *("http/coroutines", "http/exchange", "http/openai_errors", "http/request_framing", "http/server"),
+    *("http/coroutines", "http/exchange", "http/openai_errors", "http/request_head", "http/server"),
     *("upstream/attempt", "upstream/call", "upstream/choice_content", "upstream/circuit_breaker", "upstream/client"),
     *("upstream/destinations", "upstream/event_patterns", "upstream/load_balancer", "upstream/model_name"),
     *("upstream/sse", "upstream/status_codes", "upstream/stream_relay", "upstream/token_counts"),

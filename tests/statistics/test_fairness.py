@@ -23,7 +23,7 @@ from flyball.statistics.inequality import (
     smoothed_empirical_differential_fairness,
     theil_index,
 )
-from flyball.statistics.reweighing import reweighing, weights_of
+from flyball.statistics.row_weights import reweighing, weights_of
 
 STORED = json.loads(Path(__file__).parent.parent.joinpath("support", "fairness_values.json").read_text())
 """By AIF360 0.6.1 and Fairlearn 0.15.0 (tests/support/fairness_samples.py says how)."""

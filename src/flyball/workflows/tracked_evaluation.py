@@ -16,7 +16,7 @@ import msgspec
 from flyball.dvc.commands import environment
 from flyball.records import EvalReport, GateDecision, ModelVersion, Release, name_of
 from flyball.telemetry import log
-from flyball.training.evaluation_tracking import Tracked
+from flyball.training.mlflow_evaluation import Tracked
 from flyball.training.tracking_store import local_path
 from flyball.wiring import Project
 
@@ -59,7 +59,7 @@ def send(
         turn = project.places.logs / "tracking.lock"
         with (project.places.logs / "tracking.log").open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flyball.training.evaluation_tracking", str(turn)],
+                [sys.executable, "-m", "flyball.training.mlflow_evaluation", str(turn)],
                 cwd=project.home,
                 env=environment(project),
                 stdin=subprocess.PIPE,

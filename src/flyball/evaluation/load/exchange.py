@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from flyball.evaluation.load.outcomes import NONE, Recording, bucket_of
 from flyball.evaluation.load.planned_requests import Planned
-from flyball.evaluation.load.recording import NONE, Recording, bucket_of
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 _SAID: Final = 300

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from flyball.errors import InputError, nearest
-from flyball.evaluation.load.recording import Recording
+from flyball.evaluation.load.outcomes import Recording
 
 TIMES: Final = {
     "ttft": "to the first token",

@@ -13,9 +13,9 @@ from typing import Final
 
 from flyball.addresses import Target
 from flyball.errors import UpstreamError
+from flyball.evaluation.load.outcomes import Recording
 from flyball.evaluation.load.planned_requests import Planned
 from flyball.evaluation.load.precise_timer import PreciseTimer
-from flyball.evaluation.load.recording import Recording
 from flyball.evaluation.load.sender import Sender
 from flyball.telemetry import Progress, quiet
 

@@ -16,8 +16,8 @@ import httptools
 
 from flyball.addresses import Target
 from flyball.evaluation.load.exchange import Exchange
+from flyball.evaluation.load.outcomes import Recording
 from flyball.evaluation.load.planned_requests import Planned
-from flyball.evaluation.load.recording import Recording
 
 SWEEP_S: Final = 0.05
 MOST_FILES: Final = 65_536

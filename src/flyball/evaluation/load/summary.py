@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from flyball.evaluation.load.objectives import is_good
-from flyball.evaluation.load.recording import Recording, gap_of
+from flyball.evaluation.load.outcomes import Recording, gap_of
 from flyball.statistics.blocks import Estimate, quantile_in_blocks, rate_in_blocks, share_in_blocks
 from flyball.statistics.intervals import quantile
 

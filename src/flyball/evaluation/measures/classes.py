@@ -33,7 +33,7 @@ def class_measures(suite: str, group: Sequence[ItemScore], level: float) -> Iter
     right = sum(count for (truth, answer), count in counts.items() if truth == answer)
     answered = sum(count for (_, answer), count in counts.items() if answer is not None)
     if answered:
-        yield _share(suite, "micro_precision", right, answered, level)
+        yield share(suite, "micro_precision", right, answered, level)
     yield _micro_f1(suite, right, answered, len(pairs), level)
     for label in sorted({truth for truth, _ in counts}):
         yield from _of_class(suite, label, counts, level)
@@ -43,9 +43,9 @@ def _of_class(suite: str, label: str, counts: Counter[Pair], level: float) -> It
     true = counts[label, label]
     expected = sum(count for (truth, _), count in counts.items() if truth == label)
     called = sum(count for (_, answer), count in counts.items() if answer == label)
-    yield _share(suite, "recall", true, expected, level, label)
+    yield share(suite, "recall", true, expected, level, label)
     if called:
-        yield _share(suite, "precision", true, called, level, label)
+        yield share(suite, "precision", true, called, level, label)
     either = expected + called - true
     limits = clopper_pearson(true, either, level)
     bounds = (2 * limits[0] / (1 + limits[0]), 2 * limits[1] / (1 + limits[1]))
@@ -59,7 +59,8 @@ def _micro_f1(suite: str, right: int, answered: int, n: int, level: float) -> Me
     return _measure(suite, "micro_f1", 2 * right / (n + answered), bounds, n, level)
 
 
-def _share(suite: str, name: str, successes: int, n: int, level: float, part: str | None = None) -> Measure:
+def share(suite: str, name: str, successes: int, n: int, level: float, part: str | None = None) -> Measure:
+    """So many of n, with the exact interval."""
     lower, upper = clopper_pearson(successes, n, level)
     return Measure(
         suite=suite,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from flyball.evaluation.item_scores import ItemScore
-from flyball.evaluation.measures.classes import class_measures
+from flyball.evaluation.measures.classes import class_measures, share
 from flyball.evaluation.measures.family import Summarise
 from flyball.records import Measure
 from flyball.statistics.classification import Pair
@@ -83,19 +83,7 @@ def slices_of(group: Sequence[ItemScore]) -> dict[str, list[ItemScore]]:
 
 def proportion(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:
     """The share of items that scored 1, with its exact interval."""
-    n, successes = len(group), sum(score.score >= 1.0 for score in group)
-    lower, upper = clopper_pearson(successes, n, level)
-    return Measure(
-        suite=suite,
-        name=name,
-        value=successes / n,
-        lower=lower,
-        upper=upper,
-        level=level,
-        n=n,
-        successes=successes,
-        slice=part,
-    )
+    return share(suite, name, sum(score.score >= 1.0 for score in group), len(group), level, part)
 
 
 def mean_score(suite: str, name: str, group: Sequence[ItemScore], level: float, part: str | None = None) -> Measure:

@@ -16,7 +16,10 @@ _EMPTY: dict[bytes, bytes] = {}
 
 
 class ClientConnection(asyncio.Protocol):
-    """What an exchange needs of the connection that it came on; http/server.py has the rest."""
+    """What an exchange needs of the connection that it came on: http/server.py fills what is only declared here.
+
+    A base class, so that compiled code calls it directly and neither file imports the other in a circle.
+    """
 
     def __init__(self) -> None:
         self.transport: Any = None

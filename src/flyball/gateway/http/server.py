@@ -19,7 +19,7 @@ import httptools
 from flyball.gateway.http.cors import Origins
 from flyball.gateway.http.exchange import STATUS_LINE, ClientConnection, Exchange
 from flyball.gateway.http.openai_errors import error_body
-from flyball.gateway.http.request_framing import SINGLE, Refusal, framing_lines, objection, origin_form, too_large
+from flyball.gateway.http.request_head import SINGLE, Refusal, framing_lines, objection, origin_form, too_large
 
 MAX_HEADER_BYTES: Final = 32_768
 MAX_HEADERS: Final = 100

@@ -77,7 +77,10 @@ class OpenCalls:
 
 
 class EventSink:
-    """What takes a stream after its first events; stream_relay.py passes it on."""
+    """What takes a stream after its first events: stream_relay.py fills what is only declared here.
+
+    A base class, so that compiled code calls it directly and neither file imports the other in a circle.
+    """
 
     __slots__ = ()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from mlflow.tracking import MlflowClient
 
-from flyball.training.evaluation_tracking import Tracked, log_evaluation
+from flyball.training.mlflow_evaluation import Tracked, log_evaluation
 from flyball.training.mlflow_tracking import Tracker
 from flyball.training.tracking_store import RUN_OF
 
@@ -58,7 +58,7 @@ def test_a_model_that_nobody_trained_here_has_one_run_of_its_evaluations(tmp_pat
 
 def program(tmp_path: Path, uri: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "flyball.training.evaluation_tracking", str(tmp_path / "turn")],
+        [sys.executable, "-m", "flyball.training.mlflow_evaluation", str(tmp_path / "turn")],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
