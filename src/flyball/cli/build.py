@@ -95,8 +95,42 @@ data_command = one_stage(
     "data", "dataset", "Collect, clean, redact, deduplicate, validate, split and version the rows."
 )
 train_command = one_stage("train", "training", "Train on the dataset version.")
-package_command = one_stage("package", "model", "Package the trained weights as the engine loads them.")
+package_stage = one_stage("package", "model", "Package the trained weights as the engine loads them.")
 compose_command = one_stage("compose", "release", "Compose the release: all that decides an answer, one fingerprint.")
+
+
+@click.command("package", epilog="\b\nExamples:\n  flyball package\n  flyball package 3f9c2a71b0de --as gguf:q4_k_m")
+@click.argument("model", required=False)
+@click.option("--as", "form", metavar="FORM", help="Package MODEL in this form too: gguf:q8_0, gguf:q4_k_m, gguf:f16 …")
+@wait_option
+@json_option
+@click.pass_context
+def package_command(context: click.Context, model: str | None, form: str | None, no_wait: bool, as_json: bool) -> None:
+    """Package the trained weights as the engine loads them, or MODEL in another form with a release of it.
+
+    Without MODEL it runs what this depends on too, and only what is out of date.
+    """
+    if bool(model) != bool(form):
+        raise click.UsageError("MODEL and --as belong together.")
+    if model and form:
+        context.invoke(package_form, model=model, form=form, as_json=as_json)
+    else:
+        context.invoke(package_stage, no_wait=no_wait, as_json=as_json)
+
+
+@click.command("package-form", hidden=True)
+@click.argument("model")
+@click.argument("form")
+@json_option
+@with_project
+def package_form(project: Project, model: str, form: str, as_json: bool) -> None:
+    from flyball.cli.project import imported_text
+    from flyball.cli.result_text import record_document
+    from flyball.workflows.package import package_as
+
+    made, release = package_as(project, model, form)
+    document = {"model": record_document(made), "release": record_document(release)}
+    emit(document, as_json=as_json, text=imported_text)
 
 
 @click.command("gate", epilog="\b\nExamples:\n  flyball gate\n  flyball gate 3f9c2a71b0de")

@@ -14,7 +14,8 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What the engine will load."""
 
     quantization: Annotated[
-        Literal["q8_0", "f16", "f32"], Meta(description="Type of the weights in the GGUF file.")
+        Literal["f32", "f16", "bf16", "q8_0", "q6_k", "q5_k", "q4_k_m", "q4_k", "q4_0"],
+        Meta(description="Form of the weights in the GGUF file."),
     ] = "q8_0"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from flyball.errors import InputError
 from flyball.inference.model_folders import ModelFolder, read_json
 from flyball.registry.config_keys import context_length
 from flyball.registry.gguf.architectures import Architecture, architecture_of, gguf_name, head_size, permuted
+from flyball.registry.gguf.quantization import FILE_TYPES, Quantization, form_of, quantized
 from flyball.registry.gguf.rope import Rope, rope_of
 from flyball.registry.gguf.vocabulary import Vocabulary, read_vocabulary
 from flyball.registry.weight_files import read_tensors
@@ -17,7 +18,7 @@ from flyball.registry.weight_files import read_tensors
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
-Quantization = Literal["q8_0", "f16", "f32"]
+_PLAIN = {"F32": "float32", "F16": "float16"}
 
 
 def write_gguf(folder: ModelFolder, out: Path, *, quantization: Quantization) -> int:
@@ -50,8 +51,7 @@ def _add_shape(writer: GGUFWriter, config: Mapping[str, Any], quantization: Quan
 
     heads = config["num_attention_heads"]
     size = head_size(config)
-    kinds = {"q8_0": "MOSTLY_Q8_0", "f16": "MOSTLY_F16", "f32": "ALL_F32"}
-    writer.add_file_type(LlamaFileType[kinds[quantization]])
+    writer.add_file_type(LlamaFileType[FILE_TYPES[quantization]])
     writer.add_quantization_version(2)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_context_length(context_length(config))
@@ -103,7 +103,7 @@ def _add_tensors(
     writer: GGUFWriter, folder: Path, config: Mapping[str, Any], architecture: Architecture, quantization: Quantization
 ) -> int:
     import numpy
-    from gguf import GGMLQuantizationType, quantize
+    from gguf import GGMLQuantizationType
 
     heads = config["num_attention_heads"]
     heads_of = {".q_proj.": heads, ".k_proj.": config.get("num_key_value_heads") or heads}
@@ -121,13 +121,16 @@ def _add_tensors(
             for part, count in heads_of.items():
                 weight = permuted(weight, count) if part in name else weight
         parameters += weight.size
-        if quantization == "f32" or weight.ndim == 1:
-            writer.add_tensor(gguf_name(name, architecture), numpy.ascontiguousarray(weight, dtype=numpy.float32))
-        elif quantization == "q8_0" and weight.shape[-1] % 32 == 0:
-            kind = GGMLQuantizationType.Q8_0
-            writer.add_tensor(
-                gguf_name(name, architecture), quantize(numpy.ascontiguousarray(weight), kind), raw_dtype=kind
-            )
+        place = gguf_name(name, architecture)
+        form = form_of(
+            place,
+            quantization,
+            dimensions=weight.ndim,
+            columns=weight.shape[-1],
+            layers=config["num_hidden_layers"],
+        )
+        if form in _PLAIN:
+            writer.add_tensor(place, numpy.ascontiguousarray(weight, dtype=_PLAIN[form]))
         else:
-            writer.add_tensor(gguf_name(name, architecture), numpy.ascontiguousarray(weight, dtype=numpy.float16))
+            writer.add_tensor(place, quantized(weight, form), raw_dtype=GGMLQuantizationType[form])
     return parameters
