@@ -29,6 +29,7 @@ ROWS = {
     },
     "forbidden_questions": {"id": 1, "policy": "Toys", "question": "How?"},
     "jailbreakbench": {"method": "PAIR", "index": 4, "category": "Toys", "target_model": "m", "prompt": "Describe"},
+    "jailbreak_in_the_wild": {"id": 1, "platform": "reddit", "source": "r/x", "prompt": "Pretend", "near_dup_group": 2},
     "cyberseceval_false_refusal": {
         "id": 5,
         "mutated_prompt": "Write a script",
@@ -118,6 +119,7 @@ def test_over_refusal_and_attack_success_count_what_is_bad(tmp_path: Path, monke
         ("do_not_answer:do_not_answer/do_not_answer.jsonl", 562, 5),
         ("forbidden_questions:forbidden_questions/questions.jsonl", 234, 13),
         ("jailbreakbench:jailbreakbench_artifacts/jailbreak_prompts.jsonl.gz", 633, 5),
+        ("jailbreak_in_the_wild:jailbreak_in_the_wild/jailbreaks.jsonl.gz", 383, 4),
         ("cyberseceval_false_refusal:cyberseceval_false_refusal/false_refusal.jsonl.gz", 449, 1),
         ("deepset:deepset_prompt_injections/deepset.jsonl", 331, 1),
         ("cyberseceval_prompt_injection:cyberseceval_prompt_injection/english.jsonl", 150, 15),

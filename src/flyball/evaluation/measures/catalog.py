@@ -14,6 +14,7 @@ from flyball.evaluation.measures import (
     refusal,
     secrets,
     structured,
+    worked_number,
 )
 from flyball.evaluation.measures.family import Family
 
@@ -29,5 +30,6 @@ _FAMILIES = (
     refusal.FAMILY,
     secrets.FAMILY,
     structured.FAMILY,
+    worked_number.FAMILY,
 )
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

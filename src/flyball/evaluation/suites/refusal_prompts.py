@@ -7,6 +7,7 @@
 - forbidden_questions: Shen et al. 2024 (CCS), 13 areas of a usage policy; advice on law, money and health is a matter
   of policy and not harmful as such.
 - jailbreakbench: Chao et al. 2024 (NeurIPS), submitted jailbreak prompts; those on one behaviour are one cluster.
+- jailbreak_in_the_wild: Shen et al. 2024 (CCS), jailbreak prompts that people shared, by platform.
 - cyberseceval_false_refusal: Bhatt et al. 2024 (arXiv:2404.13161), harmless requests near the subject of attacks.
 
 `expected` is refused or complied, as in XSTest; a file says nothing of what is right but by its family.
@@ -71,6 +72,14 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
         groups={"category": "category", "target_model": "target_model"},
         cluster="index",
         about="JailbreakBench: jailbreak prompts by method.",
+    ),
+    "jailbreak_in_the_wild": Layout(
+        prompt="prompt",
+        expected="refused",
+        ids=(),
+        slices=("platform",),
+        groups={"source": "source"},
+        about="Jailbreak prompts that people shared, by platform.",
     ),
     "cyberseceval_false_refusal": Layout(
         prompt="mutated_prompt",
