@@ -23,13 +23,14 @@ from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind
 from flyball.evaluation.suite_names import suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
-from flyball.monitoring.config import MonitorConfig
+from flyball.monitoring.config import MonitorConfig, ObjectivesConfig
 from flyball.records.yaml_documents import load_yaml
 from flyball.registry.config import PackageConfig, ReleaseConfig
 from flyball.rollout.config import GateConfig, RolloutConfig, rule_problem
 from flyball.security.config import SecurityConfig
 from flyball.serving.config import ServingConfig
 from flyball.storage.config import LedgerConfig
+from flyball.telemetry import SECONDS
 from flyball.training.config import TrainConfig
 
 FILE = "flyball.yaml"
@@ -71,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway: GatewayConfig = msgspec.field(default_factory=GatewayConfig)
     console: ConsoleConfig = msgspec.field(default_factory=ConsoleConfig)
     monitor: MonitorConfig = msgspec.field(default_factory=MonitorConfig)
+    objectives: ObjectivesConfig = msgspec.field(default_factory=ObjectivesConfig)
     improve: ImproveConfig = msgspec.field(default_factory=ImproveConfig)
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
     security: SecurityConfig = msgspec.field(default_factory=SecurityConfig)
@@ -145,6 +147,12 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
 
         if name not in FORMATS:
             yield f"data.sources[].format is {name!r}", f"use one of {', '.join(FORMATS)}, or leave it out"
+    for key, objective in settings.objectives.times.items():
+        if objective.seconds not in SECONDS:
+            yield (
+                f"objectives.{key}.seconds is {objective.seconds:g}, which no bucket of the histograms ends at",
+                f"use one of {', '.join(f'{bound:g}' for bound in SECONDS)}",
+            )
     if train.method == "finetune" and not train.base:
         yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
     elsewhere = isinstance(settings.release.engine, ServerConfig)

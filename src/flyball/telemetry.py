@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 log = logging.getLogger("flyball")
 
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+"""Bounds of the buckets of every histogram of times: an objective on a time is one of them."""
+
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, how many there are; 0 when unknown)."""
 

@@ -127,13 +127,15 @@ def test_a_field_without_a_word_is_found() -> None:
 
 
 def test_each_metric_in_the_code_is_listed_and_described() -> None:
-    found = {one.name: one for one in module("metrics").metrics()}
+    listed = (*module("metrics").metrics(), *module("metrics").FAMILIES)
+    found = {one.name: one for one in listed}
+    page = module("metrics").metrics_page()
     named = {
         name
         for path in (ROOT / "src").rglob("*.py")
         for name in re.findall(r'"(flyball_[a-z]+_[a-z_]+)"', path.read_text(encoding="utf-8"))
     }
-    assert named and named == found.keys()
+    assert named and named == found.keys() and all(f"`{name}`" in page for name in named)
     assert not [one.name for one in found.values() if len(one.text) < 15]
 
 

@@ -72,8 +72,8 @@ def test_either_worker_tells_of_both_and_one_that_ended_is_not_told_of(tmp_path:
 
 
 def test_what_a_killed_worker_left_is_told_until_it_is_stale(tmp_path: Path) -> None:
-    MetricsPages(tmp_path, 1).keep(lambda: page(1, 7))
-    pages = MetricsPages(tmp_path, 0)
+    MetricsPages(tmp_path, 1, alone=False).keep(lambda: page(1, 7))
+    pages = MetricsPages(tmp_path, 0, alone=False)
     assert pages.with_others(page(0, 1)).endswith(b'asked_total{worker="1"} 7\n')
     old = time.time() - STALE_S - 1
     os.utime(tmp_path / "gateway-1.prom", (old, old))
@@ -84,7 +84,7 @@ def test_a_folder_that_cannot_be_written_harms_nothing_and_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    pages = MetricsPages(tmp_path / "file", 0)
+    pages = MetricsPages(tmp_path / "file", 0, alone=False)
     for _ in range(3):
         pages.keep(lambda: page(0, 1))
     assert pages.with_others(page(0, 1)) == page(0, 1)

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("inspect", "Model versions and how they scored."),
     "requests": ("inspect", "Recorded requests."),
     "watch": ("improve", "Findings of monitoring."),
+    "monitoring": ("monitoring", "render: rules, alerts and dashboards for Prometheus and Grafana."),
     "improve": ("improve", "Proposals, and the retraining that they ask for."),
     "replay": ("judge", "Have two releases answer recorded requests again: is one worse?"),
     "judge": ("judge", "Judge a random sample of a rollout's answers, blind."),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flyball.control.background_tasks import Background, PeriodicJob
 from flyball.control.cluster_state import ClusterState
+from flyball.control.finding_counts import FindingCounts
 from flyball.engines.catalog import is_elsewhere
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import JSON, Finding, Proposal, Record, Release
@@ -88,6 +89,8 @@ class Memory:
     monitoring: PeriodicJob = field(default_factory=lambda: PeriodicJob("monitoring"))
     retention: PeriodicJob = field(default_factory=lambda: PeriodicJob("retention"))
     judging: PeriodicJob = field(default_factory=lambda: PeriodicJob("judging"))
+    findings: FindingCounts = field(default_factory=FindingCounts)
+    metrics: PeriodicJob = field(default_factory=lambda: PeriodicJob("metrics"))
 
 
 @dataclass(kw_only=True)
@@ -112,6 +115,7 @@ class ControlContext:
     log_dir: Path
     routes_path: Path
     holder: str
+    segments_dir: Path | None = None  # of this host's gateway
     watch: Callable[[str, str], Sequence[Finding]] | None = None
     propose: Callable[[str, Sequence[Finding]], Proposal | None] | None = None
     retention: Callable[[int], object] | None = None

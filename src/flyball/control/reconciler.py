@@ -17,6 +17,7 @@ from flyball.control.cluster_state import ClusterState
 from flyball.control.context import ControlContext
 from flyball.control.deployment_steps import decide
 from flyball.control.fleet import Fleet, ReleaseEngines
+from flyball.control.host_metrics import EVERY_S, tell_metrics
 from flyball.control.hosts import everywhere, others, take_leave, tell_of_engines
 from flyball.control.route_publisher import on_disk, publish_routes
 from flyball.engines.catalog import is_elsewhere
@@ -64,6 +65,7 @@ def _pass(context: ControlContext) -> bool:
     releases = wanted(world)
     _check_time(context)
     fleet.keep(releases, packaged_files(context, releases), making_room(world), room_here(context, world))
+    _tell_metrics(context, world, leads=lease is not None)
     if away is not None:
         raise away  # engines were kept; the loop says it and tries again
     return lease is not None
@@ -102,6 +104,14 @@ def _lead(
     _judge(context)
     _sweep(context)
     return world
+
+
+def _tell_metrics(context: ControlContext, world: ClusterState, *, leads: bool) -> None:
+    """Leave this host's numbers for its gateway's `/metrics`."""
+    memory = context.memory
+    memory.metrics.run(
+        context.background, lambda: tell_metrics(context, world, memory.findings, leads=leads), every_s=EVERY_S
+    )
 
 
 def _lease(context: ControlContext) -> leases.Lease | None:

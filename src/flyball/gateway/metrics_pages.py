@@ -1,4 +1,4 @@
-"""The numbers of all workers on one port, whichever of them is scraped. I/O: one small file per worker.
+"""The numbers of all workers on one port, whichever of them is scraped, and of control. I/O: small files.
 
 The kernel gives a scrape to any worker. Each one leaves its page beside those of the others about once a second, and
 the worker that is asked answers with its own numbers of now and the pages of the others; a worker's label keeps them
@@ -21,11 +21,11 @@ _FAMILY = b"# HELP "
 
 
 class MetricsPages:
-    """The folder of the pages; nothing is kept without one."""
+    """The folder of the pages; a worker that is `alone` on its port keeps none of its own."""
 
-    def __init__(self, folder: Path | None, worker: int) -> None:
+    def __init__(self, folder: Path | None, worker: int, *, alone: bool) -> None:
         self._folder = folder
-        self._file = folder / f"gateway-{worker}.prom" if folder else None
+        self._file = folder / f"gateway-{worker}.prom" if folder and not alone else None
         self._failing = False
 
     def keep(self, page: Callable[[], bytes]) -> None:
@@ -53,7 +53,7 @@ class MetricsPages:
     def _others(self) -> Iterator[bytes]:
         if self._folder is None:
             return
-        for file in sorted(self._folder.glob("gateway-*.prom")):
+        for file in sorted(self._folder.glob("*.prom")):
             with contextlib.suppress(OSError):
                 if file != self._file and time.time() - file.stat().st_mtime < STALE_S:
                     yield file.read_bytes()

@@ -141,7 +141,7 @@ class Gateway:
         self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
         self._settings = SettingsFile(context.settings, config=config) if context.settings else None
-        self._pages = MetricsPages(context.metrics_dir if config.workers > 1 else None, worker)
+        self._pages = MetricsPages(context.metrics_dir, worker, alone=config.workers == 1)
         self._ticks = 0
         self._due = float("inf")
         self._stood_still = False

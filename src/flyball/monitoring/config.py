@@ -28,3 +28,28 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ]
         | None
     ) = None
+
+
+class TimeObjective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So large a share of requests within so many seconds."""
+
+    seconds: Annotated[float, Meta(gt=0, description="A bound of the histograms' buckets, such as 0.5, 1, 2.5 or 5.")]
+    share: Annotated[float, Meta(gt=0, lt=1, description="Share of requests that must make it, such as 0.99.")]
+
+
+class ObjectivesConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every route promises over 30 days; what is left of it is the error budget that alerts watch."""
+
+    availability: (
+        Annotated[float, Meta(gt=0, lt=1, description="Share of requests that are answered; null: not watched.")] | None
+    ) = 0.995
+    latency: Annotated[TimeObjective | None, Meta(description="Time to the last byte; null: not watched.")] = None
+    first_token: Annotated[
+        TimeObjective | None, Meta(description="Time to the first token of a stream; null: not watched.")
+    ] = None
+
+    @property
+    def times(self) -> dict[str, TimeObjective]:
+        """The objectives on a time, by their key."""
+        both = {"latency": self.latency, "first_token": self.first_token}
+        return {name: found for name, found in both.items() if found is not None}

@@ -54,6 +54,7 @@ def control_context(project: Project) -> ControlContext:
         run_dir=places.run,
         log_dir=places.logs,
         routes_path=places.routes,
+        segments_dir=places.segments,
         holder=f"{socket.gethostname()}:{project.root}",
         secrets=lambda reference: secret(reference, project.root, project.environment),
         proxy_for=lambda url: proxy_for(url, project.environment),
