@@ -166,6 +166,11 @@ class Project:
         return ArtifactStore(self.places.artifacts)
 
     @property
+    def signers(self) -> tuple[Path, ...]:
+        """The public keys of which one must have signed what an engine loads."""
+        return tuple(self.home / path for path in self.settings.security.signers)
+
+    @property
     def tracking_uri(self) -> str:
         """The MLflow store; the path of a SQLite file is absolute, so that the command may run in any folder."""
         uri = self.settings.train.tracking or f"sqlite:///{self.places.state / 'mlflow.db'}"

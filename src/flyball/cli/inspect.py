@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flyball.cli.lineage_text import lineage_text
-from flyball.cli.output import emit, emit_lines, json_option, pairs, say, show, table, with_ledger, with_project
+from flyball.cli.output import emit, emit_lines, json_option, pairs, show, table, with_ledger, with_project
 from flyball.records.identity import short
 from flyball.wiring import Project
 
@@ -72,53 +71,6 @@ def lineage_command(project: Project, name: str, limit: int, every: bool, as_jso
 
     most = None if every else limit
     emit(lineage(project, name, most_rows=most), as_json=as_json, text=lambda found: lineage_text(found, most))
-
-
-_SCORES = ("exact_match", "chrf", "exact_fields", "answered")
-
-
-@click.group(
-    "models",
-    invoke_without_command=True,
-    epilog="\b\nExamples:\n  flyball models\n  flyball models card 3f2a9c17e04b --out MODEL_CARD.md",
-)
-@click.option(
-    "--limit", type=click.IntRange(1), default=20, show_default=True, help="Model versions shown, newest first."
-)
-@json_option
-@with_project
-def models_command(project: Project, limit: int, as_json: bool) -> None:
-    """Model versions with their releases, how they scored, and what the gate said; newest first.
-
-    What `dvc exp run` built is among them, with the experiment's name.
-    """
-    from flyball.workflows.experiment_intake import take_in_experiments
-    from flyball.workflows.models import model_rows
-
-    take_in_experiments(project, say)
-    rows = model_rows(project, limit=limit)
-    shown = [name for name in _SCORES if any(row.get(name) is not None for row in rows)] or list(_SCORES[:1])
-    tried = ["experiment"] if any(row["experiment"] for row in rows) else []
-    columns = ("model", "release", *tried, *shown, "gate", "live", "agreement", "marks")
-    emit_lines(rows, as_json=as_json, columns=columns)
-
-
-@models_command.command("card")
-@click.argument("release")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the card here instead.")
-@json_option
-@with_project
-def models_card(project: Project, release: str, out: Path | None, as_json: bool) -> None:
-    """One release on a page of Markdown: data, training, measures, the gate's verdict, known limits."""
-    from flyball.compliance.model_card import model_card
-
-    card = model_card(project.ledger, release)
-    if out is not None:
-        out.write_text(card, encoding="utf-8")
-    elif as_json:
-        emit({"release": release, "card": card}, as_json=True, text=pairs)
-    else:
-        click.echo(card, nl=False)
 
 
 @click.command(

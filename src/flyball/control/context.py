@@ -125,6 +125,7 @@ class ControlContext:
     terms: Callable[[str, Release], Terms] = lambda _name, release: terms_of(release, recorded={}, settings=None)
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
+    signers: tuple[Path, ...] = ()  # public keys: one of them must have signed what an engine loads
     drain_s: float = 300.0  # longest wait for requests in work before an unwanted engine is killed
     lease_ttl_s: float = 5.0
     memory: Memory = field(default_factory=Memory)

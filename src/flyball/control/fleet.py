@@ -16,7 +16,7 @@ from types import MappingProxyType
 from flyball.control.context import ControlContext
 from flyball.control.restarts import POLICY, Restarts
 from flyball.engines.catalog import is_elsewhere, says_damaged
-from flyball.errors import CorruptionError, NotFoundError
+from flyball.errors import CorruptionError, NotFoundError, RefusedError
 from flyball.records import FileRef, Release
 from flyball.records.identity import short
 from flyball.serving import engine_processes
@@ -25,6 +25,7 @@ from flyball.serving.engine_processes import EngineHandle
 from flyball.serving.gpu_room import NoRoom
 from flyball.serving.liveness import EngineBusy, look_at
 from flyball.serving.processes import age_s, kill_process
+from flyball.storage import signatures
 from flyball.telemetry import log
 
 ROUTING_LAG_S = 1.0
@@ -211,7 +212,7 @@ class Fleet:
         outcome = self.context.background.take(starting)
         if outcome is not None and outcome.error is not None:
             self._died(name, str(outcome.error))
-            if isinstance(outcome.error, CorruptionError | NotFoundError | NoRoom):
+            if isinstance(outcome.error, CorruptionError | NotFoundError | NoRoom | RefusedError):
                 self.memory.releases.hopeless.add(name)
         elif outcome is not None:
             self.memory.engines.known[outcome.value.id] = name
@@ -230,6 +231,9 @@ class Fleet:
         artifact = self.context.artifacts.path(release.model)
         for packaged, expected in files.items():
             self.context.artifacts.verify(packaged, expected)
+        for loaded in (release.model, release.adapter) if self.context.signers else ():
+            if loaded:
+                signatures.check(self.context.artifacts, loaded, self.context.signers)
         log.info("starting an engine for release %s", short(name))
         return self._handle(name, release, artifact)
 

@@ -14,3 +14,10 @@ class SecurityConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     project_key: Annotated[
         str, Meta(description="A reference: env:NAME, or file:PATH of a file with mode 0600, relative to the project.")
     ] = "file:.flyball/keys/project.key"
+    signers: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Public keys (PEM files, relative to the project): one of them must have signed each model "
+            "before control starts an engine on it; empty: no signature is asked for."
+        ),
+    ] = ()

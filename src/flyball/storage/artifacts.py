@@ -17,6 +17,7 @@ from flyball.errors import CorruptionError, InputError, NotFoundError
 from flyball.records import FileRef
 
 _INCOMING = ".incoming-"
+_WORTH_SHARING = 65_536  # bytes; a smaller file costs less than the look for its twin
 _STALE_S = 86_400  # what a killed process left behind is removed a day later
 
 
@@ -38,6 +39,8 @@ class ArtifactStore:
             for file in files:
                 _bring(folder / _inside(file.path), incoming / file.path)
             _verify(incoming, name, files)
+            for file in files:
+                self._share(incoming / file.path, file)
             incoming.chmod(0o755)
             _move_in(incoming, target)
         finally:
@@ -70,6 +73,19 @@ class ArtifactStore:
         if not self.root.is_dir():
             return []
         return sorted(entry.name for entry in self.root.iterdir() if entry.is_dir() and entry.name[0] != ".")
+
+    def _share(self, path: Path, file: FileRef) -> None:
+        """Make a file another name of the same one that an artefact here has, so that its bytes are stored once."""
+        for name in self.names() if file.size_bytes >= _WORTH_SHARING else ():
+            other = self.root / name / file.path
+            with suppress(OSError):  # removed meanwhile, or as many names as its disk allows
+                if other.samefile(path):
+                    return
+                if other.stat().st_size == file.size_bytes and _sha256(other) == file.sha256:
+                    beside = path.with_name(f".{path.name}.shared")
+                    beside.hardlink_to(other)
+                    beside.replace(path)
+                    return
 
     def _target(self, name: str) -> Path:
         if not name or name.startswith(".") or "/" in name:

@@ -51,6 +51,7 @@ def control_context(project: Project) -> ControlContext:
         serving=settings.serving,
         monitor=settings.monitor,
         artifacts=project.artifacts,
+        signers=project.signers,
         run_dir=places.run,
         log_dir=places.logs,
         routes_path=places.routes,
