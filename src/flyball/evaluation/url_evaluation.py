@@ -13,6 +13,7 @@ from typing import Literal
 
 from flyball.engines.catalog import SERVER
 from flyball.errors import InputError
+from flyball.evaluation.case_answers import Completer
 from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.evaluation_run import evaluate_suites
 from flyball.evaluation.item_scores import ItemScore, read_items
@@ -43,6 +44,11 @@ class Cases:
     def measures(self) -> dict[str, Sequence[str]]:
         """The measures that each suite gives."""
         return {suite.name: known_measures(suite.kind, classification=self.classification) for suite in self.suites}
+
+
+def is_folder(url: str) -> bool:
+    """Whether it is the folder of a Hugging Face model, which only suites of likelihood can ask."""
+    return "://" not in url and (Path(url) / "config.json").is_file()
 
 
 def stand_in(url: str, model: str, request: Mapping[str, JSON] = GREEDY) -> str:
@@ -95,7 +101,13 @@ def evaluate_url(
 ) -> tuple[EvalReport, list[ItemScore]]:
     """The report on an endpoint and its per-item scores; the files are in `out`. `cases`, else those in the files."""
     asked = cases or load_cases(suite_paths)
-    completer = HttpCompleter(url, release=None, model=model, way=way, timeout_s=timeout_s)
+    completer: Completer
+    if is_folder(url):
+        from flyball.inference.folder_likelihood import FolderLikelihood  # torch and transformers load with it
+
+        completer = FolderLikelihood(Path(url))
+    else:
+        completer = HttpCompleter(url, release=None, model=model, way=way, timeout_s=timeout_s)
     report = evaluate_suites(
         asked.suites,
         asked.config,
@@ -105,7 +117,7 @@ def evaluate_url(
         classification=asked.classification,
         request={"model": model, **request},
         completer=completer,
-        engine=SERVER.name,
+        engine="transformers" if is_folder(url) else SERVER.name,
         out=out,
         progress=progress,
     )

@@ -14,6 +14,7 @@ from flyball.addresses import normal, shown
 from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import UpstreamError
 from flyball.inference.http_client import ServerAccess, client_of
+from flyball.inference.likelihood import LIKELIHOOD, not_told, parse_likelihood, request_of
 from flyball.inference.prompt_path import PromptPath
 from flyball.records import Release
 
@@ -58,11 +59,13 @@ class HttpCompleter:
 
         `besides`: fields of the engine's own that no client may set, such as the slot that answers.
         """
+        if LIKELIHOOD in body:
+            return self._likelihood(body)
         request = self._prompt_path.engine_request(body).body if self._prompt_path else dict(body)
         request.setdefault("model", self._model)
         request.update(besides or {})
         began = time.perf_counter()
-        status, raw = self._post(msgspec.json.encode(request))
+        status, raw = self._post("/chat/completions", msgspec.json.encode(request))
         total_ms = (time.perf_counter() - began) * 1000
         if status != 200:
             raise UpstreamError(
@@ -72,13 +75,29 @@ class HttpCompleter:
             )
         return parse_completion(raw, total_ms=total_ms)
 
+    def _likelihood(self, body: Mapping[str, Any]) -> Completion:
+        """How likely the text is as it stands, without the prompt path, as JSON."""
+        began = time.perf_counter()
+        request = {**request_of(body), "model": body.get("model", self._model)}
+        status, raw = self._post("/completions", msgspec.json.encode(request))
+        if status != 200:
+            raise not_told(f"{self._url} answered {status}: {raw[:300].decode('utf-8', 'replace')}")
+        found = parse_likelihood(raw, request["prompt"])
+        return Completion(
+            text=msgspec.json.encode(found).decode(),
+            prompt_tokens=0,
+            completion_tokens=0,
+            finish_reason="stop",
+            total_ms=(time.perf_counter() - began) * 1000,
+        )
+
     def close(self) -> None:
         """Close the connections that are idle."""
         self._client.close()
 
-    def _post(self, payload: bytes) -> tuple[int, bytes]:
+    def _post(self, path: str, payload: bytes) -> tuple[int, bytes]:
         try:
-            return self._client.post("/chat/completions", payload)
+            return self._client.post(path, payload)
         except (OSError, http.client.HTTPException) as error:
             raise self._failed(error) from error
 
