@@ -16,6 +16,7 @@ from flyball.errors import UpstreamError
 from flyball.inference.http_client import ServerAccess, client_of
 from flyball.inference.likelihood import LIKELIHOOD, not_told, parse_likelihood, request_of
 from flyball.inference.prompt_path import PromptPath
+from flyball.inference.tool_calls import text_of_calls
 from flyball.records import Release
 
 
@@ -114,7 +115,7 @@ def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
         usage = document.get("usage")
         counts = usage if isinstance(usage, dict) else {}
         return Completion(
-            text=_text(choice["message"].get("content")),
+            text=text_of_calls(choice["message"].get("tool_calls")) or _text(choice["message"].get("content")),
             prompt_tokens=_count(counts.get("prompt_tokens")),
             completion_tokens=_count(counts.get("completion_tokens")),
             finish_reason=str(choice.get("finish_reason") or ""),

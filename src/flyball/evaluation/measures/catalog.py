@@ -15,6 +15,7 @@ from flyball.evaluation.measures import (
     refusal,
     secrets,
     structured,
+    tool_calls,
     worked_number,
 )
 from flyball.evaluation.measures.family import Family
@@ -33,6 +34,7 @@ _FAMILIES = (
     refusal.FAMILY,
     secrets.FAMILY,
     structured.FAMILY,
+    tool_calls.FAMILY,
     worked_number.FAMILY,
 )
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

@@ -31,6 +31,7 @@ from flyball.evaluation.suites import (
     refusal_prompts,
     structured,
     system_prompt_extraction,
+    tool_calls,
     winobias,
     xstest,
 )
@@ -65,6 +66,7 @@ _FAMILIES: tuple[SuiteFamily, ...] = (
     *refusal_prompts.FAMILIES,
     structured.FAMILY,
     system_prompt_extraction.FAMILY,
+    tool_calls.FAMILY,
     winobias.FAMILY,
     xstest.FAMILY,
 )
