@@ -124,3 +124,18 @@ def test_weights_that_two_versions_share_are_stored_once(desk):
     made = ok("package", taken["model"]["id"], "--as", "gguf:f16", cwd=root)
     first, second = (root / ".flyball/artifacts" / one["model"]["id"] for one in (taken, made))
     assert (first / "model.safetensors").samefile(second / "model.safetensors")
+
+
+def test_an_alias_names_a_model_everywhere_and_can_move_and_go(desk):
+    root, taken = desk
+    name = taken["model"]["id"]
+    assert ok_lines("models", "alias", "champion", name[:12], cwd=root) == [{"alias": "champion", "model": name}]
+    shown = ok("models", "show", "champion", cwd=root)
+    assert (shown["model"], shown["aliases"], shown["releases"][-1]) == (name, ["champion"], taken["release"]["id"])
+    assert shown["recorded"]["imported_from"] and shown["training_run"] is None and shown["stored"]
+    assert "champion" in flyball("models", "show", name, cwd=root).out
+    other = ok("package", "champion", "--as", "gguf:f32", cwd=root)["model"]["id"]
+    assert ok_lines("models", "alias", "champion", other, cwd=root) == [{"alias": "champion", "model": other}]
+    assert flyball("models", "alias", "3f9c2a71", name, cwd=root).code == 2
+    assert ok_lines("models", "alias", "champion", "--remove", cwd=root) == []
+    assert flyball("models", "alias", "champion", "--remove", cwd=root).code == 4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -156,3 +158,43 @@ def test_what_a_killed_process_left_is_swept_a_day_later(store: ArtifactStore, m
     os.utime(old, (time.time() - 90_000,) * 2)
     store.put(NAME, model, file_refs(model))
     assert not old.exists() and young.exists() and store.names() == [NAME]
+
+
+_PUT = """
+import os, sys
+from pathlib import Path
+from flyball.storage.artifacts import ArtifactStore, file_refs
+
+left = int(sys.argv[3])
+
+def watch(event, _arguments):
+    global left
+    if event in ("os.rename", "os.link", "os.mkdir", "open", "os.remove", "os.rmdir", "os.chmod", "tempfile.mkdtemp"):
+        left -= 1
+        if left == 0:
+            os._exit(9)
+
+store, folder = ArtifactStore(Path(sys.argv[1])), Path(sys.argv[2])
+files = file_refs(folder)
+sys.addaudithook(watch)
+store.put("f" * 64, folder, files)
+"""
+
+
+def test_killed_before_any_step_of_it_a_name_is_whole_or_not_there(
+    store: ArtifactStore, model: Path, tmp_path: Path
+) -> None:
+    (model / "model.gguf").write_bytes(b"weights" * 20_000)
+    refs = file_refs(model)
+    store.put("a" * 64, model, refs)
+    ended, step = 9, 0
+    while ended == 9:
+        step += 1
+        command = [sys.executable, "-c", _PUT, str(store.root), str(model), str(step)]
+        ended = subprocess.run(command, timeout=30).returncode
+        if store.names() == ["a" * 64, NAME]:
+            store.verify(NAME, refs)
+            store.delete(NAME)
+    assert ended == 0 and step > 10
+    store.put(NAME, model, refs)
+    store.verify(NAME, refs)

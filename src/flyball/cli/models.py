@@ -58,6 +58,49 @@ def models_card(project: Project, release: str, out: Path | None, as_json: bool)
         click.echo(card, nl=False)
 
 
+@models_command.command("show", epilog="\b\nExample:\n  flyball models show 3f9c2a71b0de")
+@click.argument("model")
+@json_option
+@with_project
+def models_show(project: Project, model: str, as_json: bool) -> None:
+    """One model version: lineage, files, releases, scores, the gate's verdicts, aliases, signature."""
+    from flyball.workflows.aliases import model_facts
+
+    emit(model_facts(project, model), as_json=as_json, text=facts_text)
+
+
+def facts_text(document: dict[str, Any]) -> str:
+    """A model for people: files by size, scores to four digits."""
+    files = ", ".join(f"{one['path']} ({one['size_bytes']:,} bytes)" for one in document["files"])
+    scores = ", ".join(f"{name} {value:.4g}" for name, value in document["scores"].items())
+    lists = {key: ", ".join(document[key]) or "none" for key in ("aliases", "formats", "releases")}
+    gates = ", ".join(f"{name[:12]} {verdict}" for name, verdict in document["gates"].items())
+    noted = ", ".join(f"{key} {value}" for key, value in document["recorded"].items())
+    words = {"files": files or "none here", "scores": scores or "not measured", "gates": gates or "none"}
+    return pairs({**document, **lists, **words, "recorded": noted or "nothing"})
+
+
+@models_command.command(
+    "alias",
+    epilog="\b\nExamples:\n  flyball models alias\n  flyball models alias champion 3f9c2a71b0de\n"
+    "  flyball models alias champion --remove",
+)
+@click.argument("alias", required=False)
+@click.argument("model", required=False)
+@click.option("--remove", is_flag=True, help="Remove the alias; its model stays.")
+@json_option
+@with_project
+def models_alias(project: Project, alias: str | None, model: str | None, remove: bool, as_json: bool) -> None:
+    """Names for models: list them, point one at a MODEL, or remove one. They hold on this machine."""
+    from flyball.workflows.aliases import aliases_of, set_alias
+
+    if alias and bool(model) == remove:
+        raise click.UsageError("Give a MODEL, or --remove.")
+    found = set_alias(project, alias, model) if alias else aliases_of(project)
+    rows = [{"alias": name, "model": target} for name, target in sorted(found.items())]
+    emit_lines(rows, as_json=as_json, columns=("alias", "model"))
+
+
 @models_command.command("sign", epilog="\b\nExample:\n  flyball models sign 3f9c2a71b0de --key sign.pem")
 @click.argument("model")
 @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="Elliptic private key, PEM.")
@@ -66,7 +109,7 @@ def models_card(project: Project, release: str, out: Path | None, as_json: bool)
 def models_sign(project: Project, model: str, key: Path, as_json: bool) -> None:
     """Sign a model: every file that an engine may load, by its hash (OpenSSF Model Signing)."""
     from flyball.storage.signatures import sign
-    from flyball.workflows.package import model_named
+    from flyball.workflows.aliases import model_named
 
     stored, record = model_named(project, model)
     project.artifacts.verify(stored.id, record.files)
@@ -82,7 +125,7 @@ def models_sign(project: Project, model: str, key: Path, as_json: bool) -> None:
 def models_verify(project: Project, model: str, keys: tuple[Path, ...], as_json: bool) -> None:
     """Check a model against its signature; exit code 3 where none of the keys made it, 5 where a byte changed."""
     from flyball.storage.signatures import check
-    from flyball.workflows.package import model_named
+    from flyball.workflows.aliases import model_named
 
     stored, _ = model_named(project, model)
     asked = keys or project.signers

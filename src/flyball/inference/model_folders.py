@@ -33,7 +33,7 @@ def read_json(path: Path) -> Any:
         return msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise InputError(f"{path.parent} has no {path.name}", cure="give a whole Hugging Face model folder") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise CorruptionError(f"{path} is not JSON: {error}", cure="copy or train the model again") from error
 
 
@@ -45,13 +45,14 @@ def read_model_folder(folder: Path) -> ModelFolder:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", cure="give the path of a Hugging Face model folder")
     refuse_code(folder)
-    config = read_json(folder / "config.json")
+    refuse_links_out(folder)
+    config = _object(folder / "config.json")
     if "auto_map" in config:
         raise RefusedError(f"{folder} needs code of its own (auto_map)", cure="use a model that transformers knows")
-    tokenizer = read_json(folder / "tokenizer_config.json")
+    tokenizer = _object(folder / "tokenizer_config.json")
     if "auto_map" in tokenizer:
         raise RefusedError(f"the tokenizer in {folder} needs code of its own (auto_map)", cure="use a fast tokenizer")
-    read_json(folder / "tokenizer.json")
+    _object(folder / "tokenizer.json")
     if not any(folder.glob("*.safetensors")):
         raise InputError(f"{folder} has no .safetensors file", cure="save the model as safetensors")
     return ModelFolder(
@@ -66,6 +67,27 @@ def refuse_code(folder: Path) -> None:
             raise RefusedError(
                 f"{path} is a pickle or code", cure="keep safetensors and JSON only; delete it if it is not needed"
             )
+
+
+def refuse_links_out(folder: Path) -> None:
+    """RefusedError for a link to a file elsewhere, which would be copied and served as a part of the model.
+
+    A snapshot in the Hugging Face cache links to the blobs of its own model, and may.
+    """
+    allowed = [folder.resolve()]
+    if folder.resolve().parent.name == "snapshots":
+        allowed.append(folder.resolve().parent.parent / "blobs")
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not any(path.resolve().is_relative_to(home) for home in allowed):
+            raise RefusedError(f"{path} is a link out of the folder, to {path.resolve()}", cure="put the file there")
+
+
+def _object(path: Path) -> Any:
+    """The keys and values of a JSON file; CorruptionError for another document."""
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise CorruptionError(f"{path} holds no keys and values", cure="copy or train the model again")
+    return document
 
 
 def chat_template_of(folder: Path, tokenizer: Mapping[str, Any]) -> str:

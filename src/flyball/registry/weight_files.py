@@ -22,7 +22,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / _WHOLE).is_file():
         return [folder / _WHOLE]
     if (folder / _INDEX).is_file():
-        files = [folder / name for name in sorted(set(read_json(folder / _INDEX)["weight_map"].values()))]
+        files = [folder / name for name in _shards(folder)]
         for path in files:
             if not path.is_file():
                 raise CorruptionError(f"{folder} lacks {path.name}", cure="copy or download it again")
@@ -31,6 +31,20 @@ def weight_files(folder: Path) -> list[Path]:
     if not files:
         raise InputError(f"{folder} has no .safetensors file", cure="give a Hugging Face model folder with safetensors")
     return files
+
+
+def _shards(folder: Path) -> list[str]:
+    """The files that the index names, each by a plain name in the folder."""
+    index = read_json(folder / _INDEX)
+    shards = index.get("weight_map") if isinstance(index, dict) else None
+    names = list(shards.values()) if isinstance(shards, dict) else []
+    wrong = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    if wrong or not names:
+        raise CorruptionError(
+            f"{folder / _INDEX} names {wrong[0] if wrong else 'no file'}, which is no file of the folder",
+            cure="copy or download it again",
+        )
+    return sorted(set(names))
 
 
 def read_tensors(folder: Path) -> list[tuple[str, Any]]:

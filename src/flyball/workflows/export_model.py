@@ -11,7 +11,7 @@ from flyball.records.identity import short
 from flyball.registry.adapters import ADAPTER
 from flyball.registry.packaging import GGUF
 from flyball.wiring import Project
-from flyball.workflows.package import model_named
+from flyball.workflows.aliases import model_named
 
 LAYOUTS = ("hf", "gguf", "adapter", "mlflow")
 _OURS = (GGUF, "profile.json")

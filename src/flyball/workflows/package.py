@@ -16,6 +16,7 @@ from flyball.registry.config import PackageConfig
 from flyball.registry.gguf.quantization import Quantization
 from flyball.storage.ledger import Stored
 from flyball.wiring import Project
+from flyball.workflows.aliases import model_named
 
 FORMS = tuple(f"gguf:{form}" for form in get_args(Quantization))
 
@@ -61,16 +62,6 @@ def package_as(project: Project, name: str, form: str) -> tuple[ModelVersion, Re
     project.ledger.append(made, recorded={"packaged_from": stored.id})
     project.ledger.append(composed, recorded=release.recorded)
     return made, composed
-
-
-def model_named(project: Project, name: str) -> tuple[Stored, ModelVersion]:
-    """A model version by its name, its first digits, or a release of it; InputError for another record."""
-    stored = project.ledger.get(name)
-    if isinstance(stored.record, Release):
-        stored = project.ledger.get(stored.record.model)
-    if not isinstance(stored.record, ModelVersion):
-        raise InputError(f"{name} is a {type(stored.record).__name__}, not a model", cure="see `flyball models`")
-    return stored, stored.record
 
 
 def newest_release(project: Project, model: str) -> Stored:

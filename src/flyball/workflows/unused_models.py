@@ -1,7 +1,7 @@
 """Artefacts that nothing reaches any more, and their removal. I/O: the artefact store, the ledger, engine files.
 
 Reached is what a release in the ledger names (so what a report, a route or a rollout names), the build as it stands,
-the adapter of flyball.yaml, and what an engine has loaded.
+the adapter of flyball.yaml, what an alias names, and what an engine has loaded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from flyball.records.record_files import read_document
 from flyball.serving.engine_processes import running_engines
 from flyball.storage.signatures import signature_path
 from flyball.wiring import Project
+from flyball.workflows.aliases import aliases_of
 from flyball.workflows.build_lock import only_one
 
 _YOUNG_S = 3_600
@@ -54,7 +55,7 @@ def unused_models(
 
 def reached(project: Project) -> set[str]:
     """The names of all artefacts that something may still load."""
-    kept = {adapter for adapter in (project.settings.release.adapter,) if adapter}
+    kept = {project.settings.release.adapter or "", *aliases_of(project).values()}
     for stored in project.ledger.find(Release, limit=_ALL):
         if isinstance(stored.record, Release):
             kept |= {stored.record.model, stored.record.artifact, stored.record.adapter or ""}
