@@ -11,7 +11,7 @@ from small_shop import flyball, ok, ok_lines
 def test_the_card_of_a_release_is_printed_or_written_and_the_build_kept_it(shop: Path) -> None:
     (row,) = ok_lines("models", cwd=shop)
     card = flyball("models", "card", row["release"][:12], cwd=shop).out
-    assert card.startswith(f"# Release {row['release'][:12]} of shop\n") and "| test | exact_match |" in card
+    assert f"\n---\n# Release {row['release'][:12]} of shop\n" in card and "| test | exact_match |" in card
     assert not flyball("models", "card", row["release"], "--out", "card.md", cwd=shop).out
     assert (shop / "card.md").read_text() == card
     (kept,) = (shop / ".flyball" / "reports").glob("*/model_card.md")

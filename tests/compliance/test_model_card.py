@@ -31,6 +31,15 @@ def test_the_card_says_what_it_is_learned_from_scored_and_cannot(ledger: Ledger)
     assert model_card(ledger, line.release[:12]) == card
 
 
+def test_its_head_is_one_that_hugging_face_reads(ledger: Ledger) -> None:
+    from huggingface_hub import ModelCard
+
+    data = ModelCard(model_card(ledger, chain(ledger, "x").release)).data
+    assert (data.pipeline_tag, data.library_name) == ("text-classification", "flyball")
+    (result,) = data.eval_results or ()
+    assert (result.dataset_name, result.metric_type, round(result.metric_value, 3)) == ("test", "exact_match", 0.876)
+
+
 def test_the_card_of_a_marked_release_says_so(ledger: Ledger) -> None:
     line = chain(ledger, "x")
     with ledger.begin() as connection:

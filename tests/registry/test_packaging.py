@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,20 @@ def test_tokens_are_the_same_for_any_text(packaged, exact_url, text):
     assert_same_everywhere(exact_url, packaged.training, [{"role": "user", "content": neutralise(text)}])
 
 
+@pytest.mark.long
+def test_tokens_are_the_same_for_two_thousand_strings(packaged, exact_url):
+    tokenizer, choose = tokenizer_of(packaged.training), random.Random(7)
+    alphabets = [
+        "".join(map(chr, span))
+        for span in (range(32), range(0x20, 0x7F), range(0x590, 0x700), range(0x4E00, 0x4F00), range(0x1F300, 0x1F700))
+    ]
+    for number in range(2000):
+        length = 30_000 if number % 500 == 0 else choose.randint(0, 200)
+        pieces = (choose.choice((*alphabets[choose.randrange(5)], *" \u200d\u202e\n")) for _ in range(length))
+        text = neutralise("".join(pieces))
+        assert engine_tokens(exact_url, text) == tokenizer.encode(text), repr(text[:80])
+
+
 @pytest.mark.parametrize("text", ODD_STRINGS)
 def test_no_text_of_a_user_becomes_a_marker_or_a_label(packaged, text):
     tokenizer = tokenizer_of(packaged.training)
@@ -75,13 +90,14 @@ def test_no_text_of_a_user_becomes_a_marker_or_a_label(packaged, text):
     assert not set(ids) & (forbidden | labels)
 
 
-def test_greedy_answers_of_the_f32_engine_equal_those_of_transformers(packaged, exact_url):
+@pytest.mark.parametrize("count", [20, pytest.param(200, marks=pytest.mark.long)])
+def test_greedy_answers_of_the_f32_engine_equal_those_of_transformers(packaged, exact_url, count):
     from transformers import AutoModelForCausalLM
 
     torch.set_num_threads(1)
     tokenizer, model = tokenizer_of(packaged.training), AutoModelForCausalLM.from_pretrained(packaged.training)
     completer = HttpCompleter(exact_url)
-    for row in rows(20, seed=9):
+    for row in rows(count, seed=9):
         messages = [{"role": "user", "content": row.text}]
         ids = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, return_tensors="pt", return_dict=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
+import yaml
 from sqlalchemy import select
 
 from flyball.errors import NotFoundError
@@ -35,7 +36,26 @@ def model_card(ledger: Ledger, release: str) -> str:
         _gate(decision),
         _limits(ledger, (name, composed.model, model.training_run if model else None), composed, report),
     )
-    return "\n\n".join(line for section in sections for line in section) + "\n"
+    body = "\n\n".join(line for section in sections for line in section)
+    return f"---\n{_front_matter(name, composed, report)}---\n{body}\n"
+
+
+def _front_matter(name: str, release: Release, report: EvalReport | None) -> str:
+    """The head that Hugging Face's model cards have: the task, and each measure as a result (`model-index`)."""
+    task = "text-classification" if release.task == "classification" else "text-generation"
+    results = [
+        {
+            "task": {"type": task},
+            "dataset": {"type": one.suite, "name": one.suite},
+            "metrics": [{"type": one.name, "name": one.name, "value": one.value}],
+        }
+        for one in (report.measures if report else ())
+        if one.slice is None
+    ]
+    head: dict[str, object] = {"library_name": "flyball", "pipeline_tag": task, "tags": ["flyball"]}
+    if results:
+        head["model-index"] = [{"name": f"{release.project}-{short(name)}", "results": results}]
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
 
 
 def _about(release: Release, model: ModelVersion | None, run: TrainingRun | None) -> list[str]:
