@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo models test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models image test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -21,6 +21,11 @@ demo: install
 # A real model of 135M parameters for tests, tutorials and benchmarks: into the user's cache, never into the repository.
 models: install
 	$(BIN)/python tests/support/real_models.py
+
+# The serving image; behind a proxy with a certificate of its own, DOCKER_CA names the file that holds it.
+DOCKER_CA ?= /etc/ssl/certs/ca-certificates.crt
+image:
+	DOCKER_BUILDKIT=1 docker build --network=host --target serve --secret id=ca,src=$(DOCKER_CA) --tag flyball .
 
 # A file's tests stay in one worker; `serial` ones run alone (tests/support/serial_tests.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
