@@ -14,7 +14,7 @@ from flyball.errors import CorruptionError, RefusedError
 from flyball.storage.artifacts import ArtifactStore
 from flyball.storage.signatures import check, signature_path
 from small_shop import flyball, ok, ok_lines
-from tiny_gguf import write_tiny_gguf
+from tiny_gguf import write_tiny_adapter, write_tiny_gguf
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,7 @@ def test_a_model_is_packaged_in_another_form_with_a_release_that_differs_in_noth
     refused = flyball("package", taken["model"]["id"], "--as", "gguf:q1", cwd=root)
     assert refused.code == 2 and "gguf:q4_k_m" in refused.err
     assert flyball("package", taken["model"]["id"], cwd=root).code == 2
+    assert ok("package", "--project", str(root), cwd=root.parent)["type"] == "ModelVersion"
 
 
 def keys(folder: Path, name: str) -> tuple[Path, Path]:
@@ -139,3 +140,12 @@ def test_an_alias_names_a_model_everywhere_and_can_move_and_go(desk):
     assert flyball("models", "alias", "3f9c2a71", name, cwd=root).code == 2
     assert ok_lines("models", "alias", "champion", "--remove", cwd=root) == []
     assert flyball("models", "alias", "champion", "--remove", cwd=root).code == 4
+
+
+def test_an_adapter_is_given_out_and_taken_in_again_as_the_same(desk, tmp_path):
+    root, _ = desk
+    adapter = write_tiny_adapter(tmp_path / "lora.gguf", seed=3)
+    name = ok("import", str(adapter), cwd=root)["adapter"]["id"]
+    given = ok("export", name, "--to", str(tmp_path / "out"), "--as", "adapter", cwd=root)["files"]
+    assert given == ["adapter.gguf"] and (tmp_path / "out/adapter.gguf").read_bytes() == adapter.read_bytes()
+    assert ok("import", str(tmp_path / "out/adapter.gguf"), cwd=root)["adapter"]["id"] == name

@@ -49,26 +49,31 @@ def one_stage(name: str, stage: str, title: str) -> click.Command:
     @json_option
     @with_project
     def command(project: Project, no_wait: bool, as_json: bool) -> None:
-        from flyball.cli.result_text import record_document, sides_text
-        from flyball.data.dataset_warnings import read_warnings
-        from flyball.data.rows import first_rejects
-        from flyball.records.record_files import read_document
-        from flyball.workflows.record_intake import take_record
-        from flyball.workflows.run import build, read_as
-
-        ran = build(project, stage=stage, wait=not no_wait, say=say)
-        record, recorded = read_document(project.places.loop / stage / "record.json")
-        take_record(project, record, recorded)
-        document = {"ran": list(ran), **record_document(record)}
-        if isinstance(record, DatasetVersion):
-            document["sides"] = sides_text(project, record)
-            document["warnings"] = read_warnings(project.places.dataset)
-            document["read_as"] = read_as(project)
-            first = first_rejects(project.places.dataset)
-            document["first_dropped"] = {reason: place_of(reject) for reason, reject in first.items()}
-        emit(document, as_json=as_json, text=stage_text)
+        up_to(project, stage, no_wait=no_wait, as_json=as_json)
 
     return command
+
+
+def up_to(project: Project, stage: str, *, no_wait: bool, as_json: bool) -> None:
+    """Bring the build up to date as far as one stage, and print its record."""
+    from flyball.cli.result_text import record_document, sides_text
+    from flyball.data.dataset_warnings import read_warnings
+    from flyball.data.rows import first_rejects
+    from flyball.records.record_files import read_document
+    from flyball.workflows.record_intake import take_record
+    from flyball.workflows.run import build, read_as
+
+    ran = build(project, stage=stage, wait=not no_wait, say=say)
+    record, recorded = read_document(project.places.loop / stage / "record.json")
+    take_record(project, record, recorded)
+    document = {"ran": list(ran), **record_document(record)}
+    if isinstance(record, DatasetVersion):
+        document["sides"] = sides_text(project, record)
+        document["warnings"] = read_warnings(project.places.dataset)
+        document["read_as"] = read_as(project)
+        first = first_rejects(project.places.dataset)
+        document["first_dropped"] = {reason: place_of(reject) for reason, reject in first.items()}
+    emit(document, as_json=as_json, text=stage_text)
 
 
 def place_of(reject: Reject) -> str:
@@ -95,7 +100,6 @@ data_command = one_stage(
     "data", "dataset", "Collect, clean, redact, deduplicate, validate, split and version the rows."
 )
 train_command = one_stage("train", "training", "Train on the dataset version.")
-package_stage = one_stage("package", "model", "Package the trained weights as the engine loads them.")
 compose_command = one_stage("compose", "release", "Compose the release: all that decides an answer, one fingerprint.")
 
 
@@ -104,26 +108,17 @@ compose_command = one_stage("compose", "release", "Compose the release: all that
 @click.option("--as", "form", metavar="FORM", help="Package MODEL in this form too: gguf:q8_0, gguf:q4_k_m, gguf:f16 …")
 @wait_option
 @json_option
-@click.pass_context
-def package_command(context: click.Context, model: str | None, form: str | None, no_wait: bool, as_json: bool) -> None:
+@with_project
+def package_command(project: Project, model: str | None, form: str | None, no_wait: bool, as_json: bool) -> None:
     """Package the trained weights as the engine loads them, or MODEL in another form with a release of it.
 
     Without MODEL it runs what this depends on too, and only what is out of date.
     """
     if bool(model) != bool(form):
         raise click.UsageError("MODEL and --as belong together.")
-    if model and form:
-        context.invoke(package_form, model=model, form=form, as_json=as_json)
-    else:
-        context.invoke(package_stage, no_wait=no_wait, as_json=as_json)
-
-
-@click.command("package-form", hidden=True)
-@click.argument("model")
-@click.argument("form")
-@json_option
-@with_project
-def package_form(project: Project, model: str, form: str, as_json: bool) -> None:
+    if not model or not form:
+        up_to(project, "model", no_wait=no_wait, as_json=as_json)
+        return
     from flyball.cli.project import imported_text
     from flyball.cli.result_text import record_document
     from flyball.workflows.package import package_as
