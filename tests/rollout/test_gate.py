@@ -165,6 +165,16 @@ def test_what_was_not_answered_counts_as_bad_where_less_is_better() -> None:
     assert gate(rule, silent).verdict == "fail"
 
 
+def test_pairs_are_refused_on_measures_of_which_less_is_better() -> None:
+    rule = GateRule(measure="attack_success", not_worse_than_live=0.03)
+    worse, safe = (
+        [msgspec.structs.replace(row, measure="attack_success") for row in outcomes(right, 1000)]
+        for right in (900, 100)
+    )
+    with pytest.raises(ConfigError, match="less attack_success is better"):
+        gate(rule, worse, live_of(safe))
+
+
 def test_a_live_release_that_did_not_answer_never_helps_the_candidate() -> None:
     ours = outcomes(700, 1000)
     silent = [msgspec.structs.replace(s, score=0.0, error="time-out") for s in outcomes(1000, 1000)]

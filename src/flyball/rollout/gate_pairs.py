@@ -28,12 +28,20 @@ from flyball.statistics.intervals import clopper_pearson_upper
 from flyball.statistics.means import mean_at_least_p_value, mean_lower
 from flyball.statistics.paired import fewest_pairs, needed_pairs, tango_lower, worse_p_value
 
+LESS_IS_BETTER = frozenset(("over_refused", "attack_success", "recalled", "malformed", "perplexity", "bits_per_byte"))
+"""Measures whose rise is a loss: pairs take more for better, and would pass a release for getting worse."""
+
 
 def against_live(rule: GateRule, evidence: Evidence, live: Evidence, least: float, alpha: float) -> Judged:
     """Candidate − live on the same items: its lower bound must exceed `least` (−margin, or the lead asked for)."""
     measure = "accuracy" if rule.measure == "macro_f1" else rule.measure
     if rule.measure in QUANTILES or measure == "latency_ms":
         raise ConfigError(f"{rule.measure} is not compared in pairs", cure="use at_most with a number of milliseconds")
+    if rule.measure in LESS_IS_BETTER:
+        raise ConfigError(
+            f"less {rule.measure} is better, and pairs with live take more for better",
+            cure=f"use at_most for {rule.measure}, or compare a measure of which more is better",
+        )
     ours, theirs = evidence.of(rule.suite, measure, rule.slice), live.of(rule.suite, measure, rule.slice)
     if not ours or not theirs:
         return unmeasured(rule, evidence if not ours else live)
