@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,6 +194,17 @@ def test_a_command_of_the_users_gets_the_folders_and_its_model_is_taken(learned,
     run = run_training(TrainConfig(method="command", command=command), tmp_path, dataset)
     assert run.weights_hash == scratch.weights_hash
     assert (tmp_path / "training" / "config.json").is_file()
+
+
+@pytest.mark.long
+def test_the_peft_example_trains_a_merged_model_by_a_command(learned, tmp_path):
+    folder, scratch, _, _ = learned
+    dataset = write_dataset(tmp_path / "dataset", rows(20, seed=3))
+    script = Path(__file__).parents[2] / "examples/training_commands/peft_lora.py"
+    command = f"{sys.executable} {script} --base {folder / 'training'} --steps 3 --batch 4 --rank 4 --learning-rate .01"
+    run = run_training(TrainConfig(method="command", command=command), tmp_path, dataset)
+    assert run.weights_hash != scratch.weights_hash
+    assert run.tokenizer_hash == scratch.tokenizer_hash
 
 
 @pytest.mark.parametrize(
