@@ -87,6 +87,11 @@ class Places:
         return self.state / "curves"
 
     @property
+    def checkpoints(self) -> Path:
+        """States of trainings that are not over, a folder each."""
+        return self.state / "checkpoints"
+
+    @property
     def rows(self) -> Path:
         """Row indexes of dataset versions, without any text: what lineage reads."""
         return self.state / "rows"

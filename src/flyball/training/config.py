@@ -81,6 +81,9 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threads: Annotated[
         int, Meta(ge=1, description="More than one helps only on idle cores: threads that wait spin.")
     ] = 1
+    checkpoint_every_s: Annotated[
+        float, Meta(gt=0, description="Seconds between two checkpoints; what was stopped goes on from the newest.")
+    ] = 120.0
     tracking: (
         Annotated[str, Meta(description="An MLflow tracking URI; null: a local store in .flyball/mlflow.db.")] | None
     ) = None

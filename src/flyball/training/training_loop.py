@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from flyball.errors import InputError
-from flyball.telemetry import Progress
+from flyball.telemetry import Progress, log
 from flyball.training.batches import endless_batches
+from flyball.training.checkpoints import Checkpoints, interruption
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Example, targets_of
 
@@ -83,42 +84,95 @@ def fit(
     first_word: int | None,
     progress: Progress,
     report: Report,
+    checkpoints: Checkpoints | None = None,
 ) -> list[LossPoint]:
     """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number.
 
-    Ids from `first_word` on may be dropped from prompts; None: no id may.
+    Ids from `first_word` on may be dropped from prompts; None: no id may. With `checkpoints` it goes on after the step
+    of the newest one, to the same bits as without a break; ctrl-c leaves one and raises KeyboardInterrupt.
     """
     optimiser = optimiser_of(model, config)
     batches = endless_batches(
         [len(example.ids) for example in examples], batch_size=config.batch_size, seed=config.seed
     )
     curve: list[LossPoint] = []
-    began = time.monotonic()
+    if checkpoints is not None and (state := checkpoints.newest()) is not None:
+        curve = _resume(model, optimiser, state, report)
+        log.warning("going on after step %d of %d, from a checkpoint", len(curve), config.steps)
+    done = len(curve)
+    for _ in range(done):
+        next(batches)
+    began, tokens = time.monotonic(), 0
     model.train()
-    for step in range(1, config.steps + 1):
-        rate = learning_rate(step, config)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        batch = [examples[index] for index in next(batches)]
-        ids, positions, targets = collate(batch)
-        if first_word is not None and config.word_dropout:
-            ids = without_words(ids, batch, share=config.word_dropout, first_word=first_word)
-        loss = F.cross_entropy(model(ids, positions), targets)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise InputError(
-                f"the loss is {value} at step {step}", cure="lower train.learning_rate, or raise train.warmup"
-            )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-        optimiser.step()
-        curve.append(LossPoint(step=step, loss=value, rate=rate))
-        report(step, value, rate)
-        if step % 10 == 0 or step == config.steps:
-            left_s = (time.monotonic() - began) / step * (config.steps - step)
-            progress(f"training, loss {value:.3f}, {left_s:.0f} s left", step, config.steps)
+    with interruption() as interrupted:
+        for step in range(done + 1, config.steps + 1):
+            rate = learning_rate(step, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = [examples[index] for index in next(batches)]
+            ids, positions, targets = collate(batch)
+            if first_word is not None and config.word_dropout:
+                ids = without_words(ids, batch, share=config.word_dropout, first_word=first_word)
+            loss = F.cross_entropy(model(ids, positions), targets)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise InputError(
+                    f"the loss is {value} at step {step}", cure="lower train.learning_rate, or raise train.warmup"
+                )
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimiser.step()
+            curve.append(LossPoint(step=step, loss=value, rate=rate))
+            report(step, value, rate)
+            tokens += sum(len(example.ids) for example in batch)
+            if checkpoints is not None and step < config.steps and (checkpoints.due or interrupted.is_set()):
+                checkpoints.save(step, _state(model, optimiser, curve))
+            if interrupted.is_set():
+                log.warning("stopped after step %d of %d; the same command goes on there", step, config.steps)
+                raise KeyboardInterrupt
+            if step % 10 == 0 or step == config.steps:
+                seconds = time.monotonic() - began
+                left_s = seconds / (step - done) * (config.steps - step)
+                progress(
+                    f"training, loss {value:.3f}, {tokens / seconds:,.0f} tokens/s, {left_s:.0f} s left",
+                    step,
+                    config.steps,
+                )
     model.eval()
+    return curve
+
+
+def _state(model: nn.Module, optimiser: torch.optim.Optimizer, curve: Sequence[LossPoint]) -> dict[str, Tensor]:
+    """All that the next step depends on; the order of rows and the settings follow from the recipe and the step."""
+    moments = {
+        f"optimiser.{number}.{name}": value
+        for number, entry in optimiser.state_dict()["state"].items()
+        for name, value in entry.items()
+    }
+    weights = {f"weights.{name}": value.clone() for name, value in model.state_dict().items()}  # tied ones are apart
+    points = torch.tensor([(point.loss, point.rate) for point in curve], dtype=torch.float64)
+    return {**weights, **moments, "random": torch.get_rng_state(), "curve": points}
+
+
+def _resume(
+    model: nn.Module, optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor], report: Report
+) -> list[LossPoint]:
+    """Put everything back as it was; the curve up to there, reported again to a new tracking run."""
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        if name.startswith("optimiser."):
+            _, number, key = name.split(".", 2)
+            moments.setdefault(int(number), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    model.load_state_dict(
+        {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
+    )
+    torch.set_rng_state(state["random"])
+    points = enumerate(state["curve"].tolist(), 1)
+    curve = [LossPoint(step=step, loss=loss, rate=rate) for step, (loss, rate) in points]
+    for point in curve:
+        report(point.step, point.loss, point.rate)
     return curve
 
 

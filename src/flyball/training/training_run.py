@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import torch
 
+from flyball import __version__
 from flyball.data.rows import read_rows
 from flyball.errors import InputError
 from flyball.inference.model_folders import whole_folder
@@ -20,6 +21,7 @@ from flyball.records import DatasetVersion, TrainingRun, fingerprint, fingerprin
 from flyball.telemetry import Progress
 from flyball.training import training_loop
 from flyball.training.batches import epoch_batches, padding_share
+from flyball.training.checkpoints import Checkpoints
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
 from flyball.training.examples import Examples, make_examples, require_enough
@@ -45,11 +47,12 @@ def train(
     experiment: str | None = None,
     progress: Progress,
     head: Head | None = None,
+    checkpoints_dir: Path | None = None,
 ) -> TrainingRun:
     """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number.
 
-    `experiment` is the name that DVC gave this, where it runs one; `head` what the release puts before the turns of a
-    request.
+    With `checkpoints_dir` a training that was stopped goes on from its newest checkpoint there. `experiment` is the
+    name that DVC gave this, where it runs one; `head` what the release puts before the turns of a request.
     """
     head = head or Head()
     recipe = recipe_of(config, head)
@@ -61,13 +64,16 @@ def train(
         tracker.tag("flyball.experiment", experiment)
     tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
     status = "KILLED"
+    checkpoints = _checkpoints(checkpoints_dir, config, recipe, name, base_dir)
     try:
         with whole_folder(out) as folder:
             if config.method == "command":
                 train_by_command(config.command, dataset_dir=dataset_dir, out=folder)
                 metrics: dict[str, float] = {}
             else:
-                metrics = _fit_and_save(config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress)
+                metrics = _fit_and_save(
+                    config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress, checkpoints
+                )
             run = TrainingRun(
                 project=project,
                 dataset=name,
@@ -79,6 +85,8 @@ def train(
                 weights_hash=hash_of(folder, "*.safetensors"),
                 tokenizer_hash=hash_of(folder, "tokenizer.json"),
             )
+        if checkpoints is not None:
+            checkpoints.remove()
         tracker.metrics(metrics)
         tracker.tag(RUN_OF, fingerprint(run))
         status = "FINISHED"
@@ -88,6 +96,17 @@ def train(
     finally:
         tracker.finish(status, artifact=out if status == "FINISHED" else None)
     return run
+
+
+def _checkpoints(
+    folder: Path | None, config: TrainConfig, recipe: Mapping[str, Any], dataset: str, base_dir: Path | None
+) -> Checkpoints | None:
+    """Those of exactly this training: the same rows, recipe, base, torch and Flyball, since other bits would follow."""
+    if folder is None or config.method == "command":
+        return None
+    base = base_hash(config, base_dir)
+    name = fingerprint_of([recipe, dataset, base, torch.__version__, __version__])
+    return Checkpoints(folder, name, every_s=config.checkpoint_every_s)
 
 
 def run_name(config: TrainConfig, recipe: Mapping[str, Any], dataset: str) -> str:
@@ -103,6 +122,7 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     """
     recipe: dict[str, Any] = msgspec.to_builtins(config)
     recipe.pop("tracking")
+    recipe.pop("checkpoint_every_s")
     if config.method != "command" and (head.system or head.examples):
         recipe["head"] = head_name(head)
     return recipe
@@ -128,6 +148,7 @@ def _fit_and_save(
     folder: Path,
     tracker: Tracker,
     progress: Progress,
+    checkpoints: Checkpoints | None,
 ) -> dict[str, float]:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -145,6 +166,7 @@ def _fit_and_save(
         first_word=learner.first_word,
         progress=progress,
         report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
+        checkpoints=checkpoints,
     )
     progress("measuring on validation rows", config.steps, config.steps)
     metrics = _metrics(learner, training, held_out, curve, config) | {"max_characters": float(most)}

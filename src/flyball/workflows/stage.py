@@ -112,6 +112,7 @@ def training(project: Project, progress: Progress) -> TrainingRun:
         base_dir=expand(config.base, project.root) if config.base else None,
         out=fresh(project.places.training),
         tracking_uri=project.tracking_uri,
+        checkpoints_dir=project.places.checkpoints,
         experiment=project.environment.get("DVC_EXP_NAME"),
         progress=progress,
         head=Head(
