@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure the release in its engine, or any OpenAI-compatible URL."),
     "compare": ("compare", "Evaluations side by side: paired differences, and the cases that changed."),
     "suite": ("suite", "list: families of suites; show: one suite as it is read."),
+    "classifier": ("classifier", "train, score, show: small text classifiers of the project."),
     "load": ("load", "Load any OpenAI-compatible URL by plan: latencies, goodput, saturation."),
     "gate": ("build", "Decide whether the release may ship."),
     "up": ("serve", "Serve: gateway, console, engines, control; ctrl-c drains."),
