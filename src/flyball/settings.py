@@ -153,8 +153,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
                 f"objectives.{key}.seconds is {objective.seconds:g}, which no bucket of the histograms ends at",
                 f"use one of {', '.join(f'{bound:g}' for bound in SECONDS)}",
             )
-    if train.method == "finetune" and not train.base:
-        yield "train.method is finetune, but train.base is missing", "set train.base to a Hugging Face model folder"
+    if train.method in ("finetune", "lora") and not train.base:
+        yield (
+            f"train.method is {train.method}, but train.base is missing",
+            "set train.base to a Hugging Face model folder",
+        )
     elsewhere = isinstance(settings.release.engine, ServerConfig)
     if train.method == "none" and bool(train.base) == elsewhere:
         have = "there are both" if elsewhere else "there is neither"

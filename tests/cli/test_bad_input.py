@@ -41,6 +41,8 @@ SETTINGS = {
     "a list": ("- a\n", "holds a list", "flyball init"),
     "splits that leave nothing": (TINY + "  split: {validation: 0.5, test: 0.5}\n", "holds out 1 of", "lower"),
     "finetune without a base": (TINY + "train: {method: finetune}\n", "train.base is missing", "set train.base"),
+    "lora without a base": (TINY + "train: {method: lora}\n", "method is lora, but train.base is", "set train.base"),
+    "lora that trains no layer": (TINY + "train: {lora: {targets: []}}\n", "train.lora.targets is []", "not empty"),
     "heads that do not fit": (TINY + "train: {size: {hidden: 100, heads: 3}}\n", "100 hidden, 3 heads", "multiple"),
     "shrinking canary steps": (TINY + "rollout: {canary_steps: [0.5, 0.1]}\n", "[0.5, 0.1]", "growing"),
     "nesting without end": (TINY + "x: " + "[" * 5000 + "\n", "nesting depth", "fix the line"),
@@ -153,7 +155,7 @@ def test_a_source_that_is_not_there_is_named_before_anything_is_prepared(tmp_pat
     assert "run `dvc pull rows.jsonl.dvc`" in refused("run", cwd=tmp_path, code=4), "as in a fresh clone"
 
 
-@pytest.mark.parametrize("method", ["scratch", "finetune"])
+@pytest.mark.parametrize("method", ["scratch", "finetune", "lora"])
 def test_a_context_that_the_model_cannot_read_is_refused_before_training(method: str, tmp_path: Path) -> None:
     size = "size: {context: 128}" if method == "scratch" else "base: base"
     release = "release: {engine: {kind: vllm, context: 512}}\n"

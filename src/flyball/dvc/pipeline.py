@@ -25,6 +25,7 @@ from flyball.whole_files import replace_file
 from flyball.wiring import Project
 
 STAGES = ("dataset", "training", "model", "release", "evaluation")
+LEARNED = ("scratch", "finetune", "lora")  # methods whose rows are rendered and steps plotted here
 PREFIX = "flyball-"  # where a repository has stages of those names already
 
 CURVE = "loop/training/curve.json"
@@ -92,7 +93,7 @@ def stage_names(project: Project) -> tuple[str, ...]:
 def asked_first(project: Project) -> list[str]:
     """What of the release decides how training renders its rows, where the settings say something of it."""
     release = project.settings.release
-    if project.settings.train.method not in ("scratch", "finetune"):
+    if project.settings.train.method not in LEARNED:
         return []
     told = {
         "system_prompt": release.system_prompt,
@@ -118,7 +119,7 @@ def sync(project: Project) -> dict[str, str]:
     path = project.root / "dvc.yaml"
     document = read_pipeline(path, yaml)
     present = list(read_yaml(project.root / FILE))
-    plotted = set_plot(document, wanted=project.settings.train.method in ("scratch", "finetune"))
+    plotted = set_plot(document, wanted=project.settings.train.method in LEARNED)
     listed = document.setdefault("stages", {})
     taken = any(name in listed and not is_ours(listed[name]) for name in STAGES)
     names = {stage: f"{PREFIX}{stage}" if taken else stage for stage in STAGES}
@@ -261,7 +262,7 @@ def check_context(project: Project) -> None:
     reads: int | None = None
     if train.method == "scratch":
         reads = train.size.context
-    elif train.method in ("finetune", "none") and train.base:
+    elif train.method in ("finetune", "lora", "none") and train.base:
         reads = context_of(expand(train.base, project.root))
     if wanted is not None and reads is not None and wanted > reads:
         more = ", or train.size.context to more" if train.method == "scratch" else ""

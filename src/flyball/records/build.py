@@ -83,7 +83,7 @@ class TrainingRun:
     base_model: str | None
     """Hash of the model that training started from; null: from scratch."""
     method: str
-    """scratch, finetune or command."""
+    """scratch, finetune, lora or command."""
     recipe: Mapping[str, JSON]
     """Settings under `train` that decide the weights."""
     steps: int

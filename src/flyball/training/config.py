@@ -37,19 +37,33 @@ class SizeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ) = None
 
 
+class LoraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Low-rank adapters, for method lora."""
+
+    rank: Annotated[int, Meta(ge=1, description="Rank of each adapter: how much it can learn and takes.")] = 16
+    alpha: Annotated[float, Meta(gt=0, description="Adapters count alpha / rank times.")] = 32
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="Share of an adapter's inputs dropped in training.")] = 0.05
+    targets: Annotated[
+        Annotated[tuple[str, ...], Meta(min_length=1)] | str,
+        Meta(description="Names of the linear layers that get one, such as q_proj; all-linear: all but the head."),
+    ] = "all-linear"
+
+
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recipe: from scratch, from a base model, or a command of the user's."""
 
     method: Annotated[
-        Literal["scratch", "finetune", "command", "none"],
+        Literal["scratch", "finetune", "lora", "command", "none"],
         Meta(
-            description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; command; "
-            "none: nothing is trained, the model is `base` as it is, or that of a server (release.engine.kind openai)."
+            description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; lora: "
+            "adapters beside the weights of `base`, merged into them at the end; command; none: nothing is trained, "
+            "the model is `base` as it is, or that of a server (release.engine.kind openai)."
         ),
     ] = "scratch"
     base: (
         Annotated[
-            str, Meta(description="A Hugging Face model folder, for finetune and none; for none a GGUF file too.")
+            str,
+            Meta(description="A Hugging Face model folder, for finetune, lora and none; for none a GGUF file too."),
         ]
         | None
     ) = None
@@ -60,12 +74,13 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ]
         | None
     ) = None
+    lora: LoraConfig = msgspec.field(default_factory=LoraConfig)
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
     steps: Annotated[int, Meta(ge=1, description="Optimiser steps.")] = 1500
     batch_size: Annotated[int, Meta(ge=1, description="Rows in each step.")] = 32
-    learning_rate: Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune.")] | None = (
-        None
-    )
+    learning_rate: (
+        Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune and lora.")] | None
+    ) = None
     warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps in which the learning rate rises.")] = (
         0.05
     )

@@ -14,7 +14,7 @@ from flyball.errors import CorruptionError, FlyballError, InputError
 from flyball.inference.model_folders import read_json, read_model_folder, token_text
 from flyball.inference.preparation.control_tokens import neutraliser, of_tokenizer
 from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS
-from flyball.training import llama, model_writer
+from flyball.training import llama, lora, model_writer
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head, Renderer, chat_format
 from flyball.training.examples import Encode, LabelledText, Render
@@ -81,9 +81,10 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
 
 
 def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], head: Head) -> Learner:
-    """The model in a Hugging Face folder, all weights, with its own tokenizer and chat template, asked behind `head`.
+    """The model in a Hugging Face folder with its own tokenizer and chat template, asked behind `head`.
 
-    An answer that is one entry of its vocabulary (each label of a model trained from scratch is) is learned as that.
+    All weights are trained, or with method lora adapters beside them. An answer that is one entry of its vocabulary
+    (each label of a model trained from scratch is) is learned as that.
     """
     from tokenizers import Tokenizer  # in the `train` extra only
 
@@ -100,6 +101,7 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
             f"the tokenizer has {tokenizer.get_vocab_size()} entries, the model {loaded.config.vocab_size} rows",
             cure="use the tokenizer that belongs to the model",
         )
+    merge = lora.add_adapters(loaded, config.lora, base=str(config.base)) if config.method == "lora" else None
     tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
     document, ids = read_json(base / "tokenizer.json"), tokenizer.get_vocab()
     special = [str(entry.get("content")) for entry in document.get("added_tokens") or () if entry.get("special")]
@@ -117,19 +119,25 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         answers=answers,
     )
     context = config.size.context or context_for(lengths_of(rows, renderer))
+
+    def save(out: Path) -> None:
+        if merge:
+            merge(out)
+        model_writer.save_finetuned(out, loaded, base)
+
     return Learner(
         model=HeadWhereLearned(loaded),
         context=min(context, loaded.config.max_position_embeddings),
         first_word=None,
         render=renderer,
-        save=lambda out: model_writer.save_finetuned(out, loaded, base),
+        save=save,
     )
 
 
 def load_base(base: Path, config: TrainConfig) -> Any:
     """The transformers model in `base`; CorruptionError or InputError when it does not load whole."""
     import torch
-    from transformers import AutoModelForCausalLM  # 4 s, and only finetune needs it
+    from transformers import AutoModelForCausalLM  # 4 s, and only a base needs it
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -141,7 +149,7 @@ def load_base(base: Path, config: TrainConfig) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             dtype=torch.float32,
-            attention_dropout=config.dropout,
+            attention_dropout=0.0 if config.method == "lora" else config.dropout,
             output_loading_info=True,
         )
     except FlyballError:

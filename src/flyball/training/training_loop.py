@@ -19,7 +19,7 @@ from flyball.training.config import TrainConfig
 from flyball.training.examples import Example, targets_of
 
 CLIP = 1.0
-RATES = {"scratch": 2e-3, "finetune": 2e-4}
+RATES = {"scratch": 2e-3, "finetune": 2e-4, "lora": 2e-4}
 LAST_RATE = 0.02  # the cosine ends at this share of the learning rate
 
 Report = Callable[[int, float, float], None]

@@ -123,6 +123,8 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     recipe: dict[str, Any] = msgspec.to_builtins(config)
     recipe.pop("tracking")
     recipe.pop("checkpoint_every_s")
+    if config.method != "lora":
+        recipe.pop("lora")
     if config.method != "command" and (head.system or head.examples):
         recipe["head"] = head_name(head)
     return recipe
@@ -135,7 +137,7 @@ def head_name(head: Head) -> str:
 
 def base_hash(config: TrainConfig, base_dir: Path | None) -> str | None:
     """The name of the base model's weights."""
-    return hash_of(base_dir, "*.safetensors") if config.method == "finetune" and base_dir else None
+    return hash_of(base_dir, "*.safetensors") if config.method in ("finetune", "lora") and base_dir else None
 
 
 def _fit_and_save(
@@ -183,7 +185,9 @@ def _learner(
         labels = dataset.labels if task == "classification" else ()
         return from_scratch(config, rows, labels, head)
     if base_dir is None:
-        raise InputError("train.method is finetune, train.base is missing", cure="add train.base: a model folder")
+        raise InputError(
+            f"train.method is {config.method}, train.base is missing", cure="add train.base: a model folder"
+        )
     return from_base(base_dir, config, rows, head)
 
 
@@ -202,9 +206,10 @@ def _metrics(
     last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]
     lengths = [len(example.ids) for example in training.items]
     batches = epoch_batches(lengths, batch_size=config.batch_size, seed=config.seed, epoch=0)
+    trained, held = (_count(learner.model, trained=wanted) for wanted in (True, False))
     counted = {
         "loss": sum(last) / len(last),
-        "parameters": sum(weight.numel() for weight in learner.model.parameters()),
+        "parameters": held or trained,  # adapters end up in the weights beside them
         "rows": len(training.items),
         "rows_truncated": training.truncated,
         "rows_too_long": training.too_long,
@@ -212,7 +217,13 @@ def _metrics(
         "rows_unlabelled": training.unlabelled,
         "padding_share": padding_share(lengths, batches),
     }
+    if held:
+        counted["parameters_trained"] = trained
     if held_out.items:
         loss, exact = training_loop.measure(learner.model, held_out.items)
         counted |= {"validation_loss": loss, "validation_exact_match": exact}
     return {name: float(value) for name, value in counted.items()}
+
+
+def _count(model: torch.nn.Module, *, trained: bool) -> int:
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad is trained)
