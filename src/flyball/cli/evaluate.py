@@ -44,6 +44,7 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # of later versions on
     help="Cases: JSONL, JSON or CSV, or a public suite such as hatecheck:FILE; with a URL.",
 )
 @click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="YAML of rules; with a URL.")
+@click.option("--limit", type=click.IntRange(1), help="A seeded sample of so many cases of each suite; with a URL.")
 @click.option("--text", "text_column", metavar="COLUMN", help="What is asked; default: by the columns' names.")
 @click.option("--label", "label_column", metavar="COLUMN", help="What is expected; default: by the columns' names.")
 @click.option("--model", default="default", show_default=True, help="The `model` to ask for; with a URL.")
@@ -133,7 +134,7 @@ def evaluate_server(url: str, options: Mapping[str, Any], *, as_json: bool) -> i
         out=options["out"],
         columns=Columns(text=options["text_column"], label=options["label_column"]),
         request=request,
-        config=EvaluateConfig(concurrency=options["concurrency"]),
+        config=EvaluateConfig(concurrency=options["concurrency"], max_items=options["limit"]),
         timeout_s=options["timeout_s"],
         progress=ProgressLine(),
     )

@@ -40,7 +40,7 @@ from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.held_out import noted, test_items
 from flyball.evaluation.suites.invariance import invariance_item
-from flyball.evaluation.suites.suite import Suite, sample
+from flyball.evaluation.suites.suite import Item, Suite, sample
 
 EDITS = {"invariance": invariance_item, "counterfactual": counterfactual_item}
 """Suites of edited rows, whose answers must stay the same: one edit a row, so that cases stay independent."""
@@ -123,17 +123,25 @@ def load_suite(
         suite = family.load(root / path, suite_name(name))
         if not suite.items:
             raise InputError(f"the suite {name} has no cases", cure="give a file with some")
-        return replace(suite, items=sample(suite.items, max_items))
+        items = sample(suite.items, max_items)
+        return replace(suite, items=items, notes=(*suite.notes, *_sampled(suite.name, items, len(suite.items))))
     if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
-        held_out = sample(test_items(dataset_dir), max_items)
+        rows = test_items(dataset_dir)
+        held_out = sample(rows, max_items)
         items = held_out if name == "test" else tuple(filter(None, map(EDITS[name], held_out)))
-        notes = noted(items)
+        notes = (*noted(items), *_sampled(name, held_out, len(rows)))
     else:
         cases, notes = file_items(root / name, columns)
         items = sample(cases, max_items)
+        notes = (*notes, *_sampled(suite_name(name), items, len(cases)))
     if not items:
         raise InputError(f"the suite {name} has no cases", cure="add rows with a label, or leave the suite out")
     kind = "invariance" if name in EDITS else "answer"
     return Suite(name=suite_name(name), kind=kind, items=items, notes=notes)
+
+
+def _sampled(name: str, items: Sequence[Item], there: int) -> tuple[str, ...]:
+    """That only a part was asked, so that nobody takes its figures for those of the whole suite."""
+    return () if len(items) == there else (f"{name}: {len(items):,} of {there:,} cases, a seeded sample",)
