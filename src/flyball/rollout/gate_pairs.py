@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyball.errors import ConfigError
+from flyball.records.measure_direction import LESS_IS_BETTER
 from flyball.rollout.config import GateRule
 from flyball.rollout.gate_bounds import CLUSTERED_F1
 from flyball.rollout.gate_clusters import Case, independent, stricter
@@ -27,9 +28,6 @@ from flyball.statistics.classification import (
 from flyball.statistics.intervals import clopper_pearson_upper
 from flyball.statistics.means import mean_at_least_p_value, mean_lower
 from flyball.statistics.paired import fewest_pairs, needed_pairs, tango_lower, worse_p_value
-
-LESS_IS_BETTER = frozenset(("over_refused", "attack_success", "recalled", "malformed", "perplexity", "bits_per_byte"))
-"""Measures whose rise is a loss: pairs take more for better, and would pass a release for getting worse."""
 
 
 def against_live(rule: GateRule, evidence: Evidence, live: Evidence, least: float, alpha: float) -> Judged:

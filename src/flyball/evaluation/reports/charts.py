@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.slices import GROUPED
 from flyball.records import EvalReport, Measure
 
 INK, SOFT = "#2f6f8f", "#9db8c6"
@@ -26,24 +27,25 @@ CONFIG: dict[str, Any] = {
 
 def charts_of(report: EvalReport, details: Details) -> dict[str, dict[str, Any]]:
     """The specifications that a report can show, by name; a chart without data is left out."""
-    shares = [m for m in report.measures if m.slice is None and not m.name.startswith("latency")]
-    charts = {"measures": intervals([(f"{m.suite} · {m.name}", m) for m in shares])}
+    shares = [m for m in report.measures if m.slice is None and -1 <= m.lower <= m.upper <= 1 and m.name not in GROUPED]
+    charts = {"measures": intervals([(f"{m.suite} · {m.name}", m) for m in shares])} if shares else {}
     edits = [(str(m.slice), m) for m in report.measures if m.name == "invariance" and m.slice]
     if edits:
         charts["edits"] = intervals(edits)
     worst = sorted((m for m in report.measures if m.name == "recall"), key=lambda m: m.value)[:MOST_BARS]
     if worst:
-        charts["recall"] = intervals([(str(m.slice), m) for m in worst])
+        several = len({m.suite for m in worst}) > 1
+        charts["recall"] = intervals([(f"{m.suite} · {m.slice}" if several else str(m.slice), m) for m in worst])
     if details.latencies_ms:
         charts["latency"] = histogram(details.latencies_ms)
     return charts
 
 
 def intervals(rows: Sequence[tuple[str, Measure]]) -> dict[str, Any]:
-    """A point with its interval for each row, on the scale from 0 to 1."""
+    """A point with its interval for each row, on the scale from 0 (from -1 where a value may be negative) to 1."""
     values = [{"name": name, "value": m.value, "lower": m.lower, "upper": m.upper} for name, m in rows]
     y = {"field": "name", "type": "nominal", "sort": None, "title": None}
-    scale = {"domain": [0, 1]}
+    scale = {"domain": [-1 if any(m.lower < 0 for _, m in rows) else 0, 1]}
     return {
         "config": CONFIG,
         "width": 460,

@@ -11,6 +11,7 @@ from flyball.evaluation.reports.capabilities import TYPES, capability_rows
 from flyball.evaluation.reports.charts import charts_of
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.plots import svgs
+from flyball.evaluation.reports.slices import GROUPED, gaps_between_groups, worst_slices
 from flyball.records import EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 
@@ -149,9 +150,14 @@ def gate_section(decision: GateDecision) -> Section:
     )
 
 
+def level_of(report: EvalReport) -> str:
+    """The confidence level of the intervals."""
+    return f"{report.measures[0].level:.0%}" if report.measures else "95%"
+
+
 def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup]) -> list[Section]:
     """The page below its head; a section without content is not shown."""
-    whole = [m for m in report.measures if m.slice is None]
+    whole = [m for m in report.measures if m.slice is None and m.name not in GROUPED]
     recalls = {(r.suite, r.label): r.recall for r in details.labels}
     return [
         Section(
@@ -162,12 +168,36 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
             rows=tuple((o.suite, o.right, o.wrong, o.refused, o.failed, o.not_asked) for o in details.outcomes),
         ),
         Section(
+            title="Cases that training has seen",
+            caption="Each case counts once: equal to a training row, else a passage of 13 words in common, else near.",
+            heads=("Suite", "Compared", "Equal", "Passage", "Near"),
+            rows=tuple((o.suite, o.cases, o.equal, o.passage, o.near) for o in report.overlaps or ()),
+        ),
+        Section(
             title="Measures",
-            caption="Intervals: Clopper–Pearson for shares, order statistics for latency, a seeded percentile "
-            "bootstrap over items for macro F1.",
+            caption=f"Intervals of {level_of(report)}, as if cases were independent (a gate allows for clusters): "
+            "Clopper–Pearson for shares, order statistics for latency, a seeded percentile bootstrap over items for "
+            "macro F1.",
             chart=charts.get("measures"),
             heads=("Suite", "Measure", "Value", "Lower", "Upper", "n"),
             rows=tuple((m.suite, m.name, m.value, m.lower, m.upper, m.n) for m in whole),
+        ),
+        Section(
+            title="Worst slices",
+            caption="Parts that are worse than their suite, at most eight a measure. Of many slices some are low by "
+            "chance: look at the interval.",
+            heads=("Suite", "Measure", "Slice", "Value", "Lower", "Upper", "n"),
+            rows=tuple(
+                (m.suite, m.name, m.slice, m.value, m.lower, m.upper, m.n)
+                for m in worst_slices(report)
+                if m.name not in ("recall", "invariance")
+            ),
+        ),
+        Section(
+            title="Differences between groups",
+            caption="Of differences 0 is equal, of ratios 1; the largest between any two groups of 20 cases or more.",
+            heads=("Suite", "Groups by", "Measure", "Value", "Lower", "Upper", "n"),
+            rows=tuple((m.suite, m.slice, m.name, m.value, m.lower, m.upper, m.n) for m in gaps_between_groups(report)),
         ),
         Section(
             title="Invariance by kind of edit",

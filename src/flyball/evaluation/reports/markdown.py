@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from flyball.evaluation.measures.summaries import ERRORS, LATENCY, TELLS_NO_FAILURE
 from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.slices import worst_slices
 from flyball.records import EvalReport, GateDecision, Measure
 from flyball.records.identity import short
 
@@ -24,7 +24,7 @@ def report_markdown(report: EvalReport, details: Details, decision: GateDecision
     whole = [(m.suite, m.name, figure(m.value), interval(m), m.n) for m in report.measures if m.slice is None]
     level = report.measures[0].level if report.measures else 0.95
     parts += ["### Measures", table(("Suite", "Measure", "Value", f"{level:.0%} interval", "n"), whole)]
-    if worst := list(worst_slices(report)):
+    if worst := list(worst_slices(report, WORST)):
         rows = [(m.suite, m.name, m.slice, figure(m.value), interval(m), m.n) for m in worst]
         parts += ["### Worst slices", table(("Suite", "Measure", "Slice", "Value", f"{level:.0%} interval", "n"), rows)]
     return "\n\n".join(parts) + "\n"
@@ -37,19 +37,6 @@ def checks(decision: GateDecision) -> Iterator[tuple[object, ...]]:
         needed = f" (needs about {one.needed_n:,} cases)" if one.needed_n and one.verdict == "inconclusive" else ""
         verdict = f"{MARKS[one.verdict]} {one.verdict}{needed}"
         yield f"{one.suite}.{one.measure}", rule, figure(one.value), figure(one.bound), one.n, verdict
-
-
-def worst_slices(report: EvalReport) -> Iterator[Measure]:
-    """Of each suite's first measure the slices below the whole suite, those first whose upper bound is lowest."""
-    for suite in report.suites:
-        measures = [m for m in report.measures if m.suite == suite.name]
-        passed_over = (LATENCY, ERRORS, *TELLS_NO_FAILURE)
-        first = next((m for m in measures if m.slice is None and m.name not in passed_over), None)
-        if first is None:
-            continue
-        parts = [m for m in measures if m.slice and m.name == first.name]
-        parts = parts or [m for m in measures if m.slice and m.name == "recall"]
-        yield from sorted((m for m in parts if m.value < first.value), key=lambda m: (m.upper, m.value))[:WORST]
 
 
 def interval(measure: Measure) -> str:
