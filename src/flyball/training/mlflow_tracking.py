@@ -15,6 +15,7 @@ from typing import Any
 
 from flyball.telemetry import log, peak_memory_mb
 from flyball.training.mlflow_model import write_mlflow_model
+from flyball.training.run_owner import OWNER, end_abandoned, git_state, owner
 from flyball.training.tracking_store import local_lock, local_path, open_store
 
 BATCH = 500
@@ -104,7 +105,10 @@ class Tracker:
 
     def _open(self) -> None:
         self._client, experiment = open_store(self._uri, self._project)
-        self.run_id = self._client.create_run(experiment, run_name=self._run_name).info.run_id
+        for abandoned in end_abandoned(self._client, experiment):
+            log.info("the run %s was killed before its end, and says so now", abandoned)
+        tags = {OWNER: owner(), **dict(git_state())}
+        self.run_id = self._client.create_run(experiment, run_name=self._run_name, tags=tags).info.run_id
 
     def _log_batch(
         self, *, params: Sequence[tuple[str, str]] = (), points: Sequence[tuple[str, float, int, int]] = ()
