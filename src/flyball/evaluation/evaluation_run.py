@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.follow_ups import FollowingUp
-from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
-from flyball.evaluation.prepared_requests import changed_by_step
-from flyball.evaluation.reports.details import details_of
-from flyball.evaluation.reports.files import write_report
-from flyball.evaluation.scorer import measure_suites, score_suite
+from flyball.evaluation.scored_report import Measured, files_of, report_scores
 from flyball.evaluation.suites.catalog import OF_THE_ROWS, load_suites
 from flyball.evaluation.suites.suite import Suite, bodies_of
 from flyball.evaluation.training_overlap import Compared, compare_with_training
@@ -49,7 +43,11 @@ def evaluate(
     A run that was killed goes on from `out`/partial.jsonl, which is gone when the report is written.
     """
     suites = load_suites(config.suites, dataset_dir=dataset_dir, root=root, max_items=config.max_items)
-    own = [suite for name, suite in zip(config.suites, suites, strict=True) if name not in OF_THE_ROWS]
+    own = [
+        suite
+        for name, suite in zip(config.suites, suites, strict=True)
+        if name not in OF_THE_ROWS and not suite.elsewhere
+    ]
     progress("comparing suites with the training rows", 0, 0)
     compared = compare_with_training(
         own, trained_on=trained_on, dataset_dir=dataset_dir, redaction=release.input_redaction
@@ -88,36 +86,27 @@ def evaluate_suites(
     out: Path,
     progress: Progress,
 ) -> EvalReport:
-    """Ask and score loaded suites, and write the report; `request`: what each asks for besides its messages."""
+    """Ask and score loaded suites, and write the report; `request`: what each asks for besides its messages.
+
+    Suites that were scored elsewhere are not asked; a file of them that names another release is refused first.
+    """
+    files_of(suites, release)
     out.mkdir(parents=True, exist_ok=True)
-    references = tuple(suite.reference() for suite in suites)
-    plan = fingerprint_of([project, release, engine, PROMPT_PATH, references])
+    plan = fingerprint_of([project, release, engine, PROMPT_PATH, tuple(suite.reference() for suite in suites)])
     partial = Partial(out / PARTIAL, plan)
     bodies = {key: {**(request or {}), **body} for key, body in bodies_of(suites).items()}
     asker = FollowingUp(completer)
     answers = ask_all(bodies, asker, concurrency=config.concurrency, partial=partial, progress=progress)
-    scores: list[ItemScore] = [
-        score for suite in suites for score in score_suite(suite, answers, classification=classification, labels=labels)
-    ]
-    report = EvalReport(
+    measured = Measured(
         project=project,
         release=release,
         dataset=dataset,
-        suites=references,
-        measures=measure_suites(suites, scores, level=config.level),
-        items_hash=items_hash(scores),
-        failures=len({(score.suite, score.item) for score in scores if score.error}),
         engine=engine,
-        prompt_path=PROMPT_PATH,
-        overlaps=compared.overlaps,
+        classification=classification,
+        labels=labels,
+        preparation=preparation,
+        conditions={**(request or {}), "concurrency": config.concurrency},
     )
-    progress("writing the report", 0, 0)
-    prepared = changed_by_step(bodies_of(suites).values(), preparation)
-    write_items(out / "items.jsonl", scores)
-    details = details_of(suites, scores, answers, prepared)
-    conditions: dict[str, JSON] = {**(request or {}), "concurrency": config.concurrency}
-    notes = (*details.notes, *compared.notes)
-    details = msgspec.structs.replace(details, conditions=conditions, notes=notes, leaked=compared.cases)
-    write_report(out, report, details, progress=progress)
+    report = report_scores(suites, answers, measured, level=config.level, compared=compared, out=out, progress=progress)
     partial.path.unlink(missing_ok=True)
     return report

@@ -11,3 +11,5 @@ LABELLED = ("exact_match", "accuracy", *CLASSES, *LATENCIES, *ALWAYS)
 FREE = ("answered", "chrf", "token_f1", "rouge_l", "bleu", "exact_fields", "exact_match", *LATENCIES, *ALWAYS)
 UNANSWERED = ("answered", *LATENCIES, *ALWAYS)
 INVARIANCE = ("invariance",)
+ELSEWHERE = "elsewhere"
+"""The kind of suites whose scores another program made."""

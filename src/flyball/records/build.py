@@ -284,11 +284,27 @@ class SuiteOverlap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresFile:
+    """The file of scores that another program made for the cases of a suite."""
+
+    suite: str
+    """The suite."""
+    file: str
+    """The file's name."""
+    sha256: str
+    """SHA-256 of the file."""
+    model: str | None = None
+    """What the file says it scored; null: nothing."""
+    release: str | None = None
+    """First digits of the release that the file says it scored; null: nothing ties it to one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalReport:
     """What one release scored on its suites, through its engine and the production prompt path."""
 
     VERSION: ClassVar[int] = 1
-    ADDED: ClassVar[tuple[str, ...]] = ("overlaps",)
+    ADDED: ClassVar[tuple[str, ...]] = ("overlaps", "elsewhere")
     project: str
     """The project's name."""
     release: str
@@ -309,6 +325,8 @@ class EvalReport:
     """Version of the prompt path's code."""
     overlaps: tuple[SuiteOverlap, ...] | None = None
     """By suite that is not made of held-out rows, its overlap with the training rows; null: not compared."""
+    elsewhere: tuple[ScoresFile, ...] | None = None
+    """By suite that another program scored, its file; null: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

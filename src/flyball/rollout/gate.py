@@ -9,7 +9,7 @@ release, rules against it constrain nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -110,6 +110,18 @@ def check_comparable(policy: GateConfig, report: EvalReport, baseline: Baseline)
     for suite in report.suites:
         if suite.name in compared and theirs.get(suite.name) != suite.fingerprint:
             raise InputError(f"live was measured on another version of the suite {suite.name}", cure=cure)
+    check_files(compared, report, baseline.report)
+
+
+def check_files(compared: Set[str], report: EvalReport, live: EvalReport) -> None:
+    """One file of scores made elsewhere is not about two releases."""
+    theirs = {one.suite: one.sha256 for one in live.elsewhere or ()}
+    for one in report.elsewhere or ():
+        if one.suite in compared and theirs.get(one.suite) == one.sha256:
+            raise InputError(
+                f"both releases have the scores of one and the same file {one.file} for the suite {one.suite}",
+                cure="score each release apart; where all scores are equal, name the `release` in the file",
+            )
 
 
 def judged_rule(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from flyball.engines.catalog import is_elsewhere
 from flyball.errors import GateInconclusive, NotFoundError
+from flyball.evaluation.config import suite_kind
 from flyball.evaluation.evaluation_run import evaluate
+from flyball.evaluation.measure_names import ELSEWHERE
 from flyball.inference.completions import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, ModelVersion, Release, name_of
 from flyball.records.record_files import read_document
@@ -28,19 +33,20 @@ def evaluate_release(
     dataset: DatasetVersion | None,
     out: Path,
     progress: Progress,
+    suites: Sequence[str] | None = None,
 ) -> EvalReport:
-    """Start the release's engine, run the project's suites against it, stop it; the report (files are in `out`)."""
+    """Start the release's engine, run `suites` (else the project's) against it, stop it; the files are in `out`."""
     out.mkdir(parents=True, exist_ok=True)
     progress("starting the engine", 0, 0)
     adapter = project.artifacts.path(release.adapter) if release.adapter else None
     way = EngineTerms(project).way(name_of(release), release)
-    config = project.settings.serving
+    config, asked = project.settings.serving, project.settings.evaluate
     timeout = project.settings.rollout.ready_timeout_s
     with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way) as url:
         patience_s = ELSEWHERE_S if is_elsewhere(release) else OURS_S
         completer = HttpCompleter(url, release=release, model=project.name, way=way, timeout_s=patience_s)
         return evaluate(
-            project.settings.evaluate,
+            msgspec.structs.replace(asked, suites=asked.suites if suites is None else tuple(suites)),
             project=project.name,
             task=project.settings.task,
             release=release,
@@ -69,7 +75,10 @@ def trained_on(project: Project, release: Release) -> str | None:
 
 
 def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
-    """Measure an older release on today's suites, for a fair comparison; the name of its new report."""
+    """Measure an older release on today's suites, for a fair comparison; the name of its new report.
+
+    Suites that are scored elsewhere are left out: their files hold the scores of another release by now.
+    """
     from flyball.workflows.record_intake import keep_report, take_record  # intake imports nothing from here
 
     release = project.ledger.get(release_name).record
@@ -79,7 +88,10 @@ def reevaluate(project: Project, release_name: str, progress: Progress) -> str:
     elsewhere = is_elsewhere(release)  # nothing of it is loaded here
     artifact = project.places.model if elsewhere else project.artifacts.path(release.model)
     began = time.monotonic()
-    report = evaluate_release(project, release, artifact=artifact, dataset=None, out=out, progress=progress)
+    suites = [name for name in project.settings.evaluate.suites if suite_kind(name) != ELSEWHERE]
+    report = evaluate_release(
+        project, release, artifact=artifact, dataset=None, out=out, progress=progress, suites=suites
+    )
     keep_report(project, report, out)
     take_record(project, report, {"seconds": round(time.monotonic() - began, 2)})
     return name_of(report)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
-from flyball.errors import NotFoundError
+from flyball.errors import GateInconclusive, NotFoundError
 from flyball.evaluation.item_scores import ItemScore, read_items
 from flyball.evaluation.reports.files import read_report, write_report
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.monitoring.health import reports_on
 from flyball.records import JSON, EvalReport, GateDecision, name_of
 from flyball.records.identity import short
-from flyball.rollout.gate import Baseline, decide, verify
+from flyball.rollout.gate import LIVE_RULES, Baseline, decide, verify
+from flyball.rollout.gate_rules import comparison
 from flyball.rollout.gate_scores import evidence
 from flyball.storage.deployments import pointer
 from flyball.telemetry import Progress
@@ -32,7 +33,13 @@ def gate(
     it is measured again first; and so is the candidate, where its own report is older than that.
     """
     baseline = baseline_for(project, report, route=route, progress=progress, say=say)
-    if baseline is not None and conditions(baseline.report) != conditions(report):
+    free = uncompared(project, report)
+    if baseline is not None and conditions(baseline.report, free) != conditions(report, free):
+        if report.elsewhere:
+            raise GateInconclusive(
+                f"release {short(report.release)} must be measured again, with its scores made elsewhere",
+                cure=f"flyball evaluate {short(report.release)}",
+            )
         report = like(project, report.release, baseline.report, what="the candidate", progress=progress, say=say)
     decision = decide(
         project.settings.gate,
@@ -113,6 +120,8 @@ def baseline_for(project: Project, report: EvalReport, *, route: str, progress: 
     live = pointer(project.ledger, route)
     if live is None or live.live_release is None or live.live_release == report.release:
         return None
+    if uncompared(project, report) >= {suite.name for suite in report.suites}:
+        return None  # no rule compares anything with it
     found = like(project, live.live_release, report, what="the live release", progress=progress, say=say)
     name = name_of(found)
     return Baseline(release=live.live_release, report=found, report_name=name, items=items_of(project, name))
@@ -122,11 +131,31 @@ def like(project: Project, release: str, wanted: EvalReport, *, what: str, progr
     """A report on `release` that compares with another, or its newest: it is measured now where there is none."""
     name = comparable_report(project, release, wanted)
     if name is None:
+        check_measurable(project, release, wanted)
         say(f"{what} {short(release)} {why_again(project, release, wanted)}: measuring it now, through its engine")
         name = reevaluate(project, release, progress)
     found = project.ledger.get(name).record
     assert isinstance(found, EvalReport)
     return found
+
+
+def uncompared(project: Project, report: EvalReport) -> frozenset[str]:
+    """The suites scored elsewhere that no rule compares with live: two reports compare without them."""
+    compared = {rule.suite for rule in project.settings.gate.rules if comparison(rule)[0] in LIVE_RULES}
+    return frozenset(one.suite for one in report.elsewhere or ()) - compared
+
+
+def check_measurable(project: Project, release: str, wanted: EvalReport) -> None:
+    """GateInconclusive where a release lacks scores made elsewhere: nothing here can make them again."""
+    free = uncompared(project, wanted)
+    lacking = [one for one in wanted.elsewhere or () if one.suite not in free]
+    if lacking:
+        named = ", ".join(f"{one.suite} ({one.file})" for one in lacking)
+        raise GateInconclusive(
+            f"the live release {short(release)} has no scores of the same cases for {named}, which are made elsewhere",
+            cure=f"put its scores into that file, run `flyball evaluate {short(release)}`, put back the candidate's, "
+            "run `flyball evaluate` on it, then the gate",
+        )
 
 
 def why_again(project: Project, release: str, wanted: EvalReport) -> str:
@@ -141,16 +170,18 @@ def why_again(project: Project, release: str, wanted: EvalReport) -> str:
 
 def comparable_report(project: Project, release: str, report: EvalReport) -> str | None:
     """The newest report on a release with the same suites, asked through the same prompt path."""
-    wanted = conditions(report)
+    free = uncompared(project, report)
+    wanted = conditions(report, free)
     for stored in reports_on(project.ledger, release):
-        if isinstance(stored.record, EvalReport) and conditions(stored.record) == wanted:
+        if isinstance(stored.record, EvalReport) and conditions(stored.record, free) == wanted:
             return stored.id
     return None
 
 
-def conditions(report: EvalReport) -> tuple[int, frozenset[tuple[str, str]]]:
-    """What two reports must share to be compared."""
-    return report.prompt_path, frozenset((suite.name, suite.fingerprint) for suite in report.suites)
+def conditions(report: EvalReport, free: Set[str]) -> tuple[int, frozenset[tuple[str, str]]]:
+    """What two reports must share to be compared; `free`: suites that need not be in both."""
+    found = ((suite.name, suite.fingerprint) for suite in report.suites if suite.name not in free)
+    return report.prompt_path, frozenset(found)
 
 
 def items_of(project: Project, report_name: str) -> list[ItemScore]:

@@ -104,11 +104,12 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
 def details_of(
     suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer], prepared: dict[str, int]
 ) -> Details:
-    """The details of one evaluation."""
+    """The details of one evaluation; what was scored elsewhere was not asked, and its cases without a score failed."""
+    known = {**answers, **dict(stand_ins(suites))}
     credible = [answer for answer in answers.values() if not answer.lies]
     labelled = [score for score in scores if score.measure == "accuracy"]
     rows = tuple(label_rows(labelled))
-    errors = Counter(brief(answer.error) for answer in answers.values() if answer.error)
+    errors = Counter(brief(answer.error) for answer in known.values() if answer.error)
     return Details(
         asked=len(answers),
         answered=sum(answer.error is None for answer in answers.values()),
@@ -119,13 +120,22 @@ def details_of(
         errors=dict(errors.most_common(10)),
         labels=rows,
         confusions=tuple(confusions(labelled)),
-        examples=tuple(examples(suites, scores, answers)),
+        examples=tuple(examples(suites, scores, known)),
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
-        outcomes=tuple(outcomes_of(suites, scores, answers)),
+        outcomes=tuple(outcomes_of(suites, scores, known)),
         prepared=prepared,
         notes=tuple(note for suite in suites for note in suite.notes),
         label_examples=tuple(label_examples(suites, labelled, answers, rows)),
     )
+
+
+def stand_ins(suites: Sequence[Suite]) -> Iterator[tuple[str, Answer]]:
+    """For each case that was scored elsewhere what stands where its answer would: nothing, or why it has no score."""
+    for suite in suites:
+        made = suite.elsewhere
+        for item in suite.items if made else ():
+            missing = made.missing.get(item.id) if made else None
+            yield item.key, Answer(key=item.key, total_ms=0.0, error=missing, fault="failed" if missing else "")
 
 
 def outcomes_of(

@@ -19,6 +19,9 @@ def report_markdown(report: EvalReport, details: Details, decision: GateDecision
     head = f"## Evaluation of {escaped(report.project)} `{short(report.release)}`"
     parts = [f"{head}: {MARKS[decision.verdict]} {decision.verdict}" if decision else head]
     parts.append(f"{details.asked} requests, {details.answered} answered; {report.failures} cases without an answer.")
+    for one in report.elsewhere or ():
+        of = f", of {escaped(one.model)}" if one.model else ""
+        parts.append(f"`{one.suite}`: made elsewhere (`{escaped(one.file)}`{of}, SHA-256 `{one.sha256[:12]}`).")
     if decision:
         parts += ["### Gate", table(("Check", "Rule", "Value", "Bound", "n", "Verdict"), checks(decision))]
     whole = [(m.suite, m.name, figure(m.value), interval(m), m.n) for m in report.measures if m.slice is None]

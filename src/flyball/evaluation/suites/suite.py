@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flyball.records import JSON, Message, SuiteRef, canonical_json, fingerprint_of
+from flyball.records import JSON, Message, ScoresFile, SuiteRef, canonical_json, fingerprint_of
 
 SAMPLE_SEED = "suite-sample-1"
 FOLLOW_UPS: Final = "follow_ups"
@@ -74,16 +74,27 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MadeElsewhere:
+    """The scores of cases that another program asked, by case; `missing`: why a case has none."""
+
+    about: ScoresFile
+    scores: Mapping[str, float]
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     """Cases of one kind under one name; `notes` say what was noticed while they were read.
 
-    `kind`: the family of measures that scores it (`measures/catalog.py`).
+    `kind`: the family of measures that scores it (`measures/catalog.py`). `elsewhere`: its scores, where nothing is
+    asked; they are no part of its fingerprint, which is that of its cases.
     """
 
     name: str
     kind: str
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    elsewhere: MadeElsewhere | None = None
 
     def reference(self) -> SuiteRef:
         """Name, size and fingerprint: two reports compare only where these are equal."""
@@ -102,9 +113,9 @@ def sample(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
 
 
 def bodies_of(suites: Sequence[Suite]) -> dict[str, dict[str, Any]]:
-    """Every question of the suites, once."""
+    """Every question of the suites, once; none of a suite that was scored elsewhere."""
     found: dict[str, dict[str, Any]] = {}
-    for item in (item for suite in suites for item in suite.items):
+    for item in (item for suite in suites if suite.elsewhere is None for item in suite.items):
         found[item.key] = item.body
         if (original := item.original_body) is not None:
             found[_key(original)] = original
