@@ -16,7 +16,7 @@ from flyball.records import DatasetVersion, TrainingRun
 from flyball.registry.adapters import ADAPTER, import_adapter, is_adapter
 from flyball.registry.config import PackageConfig
 from flyball.registry.packaging import package
-from flyball.telemetry import quiet
+from flyball.telemetry import Progress, quiet
 from flyball.training.config import LoraConfig, TrainConfig
 from flyball.training.training_run import recipe_of, train
 from small_models import RECIPE, rows, write_dataset
@@ -34,7 +34,9 @@ class Shop:
         self.dataset: DatasetVersion = write_dataset(folder / "dataset", rows(100, seed=3), rows(40, seed=4))
         self.base = self.train(msgspec.structs.replace(RECIPE, steps=25), "base")
 
-    def train(self, config: TrainConfig, out: str) -> TrainingRun:
+    def train(
+        self, config: TrainConfig, out: str, *, checkpoints: Path | None = None, progress: Progress = quiet
+    ) -> TrainingRun:
         return train(
             config,
             project="shop",
@@ -44,7 +46,8 @@ class Shop:
             base_dir=self.folder / "base" if config.base else None,
             out=self.folder / out,
             tracking_uri=f"sqlite:///{self.folder}/mlflow.db",
-            progress=quiet,
+            progress=progress,
+            checkpoints_dir=checkpoints,
         )
 
 
@@ -103,6 +106,27 @@ def test_the_same_recipe_gives_the_same_bytes_and_another_seed_others(shop, adap
     assert one == two and set(one) == {"adapter_config.json", "adapter_model.safetensors"}
     assert json.loads(one["adapter_config.json"])["base_model_name_or_path"] == "base"
     assert shop.train(msgspec.structs.replace(ADAPTED, seed=2), "other").weights_hash != adapted.weights_hash
+
+
+def test_a_stopped_training_of_adapters_goes_on_to_the_same_bits(shop, adapted, tmp_path):
+    often = msgspec.structs.replace(ADAPTED, checkpoint_every_s=1e-6)
+    seen: list[int] = []
+
+    def stop(_what: str, done: int, _total: int) -> None:
+        seen.append(done)
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shop.train(often, "stopped", checkpoints=tmp_path, progress=stop)
+    assert seen[-1] == 20 and list(tmp_path.glob("*/step-*.safetensors"))
+    went_on: list[int] = []
+    resumed = shop.train(often, "stopped", checkpoints=tmp_path, progress=lambda _w, done, _t: went_on.append(done))
+    assert resumed == adapted and 10 not in went_on, "it began after the checkpoint"
+    one, two = (
+        (shop.folder / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("adapted", "stopped")
+    )
+    assert one == two
 
 
 def test_the_merged_model_is_packaged_and_its_adapter_imported(shop, adapted, tmp_path):
