@@ -16,7 +16,7 @@ from flyball.addresses import environment_proxy
 from flyball.config_errors import explain
 from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
-from flyball.engines.catalog import DEFAULT, KINDS, SERVER
+from flyball.engines.catalog import DEFAULT, KINDS, LINEAR, SERVER
 from flyball.engines.config import ServerConfig
 from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind
@@ -165,6 +165,13 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             f"train.method is none, which takes train.base or release.engine.kind {SERVER.name}, and {have}",
             "set train.base to a model folder or GGUF file, or release.engine to a server's kind, url and model",
         )
+    if (train.method == "linear") != (settings.release.engine.kind == LINEAR.name):
+        yield (
+            f"train.method is {train.method}, release.engine.kind is {settings.release.engine.kind}",
+            f"set train.method: linear and release.engine.kind: {LINEAR.name}, or neither",
+        )
+    if train.method == "linear" and settings.task != "classification":
+        yield f"train.method is linear, task is {settings.task}", "set task: classification, or another method"
     if train.method == "command" and not train.command:
         yield "train.method is command, but train.command is missing", "set train.command to what trains"
     if size.hidden % size.heads or size.heads % size.kv_heads:

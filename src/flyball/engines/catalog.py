@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Union
 from flyball.engines.config import EngineConfig
 from flyball.engines.kind import EngineKind
 from flyball.engines.llama_cpp import KIND as BUILT_IN
+from flyball.engines.onnx import KIND as LABELS_ALONE
 from flyball.engines.openai import KIND as ANY_SERVER
 from flyball.errors import InputError
 from flyball.records import Release
@@ -17,12 +18,15 @@ FILES: Final = (
     "llama_cpp",
     "vllm",
     "openai",
+    "onnx",
 )
 KINDS: Final[tuple[EngineKind, ...]] = tuple(import_module(f"{__package__}.{name}").KIND for name in FILES)
 DEFAULT: Final = BUILT_IN
 """Where flyball.yaml names no kind, and for files of models."""
 SERVER: Final = ANY_SERVER
 """What a URL means."""
+LINEAR: Final = LABELS_ALONE
+"""Serves what train.method linear makes."""
 _BY_NAME: Final = {kind.name: kind for kind in KINDS}
 if TYPE_CHECKING:
     AnyEngine = EngineConfig

@@ -83,7 +83,7 @@ class TrainingRun:
     base_model: str | None
     """Hash of the model that training started from; null: from scratch."""
     method: str
-    """scratch, finetune, lora or command."""
+    """scratch, finetune, lora, linear or command."""
     recipe: Mapping[str, JSON]
     """Settings under `train` that decide the weights."""
     steps: int
@@ -120,11 +120,11 @@ class ModelVersion:
     dataset: str | None
     """Fingerprint of its dataset version; null: imported."""
     architecture: str
-    """Such as llama."""
+    """Such as llama; linear: n-grams and logistic regression."""
     parameters: int
     """Number of weights."""
     context_length: int
-    """Tokens that it can read at once."""
+    """Tokens that it can read at once; 0: not known, or texts of any length."""
     formats: tuple[str, ...]
     """Formats it is packaged in, such as gguf."""
     files: tuple[FileRef, ...]

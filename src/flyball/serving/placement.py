@@ -23,7 +23,8 @@ def need_of(release: Release, artifact: Path, *, adapter: Path | None = None, on
     """About what an engine of a release will hold here; `on_gpu`: the built-in engine computes on a GPU."""
     kind = kind_of(release)
     if kind.loads != "gguf":
-        return kind.need(release.engine, ModelFiles(), on_gpu=on_gpu)
+        size = sum(path.stat().st_size for path in artifact.rglob("*") if path.is_file()) if kind.loads else 0
+        return kind.need(release.engine, ModelFiles(size=size), on_gpu=on_gpu)
     path = model_file(artifact, release)
     files = ModelFiles(
         size=path.stat().st_size,

@@ -49,14 +49,37 @@ class LoraConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "all-linear"
 
 
+class LinearConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A linear model on n-grams, for method linear: the baseline that a language model has to beat."""
+
+    words: Annotated[int, Meta(ge=1, le=5, description="Longest n-gram of words.")] = 2
+    characters: Annotated[
+        int,
+        Meta(ge=0, le=8, description="Longest n-gram of characters within words; 0: none. 5 helps with typing errors."),
+    ] = 0
+    min_rows: Annotated[int, Meta(ge=1, description="Rows that an n-gram has to occur in.")] = 1
+    features: Annotated[
+        int, Meta(ge=1, description="At most so many n-grams of words, and of characters: the most frequent ones.")
+    ] = 100_000
+    strengths: Annotated[
+        tuple[Annotated[float, Meta(gt=0)], ...],
+        Meta(
+            min_length=1,
+            description="Inverse strengths of the regularisation (C) to try; the validation rows choose one, "
+            "without any the middle one is taken.",
+        ),
+    ] = (1.0, 5.0, 20.0, 100.0)
+
+
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recipe: from scratch, from a base model, or a command of the user's."""
 
     method: Annotated[
-        Literal["scratch", "finetune", "lora", "command", "none"],
+        Literal["scratch", "finetune", "lora", "linear", "command", "none"],
         Meta(
             description="scratch: tokenizer and weights from these rows; finetune: all weights of `base`; lora: "
-            "adapters beside the weights of `base`, merged into them at the end; command; none: nothing is trained, "
+            "adapters beside the weights of `base`, merged into them at the end; linear: n-grams and logistic "
+            "regression, for classification and release.engine.kind onnx; command; none: nothing is trained, "
             "the model is `base` as it is, or that of a server (release.engine.kind openai)."
         ),
     ] = "scratch"
@@ -76,6 +99,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ) = None
     lora: LoraConfig = msgspec.field(default_factory=LoraConfig)
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
+    linear: LinearConfig = msgspec.field(default_factory=LinearConfig)
     steps: Annotated[int, Meta(ge=1, description="Optimiser steps.")] = 1500
     batch_size: Annotated[int, Meta(ge=1, description="Rows in each step.")] = 32
     learning_rate: (

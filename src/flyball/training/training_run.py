@@ -16,7 +16,9 @@ import torch
 from flyball import __version__
 from flyball.data.rows import read_rows
 from flyball.errors import InputError
+from flyball.inference.label_scorer import LINEAR
 from flyball.inference.model_folders import whole_folder
+from flyball.inference.text_features import VECTORIZER
 from flyball.records import DatasetVersion, TrainingRun, fingerprint, fingerprint_of
 from flyball.telemetry import Progress
 from flyball.training import training_loop
@@ -26,12 +28,16 @@ from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
 from flyball.training.examples import Examples, make_examples, require_enough
 from flyball.training.learner import Learner, from_base, from_scratch
+from flyball.training.linear_model import train_linear
 from flyball.training.loss_curve import CurvePoint, write_curve
 from flyball.training.mlflow_tracking import Tracker
 from flyball.training.model_writer import flattened, hash_of
 from flyball.training.text_lengths import most_characters
 from flyball.training.tracking_store import RUN_OF
 from flyball.training.user_command import train_by_command
+
+WITHOUT_STEPS = ("command", "linear")
+"""Methods that make no optimiser steps of ours."""
 
 
 def train(
@@ -70,6 +76,15 @@ def train(
             if config.method == "command":
                 train_by_command(config.command, dataset_dir=dataset_dir, out=folder)
                 metrics: dict[str, float] = {}
+            elif config.method == "linear":
+                metrics = train_linear(
+                    config.linear,
+                    dataset_dir=dataset_dir,
+                    out=folder,
+                    threads=config.threads,
+                    seed=config.seed,
+                    progress=progress,
+                )
             else:
                 metrics = _fit_and_save(
                     config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress, checkpoints
@@ -80,10 +95,10 @@ def train(
                 base_model=base_hash(config, base_dir),
                 method=config.method,
                 recipe=recipe,
-                steps=0 if config.method == "command" else config.steps,
+                steps=0 if config.method in WITHOUT_STEPS else config.steps,
                 metrics=metrics,
-                weights_hash=hash_of(folder, "*.safetensors"),
-                tokenizer_hash=hash_of(folder, "tokenizer.json"),
+                weights_hash=hash_of(folder, LINEAR if config.method == "linear" else "*.safetensors"),
+                tokenizer_hash=hash_of(folder, VECTORIZER if config.method == "linear" else "tokenizer.json"),
             )
         if checkpoints is not None:
             checkpoints.remove()
@@ -102,7 +117,7 @@ def _checkpoints(
     folder: Path | None, config: TrainConfig, recipe: Mapping[str, Any], dataset: str, base_dir: Path | None
 ) -> Checkpoints | None:
     """Those of exactly this training: the same rows, recipe, base, torch and Flyball, since other bits would follow."""
-    if folder is None or config.method == "command":
+    if folder is None or config.method in WITHOUT_STEPS:
         return None
     base = base_hash(config, base_dir)
     name = fingerprint_of([recipe, dataset, base, torch.__version__, __version__])
@@ -111,7 +126,7 @@ def _checkpoints(
 
 def run_name(config: TrainConfig, recipe: Mapping[str, Any], dataset: str) -> str:
     """What tells this run from others in MLflow's list: how, how long, on which rows, by which recipe."""
-    steps = "" if config.method == "command" else f" {config.steps} steps"
+    steps = "" if config.method in WITHOUT_STEPS else f" {config.steps} steps"
     return f"{config.method}{steps}, data {dataset[:8]}, recipe {fingerprint_of(recipe)[:8]}"
 
 
@@ -125,6 +140,9 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     recipe.pop("checkpoint_every_s")
     if config.method != "lora":
         recipe.pop("lora")
+    linear = recipe.pop("linear")
+    if config.method == "linear":  # nothing of a language model decides its weights
+        return {"method": config.method, "seed": config.seed, "linear": linear}
     if config.method != "command" and (head.system or head.examples):
         recipe["head"] = head_name(head)
     return recipe

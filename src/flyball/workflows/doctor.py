@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flyball.engines.catalog import LINEAR
 from flyball.errors import CorruptionError, FlyballError
 from flyball.wiring import Project, open_project
 
 EXTRAS = {
     "build": ("dvc", "mlflow", "polars", "pyarrow"),
-    "train": ("torch", "transformers", "tokenizers", "safetensors", "gguf"),
+    "train": ("torch", "transformers", "tokenizers", "safetensors", "gguf", "sklearn"),
+    LINEAR.name: ("onnxruntime",),
     "postgres": ("psycopg",),
     "console": ("vl_convert",),
 }

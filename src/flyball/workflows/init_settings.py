@@ -90,7 +90,8 @@ gate:                           # a release ships only when every bound holds
 rollout: {{strategy: canary, canary_steps: [0.2, 0.5]}}
 """
 _SCRATCH = (
-    "  method: scratch               # scratch | finetune | lora (both: base: FOLDER) | command | none\n  steps: 400"
+    "  method: scratch               # scratch | finetune | lora (both: base: FOLDER) | linear | command | none\n"
+    "  steps: 400"
 )
 _ROWS_TO_LEARN = "{validation: 0.05, test: 0.15}   # by hash of the group: a row's side never changes as data grows"
 _ROWS_TO_ASK = "{validation: 0.0, test: 1.0}     # nothing is trained: all rows are cases that a release has to pass"

@@ -128,10 +128,20 @@ def model(project: Project, progress: Progress) -> ModelVersion:
     progress("packaging", 0, 0)
     if project.settings.train.method == "none":
         return model_as_it_is(project, progress)
-    from flyball.registry.packaging import package  # numpy and gguf load with it
-
     run, _ = read_document(project.places.training / "record.json")
     profile = project.places.dataset / "profile.json"
+    if project.settings.train.method == "linear":
+        from flyball.registry.linear_packaging import package_linear
+
+        return package_linear(
+            project.places.training,
+            run=cast(TrainingRun, run),
+            project=project.name,
+            profile=profile if profile.is_file() else None,
+            out=fresh(project.places.model),
+        )
+    from flyball.registry.packaging import package  # numpy and gguf load with it
+
     return package(
         project.places.training,
         config=project.settings.package,
