@@ -51,6 +51,9 @@ def test_groups_are_compared_in_a_table_of_their_own(tmp_path: Path) -> None:
         report, _ = evaluate_url(server.url, model="m", suite_paths=[suite], out=tmp_path / "out")
     gaps = {(m.name, m.slice): m.value for m in gaps_between_groups(report)}
     assert gaps["statistical_parity_difference", "gender"] == 1.0
+    assert not read_report(tmp_path / "out/report.json").details.labels, "sides are compared, not labels"
+    few = load_cases([suite], config=EvaluateConfig(max_items=12)).suites[0]
+    assert any("gender has no two groups to compare" in note for note in few.notes), "of the sample, not of the file"
     head, _, table = (tmp_path / "out/report.html").read_text().partition("<h2>Differences between groups</h2>")
     assert "statistical_parity_difference" in table and "statistical_parity_difference" not in head
 

@@ -92,7 +92,7 @@ def test_a_small_group_is_in_no_comparison_and_the_notes_name_it(tmp_path: Path)
     path = write_rows(tmp_path / "loans.jsonl", 200)
     row = {"text": "one more", "label": "reject", "groups": {"gender": "other"}, "favourable": "approve"}
     path.write_text(path.read_text() + "\n" + json.dumps(row))
-    suite = groups_suite(path)
+    suite = load_suite(f"groups:{path}", dataset_dir=None, root=tmp_path)
     assert any("under 20 cases are not compared: other (1)" in note for note in suite.notes)
     found, _ = measured(suite, lambda item: item.expected or "")
     assert found["statistical_parity_difference", "gender"].value == 0.0

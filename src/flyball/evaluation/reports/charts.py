@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flyball.evaluation.measures.summaries import ERRORS
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.slices import GROUPED
 from flyball.records import EvalReport, Measure
@@ -20,14 +21,18 @@ CONFIG: dict[str, Any] = {
         "titleColor": "#777",
         "gridColor": "#8883",
         "domainColor": "#8886",
-        "labelLimit": 260,
+        "labelLimit": 420,
     },
 }
 
 
 def charts_of(report: EvalReport, details: Details) -> dict[str, dict[str, Any]]:
     """The specifications that a report can show, by name; a chart without data is left out."""
-    shares = [m for m in report.measures if m.slice is None and -1 <= m.lower <= m.upper <= 1 and m.name not in GROUPED]
+    shares = [
+        m
+        for m in report.measures
+        if m.slice is None and -1 <= m.lower <= m.upper <= 1 and m.name not in (ERRORS, *GROUPED)
+    ]
     charts = {"measures": intervals([(f"{m.suite} · {m.name}", m) for m in shares])} if shares else {}
     edits = [(str(m.slice), m) for m in report.measures if m.name == "invariance" and m.slice]
     if edits:

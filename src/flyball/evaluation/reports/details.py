@@ -69,6 +69,8 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     failed: int
     not_asked: int
+    cut: int = 0
+    """Cases whose answer ended at the limit of tokens; they are right or wrong too."""
 
     @property
     def errors(self) -> int:
@@ -107,7 +109,7 @@ def details_of(
     """The details of one evaluation; what was scored elsewhere was not asked, and its cases without a score failed."""
     known = {**answers, **dict(stand_ins(suites))}
     credible = [answer for answer in answers.values() if not answer.lies]
-    labelled = [score for score in scores if score.measure == "accuracy"]
+    labelled = [score for score in scores if score.measure == "accuracy" and score.expected is not None]
     rows = tuple(label_rows(labelled))
     errors = Counter(brief(answer.error) for answer in known.values() if answer.error)
     return Details(
@@ -156,6 +158,7 @@ def outcomes_of(
             refused=faults["refused"],
             failed=faults["failed"],
             not_asked=faults["not asked"],
+            cut=sum(answers[item.key].cut for item in suite.items),
         )
 
 

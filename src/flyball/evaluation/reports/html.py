@@ -22,7 +22,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; } caption, figcaption { text-align: left; color: GrayText; }
 th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--soft); vertical-align: top; }
-td { overflow-wrap: anywhere; } code { font-size: .85em; overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; } td:first-child { min-width: 8rem; } code { font-size: .85em; overflow-wrap: anywhere; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .pass { color: var(--good); } .fail { color: var(--bad); } .inconclusive { color: var(--open); }
 figure { margin: 1rem 0; overflow-x: auto; }
@@ -41,14 +41,14 @@ SECTIONS = """{% for section in sections if section.rows or section.chart %}
 {% endif %}
 <thead><tr>
 {% for head in section.heads %}
-<th scope="col"{% if section.rows[0][loop.index0] is number %} class="n"{% endif %}>{{ head }}</th>
+<th scope="col"{% if section.is_number(loop.index0) %} class="n"{% endif %}>{{ head }}</th>
 {% endfor %}
 </tr></thead>
 <tbody>
 {% for row in section.rows %}
 <tr>
 {% for cell in row %}
-<td class="{{ 'n' if cell is number else cell if cell in verdicts else '' }}">{{ cell|figure }}</td>
+<td class="{{ 'n' if section.is_number(loop.index0) else cell if cell in verdicts else '' }}">{{ cell|figure }}</td>
 {% endfor %}
 </tr>
 {% endfor %}
@@ -87,10 +87,16 @@ and are told apart below),{% endif %}
 {% if details.conditions %}
 <p>Each request was sent with {{ conditions }}.</p>
 {% endif %}
+{% if details.notes %}
+<p>Notes:</p>
+<ul>
 {% for note in details.notes %}
-<p>{{ note }}.</p>
+<li>{{ note }}.</li>
 {% endfor %}
+</ul>
+{% endif %}
 {% if details.errors %}
+<p>Why cases have no answer:</p>
 <ul>
 {% for error, count in details.errors.items() %}
 <li>{{ count }} × {{ error }}</li>
@@ -116,6 +122,11 @@ class Section:
     heads: tuple[str, ...] = ()
     rows: tuple[tuple[object, ...], ...] = ()
     verdict: str | None = None
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers; in some rows it may hold none."""
+        cells = [row[column] for row in self.rows if row[column] is not None]
+        return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 
 
 def figure(value: object) -> object:
@@ -163,9 +174,10 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
         Section(
             title="Cases",
             caption="Errors are cases without an answer: refused by the server, failed, or not asked since it was dead."
-            " They count as wrong in every measure; `errors` is their share.",
-            heads=("Suite", "Right", "Wrong", "Refused", "Failed", "Not asked"),
-            rows=tuple((o.suite, o.right, o.wrong, o.refused, o.failed, o.not_asked) for o in details.outcomes),
+            " They count as wrong in every measure; the measure errors is their share. Cut: answers that ended at the"
+            " limit of tokens, among right and wrong; where they are many, raise the limit before you judge.",
+            heads=("Suite", "Right", "Wrong", "Refused", "Failed", "Not asked", "Cut"),
+            rows=tuple((o.suite, o.right, o.wrong, o.refused, o.failed, o.not_asked, o.cut) for o in details.outcomes),
         ),
         Section(
             title="Cases that training has seen",
@@ -184,8 +196,8 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
         ),
         Section(
             title="Worst slices",
-            caption="Parts that are worse than their suite, at most eight a measure. Of many slices some are low by "
-            "chance: look at the interval.",
+            caption="Parts of five cases or more that are worse than their suite, at most eight a measure. Of many "
+            "slices some are low by chance: look at the interval.",
             heads=("Suite", "Measure", "Slice", "Value", "Lower", "Upper", "n"),
             rows=tuple(
                 (m.suite, m.name, m.slice, m.value, m.lower, m.upper, m.n)

@@ -12,6 +12,8 @@ from flyball.statistics.fairness import GAPS
 from flyball.statistics.group_gaps import INDICES
 
 WORST: Final = 8
+SMALLEST: Final = 5
+"""Cases of a slice that is shown: of fewer the interval is most of the scale."""
 GROUPED: Final = frozenset((*GAPS, *INDICES))
 """Measures that compare groups; over a whole suite they are those of its worst dimension."""
 ELSEWHERE: Final = frozenset((ERRORS, LATENCY, *QUANTILES, "recall", "precision", "f1", *GROUPED))
@@ -24,8 +26,8 @@ def worst_slices(report: EvalReport, most: int = WORST) -> Iterator[Measure]:
     for suite in report.suites:
         measures = [m for m in report.measures if m.suite == suite.name]
         for whole in leading(measures):
-            parts = [m for m in measures if m.name == whole.name and m.slice and not m.slice.startswith(CELL)]
-            parts = parts or [m for m in measures if m.slice and m.name == "recall" and whole.name != "recall"]
+            sliced = [m for m in measures if m.slice and not m.slice.startswith(CELL) and m.n >= SMALLEST]
+            parts = [m for m in sliced if m.name == whole.name] or [m for m in sliced if m.name == "recall"]
             if whole.name in LESS_IS_BETTER:
                 yield from sorted((m for m in parts if m.value > whole.value), key=lambda m: (-m.lower, -m.value))[
                     :most

@@ -39,6 +39,7 @@ from flyball.evaluation.suites import (
 from flyball.evaluation.suites.counterfactual import counterfactual_item
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
+from flyball.evaluation.suites.group_rows import small_groups
 from flyball.evaluation.suites.held_out import noted, test_items
 from flyball.evaluation.suites.invariance import invariance_item
 from flyball.evaluation.suites.suite import Item, Suite, sample
@@ -126,7 +127,10 @@ def load_suite(
         if not suite.items:
             raise InputError(f"the suite {name} has no cases", cure="give a file with some")
         items = sample(suite.items, max_items)
-        return replace(suite, items=items, notes=(*suite.notes, *_sampled(suite.name, items, len(suite.items))))
+        notes = (*suite.notes, *_sampled(suite.name, items, len(suite.items)))
+        if suite.kind == "bias":
+            notes = (*notes, *small_groups(suite.name, items))
+        return replace(suite, items=items, notes=notes)
     if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")

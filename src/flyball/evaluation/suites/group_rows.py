@@ -22,6 +22,7 @@ from flyball.records import canonical_json
 from flyball.statistics.fairness import SMALLEST_GROUP
 
 PREFIX = "group_"
+MOST_NAMED = 8
 SHAPE = 'each row has {"text": …, "label": …, "groups": {"gender": "female"}, "favourable": "approved"}'
 
 
@@ -43,7 +44,7 @@ def load(path: Path, name: str) -> Suite:
             id=key, messages=messages, expected=expected, groups=groups, data=data, cluster=cluster or None
         )
     cases = tuple(items.values())
-    notes = (*([f"{path.name}: {reason}"] if reason else []), *small_groups(path.name, cases))
+    notes = (f"{path.name}: {reason}",) if reason else ()
     return Suite(name=name, kind="bias", items=cases, notes=notes)
 
 
@@ -79,9 +80,11 @@ def small_groups(name: str, items: Sequence[Item]) -> Iterator[str]:
         for dimension, value in item.groups.items():
             sizes.setdefault(dimension, Counter())[value] += 1
     for dimension, values in sizes.items():
-        small = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()) if count < SMALLEST_GROUP)
+        small = [f"{value} ({count})" for value, count in sorted(values.items()) if count < SMALLEST_GROUP]
         if small:
-            yield f"{name}: groups of {dimension} under {SMALLEST_GROUP} cases are not compared: {small}"
+            more = f" and {len(small) - MOST_NAMED} more" if len(small) > MOST_NAMED else ""
+            named = ", ".join(small[:MOST_NAMED]) + more
+            yield f"{name}: groups of {dimension} under {SMALLEST_GROUP} cases are not compared: {named}"
         if sum(count >= SMALLEST_GROUP for count in values.values()) < 2:
             yield f"{name}: {dimension} has no two groups to compare"
 

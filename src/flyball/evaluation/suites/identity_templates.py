@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from flyball.evaluation.suites.family import SuiteFamily
-from flyball.evaluation.suites.group_rows import small_groups
 from flyball.evaluation.suites.identity_terms import identity_in
 from flyball.evaluation.suites.public_rows import PublicRow, asked, public_rows, split_plain
 from flyball.evaluation.suites.suite import Item, Suite
@@ -30,7 +29,7 @@ def load(path: Path, name: str) -> Suite:
     rows = public_rows(path, "identity_templates", ("template", "toxicity", "phrase"), filled=("phrase",))
     items = {item.id: item for item in (item_of(row, plain=plain) for row in rows)}
     cases = tuple(items.values())
-    return Suite(name=name, kind="bias", items=cases, notes=tuple(small_groups(path.name, cases)))
+    return Suite(name=name, kind="bias", items=cases)
 
 
 def item_of(row: PublicRow, *, plain: bool) -> Item:
