@@ -173,6 +173,12 @@ def test_the_files_carry_the_gates_decision_when_there_is_one(tmp_path: Path) ->
     write_report(out, report, details, decision=decision)
     assert read_report(out / "report.json").decision == decision
     assert "Gate: fail" in (out / "report.html").read_text()
+    unclear = dataclasses.replace(check, verdict="inconclusive", needed_n=1200)
+    write_report(
+        out, report, details, decision=dataclasses.replace(decision, checks=(unclear,), verdict="inconclusive")
+    )
+    assert "too low; about 1,200 cases are needed" in (out / "report.html").read_text()
+    write_report(out, report, details, decision=decision)
     tree = ElementTree.fromstring((out / "junit.xml").read_bytes())
     assert tree.find("testsuite[@name='gate']/testcase/failure[@message='too low']") is not None
     assert ElementTree.fromstring(junit(report)).find("testsuite[@name='gate']") is None

@@ -14,6 +14,12 @@ INK, SOFT = "#2f6f8f", "#9db8c6"
 MOST_BARS = 40
 CONFIG: dict[str, Any] = {
     "background": None,
+    "padding": {
+        "left": 48,
+        "top": 5,
+        "right": 12,
+        "bottom": 5,
+    },  # browsers draw wider letters than vl-convert
     "font": "sans-serif",
     "view": {"stroke": None},
     "axis": {

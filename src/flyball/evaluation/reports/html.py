@@ -12,7 +12,7 @@ from flyball.evaluation.reports.charts import charts_of
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.plots import svgs
 from flyball.evaluation.reports.slices import GROUPED, gaps_between_groups, worst_slices
-from flyball.records import EvalReport, GateDecision, name_of
+from flyball.records import Check, EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 
 STYLE = """<style>
@@ -22,7 +22,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; } caption, figcaption { text-align: left; color: GrayText; }
 th, td { text-align: left; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--soft); vertical-align: top; }
-td { overflow-wrap: anywhere; } td:first-child { min-width: 8rem; } code { font-size: .85em; overflow-wrap: anywhere; }
+td { overflow-wrap: anywhere; } td:first-child { min-width: 9.5rem; }
+code { font-size: .85em; overflow-wrap: anywhere; }
+.n, td.pass, td.fail, td.inconclusive { white-space: nowrap; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
 .pass { color: var(--good); } .fail { color: var(--bad); } .inconclusive { color: var(--open); }
 figure { margin: 1rem 0; overflow-x: auto; }
@@ -138,6 +140,12 @@ def figure(value: object) -> object:
     return value
 
 
+def why(check: Check) -> str:
+    """What decided, and how many cases would."""
+    needed = check.needed_n if check.verdict == "inconclusive" else None
+    return f"{check.reason}; about {needed:,} cases are needed" if needed else check.reason
+
+
 def gate_section(decision: GateDecision) -> Section:
     """The rules of the gate and the bounds that decided."""
     rows = (
@@ -148,7 +156,8 @@ def gate_section(decision: GateDecision) -> Section:
             c.bound,
             c.n,
             c.verdict,
-            c.reason,
+            c.reason
+            + (f"; about {c.needed_n:,} cases are needed" if c.needed_n and c.verdict == "inconclusive" else ""),
         )
         for c in decision.checks
     )
