@@ -102,6 +102,17 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     linear: LinearConfig = msgspec.field(default_factory=LinearConfig)
     steps: Annotated[int, Meta(ge=1, description="Optimiser steps.")] = 1500
     batch_size: Annotated[int, Meta(ge=1, description="Rows in each step.")] = 32
+    micro_batch: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                description="Rows at once: a step adds up the gradients of so many at a time, in less memory; "
+                "null: all of `batch_size`.",
+            ),
+        ]
+        | None
+    ) = None
     learning_rate: (
         Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune and lora.")] | None
     ) = None

@@ -110,17 +110,12 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             batch = [examples[index] for index in next(batches)]
-            ids, positions, targets = collate(batch)
-            if first_word is not None and config.word_dropout:
-                ids = without_words(ids, batch, share=config.word_dropout, first_word=first_word)
-            loss = F.cross_entropy(model(ids, positions), targets)
-            value = loss.item()
+            optimiser.zero_grad(set_to_none=True)
+            value = _backward(model, batch, config, first_word)
             if not math.isfinite(value):
                 raise InputError(
                     f"the loss is {value} at step {step}", cure="lower train.learning_rate, or raise train.warmup"
                 )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP)
             optimiser.step()
             curve.append(LossPoint(step=step, loss=value, rate=rate))
@@ -143,6 +138,22 @@ def fit(
     return curve
 
 
+def _backward(model: nn.Module, batch: Sequence[Example], config: TrainConfig, first_word: int | None) -> float:
+    """The mean loss per learned token of a batch, its gradients added up over parts of `micro_batch` rows."""
+    size = config.micro_batch or len(batch)
+    learned = sum(example.targets for example in batch)
+    value = 0.0
+    for begin in range(0, len(batch), size):
+        part = batch[begin : begin + size]
+        ids, positions, targets = collate(part)
+        if first_word is not None and config.word_dropout:
+            ids = without_words(ids, part, share=config.word_dropout, first_word=first_word)
+        loss = F.cross_entropy(model(ids, positions), targets) * (len(targets) / learned)
+        loss.backward()
+        value += loss.item()
+    return value
+
+
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, curve: Sequence[LossPoint]) -> dict[str, Tensor]:
     """All that the next step depends on; the order of rows and the settings follow from the recipe and the step."""
     moments = {
@@ -150,7 +161,8 @@ def _state(model: nn.Module, optimiser: torch.optim.Optimizer, curve: Sequence[L
         for number, entry in optimiser.state_dict()["state"].items()
         for name, value in entry.items()
     }
-    weights = {f"weights.{name}": value.clone() for name, value in model.state_dict().items()}  # tied ones are apart
+    held = {name for name, weight in model.named_parameters() if not weight.requires_grad}  # as in the base
+    weights = {f"weights.{name}": value.clone() for name, value in model.state_dict().items() if name not in held}
     points = torch.tensor([(point.loss, point.rate) for point in curve], dtype=torch.float64)
     return {**weights, **moments, "random": torch.get_rng_state(), "curve": points}
 
@@ -166,7 +178,8 @@ def _resume(
             moments.setdefault(int(number), {})[key] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     model.load_state_dict(
-        {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
+        {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")},
+        strict=False,  # what is held is in the base
     )
     torch.set_rng_state(state["random"])
     points = enumerate(state["curve"].tolist(), 1)

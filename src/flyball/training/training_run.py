@@ -143,6 +143,8 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     linear = recipe.pop("linear")
     if config.method == "linear":  # nothing of a language model decides its weights
         return {"method": config.method, "seed": config.seed, "linear": linear}
+    if config.micro_batch is None:
+        recipe.pop("micro_batch")  # recipes from before it keep their names
     if config.method != "command" and (head.system or head.examples):
         recipe["head"] = head_name(head)
     return recipe
