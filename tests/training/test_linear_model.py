@@ -7,19 +7,23 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from flyball.data.rows import Row
-from flyball.errors import CorruptionError, InputError
+from flyball.errors import ConfigError, CorruptionError, InputError
 from flyball.inference.label_scorer import LINEAR, LabelScorer
 from flyball.inference.text_features import VECTORIZER
 from flyball.registry.linear_packaging import package_linear
+from flyball.settings import parse_settings
 from flyball.telemetry import quiet
 from flyball.training.config import LinearConfig, TrainConfig
 from flyball.training.conversations import Head
+from flyball.training.linear_graph import linear_graph
 from flyball.training.linear_model import asked_text, train_linear
 from flyball.training.training_run import recipe_of
 from small_models import LABELS, ODD_STRINGS, make_row, rows, write_dataset
@@ -90,6 +94,34 @@ def test_rows_that_cannot_be_learned_are_named(tmp_path: Path) -> None:
         fit(tmp_path, [make_row("?", "billing", 1), make_row("!", "refund", 2)], [])
 
 
+def test_texts_without_words_are_learned_by_their_characters(tmp_path: Path) -> None:
+    fit(tmp_path, [make_row("👍", "billing", 1), make_row("🙁", "refund", 2)], [], LinearConfig(characters=3))
+    scorer = LabelScorer(tmp_path / "out")
+    assert [scorer.label("👍"), scorer.label("🙁 🙁")] == ["billing", "refund"]
+
+
+def test_rare_ngrams_are_left_out(tmp_path: Path) -> None:
+    whole = fit(tmp_path, rows(60, seed=1), [])
+    assert fit(tmp_path, rows(60, seed=1), [], LinearConfig(min_rows=3))["features"] < whole["features"]
+    assert fit(tmp_path, rows(60, seed=1), [], LinearConfig(features=7))["features"] == 7
+    assert LabelScorer(tmp_path / "out").label("my invoice") in LABELS
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"train": {"method": "linear"}}, "release.engine.kind: onnx"),
+        ({"release": {"engine": {"kind": "onnx"}}}, "train.method: linear"),
+        ({"task": "chat", "train": {"method": "linear"}, "release": {"engine": {"kind": "onnx"}}}, "classification"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_with_the_cure(changed: dict[str, Any], word: str) -> None:
+    document = {"version": 1, "project": "shop", "data": {"sources": [{"path": "rows.jsonl"}]}}
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(document | changed)
+    assert word in f"{refused.value.message} {refused.value.cure}"
+
+
 def test_without_validation_rows_the_middle_strength_is_taken(tmp_path: Path) -> None:
     metrics = fit(tmp_path, rows(60, seed=1), [], LinearConfig(strengths=(9.0, 1.0, 3.0)))
     assert metrics["strength"] == 3.0 and "validation_exact_match" not in metrics
@@ -106,6 +138,18 @@ def test_a_broken_graph_is_named(tmp_path: Path) -> None:
     (tmp_path / "out" / LINEAR).write_bytes(b"no graph")
     with pytest.raises(CorruptionError, match=r"linear\.onnx cannot be loaded"):
         LabelScorer(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("features", "labels"), [(0, 4), (0, 3), (2, 4)])
+def test_a_graph_of_another_vocabulary_is_named(tmp_path: Path, features: int, labels: int) -> None:
+    metrics = fit(tmp_path, rows(60, seed=1), [])
+    shape = (int(metrics["features"]) - features, labels)
+    (tmp_path / "out" / LINEAR).write_bytes(linear_graph(numpy.ones(shape), numpy.ones(labels)))
+    if (features, labels) == (0, 4):
+        assert LabelScorer(tmp_path / "out")("my card") == [0.25] * 4
+    else:
+        with pytest.raises(CorruptionError, match=r"linear\.onnx cannot be loaded"):
+            LabelScorer(tmp_path / "out")
 
 
 @pytest.mark.long

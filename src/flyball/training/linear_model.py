@@ -41,8 +41,7 @@ def train_linear(
             cure="check data.sources fields in flyball.yaml, or add rows",
         )
     progress("counting n-grams", 0, 0)
-    vectorizers = _vectorizers(config)
-    matrix = _fitted(vectorizers, [asked_text(row) for row in rows])
+    vectorizers, matrix = _fitted(_vectorizers(config), [asked_text(row) for row in rows])
     checked = _stacked([one.transform([asked_text(row) for row in held_out]) for one in vectorizers if held_out])
     model, strength, right = _best(
         config, matrix, rows, checked, held_out, threads=threads, seed=seed, progress=progress
@@ -90,14 +89,21 @@ def _vectorizers(config: LinearConfig) -> list[Any]:
     ]
 
 
-def _fitted(vectorizers: Sequence[Any], texts: Sequence[str]) -> Any:
-    try:
-        return _stacked([one.fit_transform(texts) for one in vectorizers])
-    except ValueError as error:  # an empty vocabulary
+def _fitted(vectorizers: Sequence[Any], texts: Sequence[str]) -> tuple[list[Any], Any]:
+    """Those that found n-grams, and what they made of the texts: texts of emoji have characters, but no words."""
+    fitted, matrices, why = [], [], ""
+    for one in vectorizers:
+        try:
+            matrices.append(one.fit_transform(texts))
+            fitted.append(one)
+        except ValueError as error:  # an empty vocabulary
+            why = str(error)
+    if not fitted:
         raise InputError(
-            f"the training rows give no n-grams: {error}",
+            f"the training rows give no n-grams: {why}",
             cure="set train.linear.characters to 5 (texts without words), or train.linear.min_rows to 1",
-        ) from error
+        )
+    return fitted, _stacked(matrices)
 
 
 def _stacked(matrices: Sequence[Any]) -> Any:
