@@ -8,7 +8,7 @@ import pytest
 
 from flyball.statistics.classification import (
     MOST_ROWS,
-    _weight,
+    gamma_weight,
     macro_f1_difference_replicates,
     macro_f1_replicates,
     percentile_interval,
@@ -44,7 +44,7 @@ def test_a_difference_of_two_models_is_drawn_in_pairs() -> None:
 @pytest.mark.parametrize("count", [1, 3, 9, 10, 40, 1000])
 def test_a_weight_has_the_mean_and_variance_of_its_count(count: int) -> None:
     dice = random.Random(1)
-    drawn = [_weight(dice, count) for _ in range(20_000)]
+    drawn = [gamma_weight(dice, count) for _ in range(20_000)]
     mean = sum(drawn) / len(drawn)
     variance = sum((weight - mean) ** 2 for weight in drawn) / len(drawn)
     assert min(drawn) >= 0 and mean == pytest.approx(count, rel=0.03) and variance == pytest.approx(count, rel=0.06)

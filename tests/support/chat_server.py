@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -14,6 +15,17 @@ from typing import Any
 Behaviour = Callable[[str, int], object]
 """(the user's text, number of the request) → answer text, (status, message), or one of the marks below."""
 ERROR, STALL, CUT, GARBAGE, LIE = object(), object(), object(), object(), object()
+
+
+class Confident(str):
+    """An answer of one token with its probability."""
+
+    def __new__(cls, text: str, probability: float) -> Confident:
+        made = super().__new__(cls, text)
+        made.listed = {"content": [{"token": text, "bytes": None, "logprob": math.log(probability)}]}
+        return made
+
+    listed: dict[str, Any]
 
 
 class ChatServer(ThreadingHTTPServer):
@@ -66,7 +78,13 @@ class Handler(BaseHTTPRequestHandler):
         tokens = -5 if answer is LIE else 3
         reply = json.dumps(
             {
-                "choices": [{"message": {"role": "assistant", "content": str(answer)}, "finish_reason": "stop"}],
+                "choices": [
+                    {
+                        "message": {"role": "assistant", "content": str(answer)},
+                        "finish_reason": "stop",
+                        **({"logprobs": answer.listed} if isinstance(answer, Confident) else {}),
+                    }
+                ],
                 "usage": {"prompt_tokens": 7, "completion_tokens": tokens},
             }
         ).encode()

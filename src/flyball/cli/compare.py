@@ -73,7 +73,7 @@ def write_page(out: Path, found: tuple[Comparison, ...]) -> None:
 
 def comparison_text(one: Comparison) -> str:
     """Whole suites, the slices that differ, and the first flips."""
-    from flyball.evaluation.reports.comparison_pages import flip_row, flips_title, signed, summary
+    from flyball.evaluation.reports.comparison_pages import SPENT, flip_row, flips_title, signed, spent_row, summary
 
     def line(row: Any) -> dict[str, Any]:
         bounds = "–" if row.lower is None else f"[{signed(row.lower)}, {signed(row.upper)}]"
@@ -88,6 +88,10 @@ def comparison_text(one: Comparison) -> str:
     text = f"{head}\n{summary(one)}\n\n{table(whole, columns)}"
     if parts:
         text += f"\n\nslices that differ\n{table(parts, (*columns[:2], 'slice', *columns[2:]))}"
+    if one.spending:
+        heads = ("suite", "figure", "a", "b", "b−a", "why not")
+        spent = [dict(zip(heads, spent_row(row), strict=True)) for row in one.spending]
+        text += f"\n\n{SPENT.lower()}\n{table(spent, heads if any(row.why for row in one.spending) else heads[:-1])}"
     if one.flips:
         names = ("suite", "case", "text", "expected", "a", "b")
         rows = [dict(zip(names, flip_row(flip), strict=True)) for flip in one.flips[:MOST_FLIPS]]

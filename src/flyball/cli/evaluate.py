@@ -64,6 +64,12 @@ class OrNone(click.ParamType):  # type: ignore[type-arg]  # of later versions on
     show_default=True,
     help="Seconds for an answer; with a URL.",
 )
+@click.option(
+    "--usd-per-million",
+    type=(click.FloatRange(0), click.FloatRange(0)),
+    metavar="PROMPT COMPLETION",
+    help="Prices of tokens, for the cost of answers; with a URL.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the report; with a URL.")
 @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
 @wait_option
@@ -136,6 +142,7 @@ def evaluate_server(url: str, options: Mapping[str, Any], *, as_json: bool) -> i
         request=request,
         config=EvaluateConfig(concurrency=options["concurrency"], max_items=options["limit"]),
         timeout_s=options["timeout_s"],
+        usd_per_million=options["usd_per_million"],
         progress=ProgressLine(),
     )
     document = {

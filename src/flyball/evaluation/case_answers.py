@@ -53,7 +53,10 @@ class Completer(Protocol):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One answer, or why there is none, with its time as the asker saw it."""
+    """One answer, or why there is none, with its time as the asker saw it.
+
+    `log_probability`: of its text in nats, by the engine; where it is None, `unknown` says why.
+    """
 
     key: str
     total_ms: float
@@ -63,6 +66,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finish_reason: str = ""
     error: str | None = None
     fault: Fault = ""
+    log_probability: float | None = None
+    unknown: str = ""
 
     @property
     def cut(self) -> bool:
@@ -208,6 +213,8 @@ def ask(key: str, body: dict[str, Any], completer: Completer) -> Answer:
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,
         finish_reason=completion.finish_reason,
+        log_probability=getattr(completion, "log_probability", None),  # not every completer can tell
+        unknown=getattr(completion, "unknown", ""),
     )
 
 

@@ -12,6 +12,7 @@ from flyball.errors import InputError
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import ERRORS, LATENCY, TELLS_NO_FAILURE, slices_of
 from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.spending import FIGURES, why_missing
 from flyball.records import EvalReport
 from flyball.statistics.classification import (
     macro_f1_difference,
@@ -22,6 +23,7 @@ from flyball.statistics.paired_means import Pair, paired_difference
 
 LEVEL = 0.95
 MACRO_F1 = "macro_f1"
+NOT_KEPT = "its report has no figures of this kind"
 Scores = Mapping[str, ItemScore]
 """By case."""
 
@@ -79,6 +81,22 @@ class Flip(msgspec.Struct, frozen=True, kw_only=True):
     second: Side
 
 
+class SpentBoth(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of what answers took, on both sides, at the prices of their day; null: not available there."""
+
+    suite: str
+    figure: str
+    first: float | None
+    second: float | None
+    why: str = ""
+    """Why one is not available."""
+
+    @property
+    def difference(self) -> float | None:
+        """Second − first, where both are known."""
+        return None if self.first is None or self.second is None else self.second - self.first
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The second evaluation against the first."""
 
@@ -88,6 +106,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cases: int
     differences: tuple[Difference, ...]
     flips: tuple[Flip, ...]
+    spending: tuple[SpentBoth, ...] = ()
 
 
 def check_alike(first: Measured, second: Measured) -> None:
@@ -133,7 +152,22 @@ def compare(
         cases=sum(suite.items for suite in first.report.suites),
         differences=tuple(sorted(rows, key=lambda row: order.index(row.suite))),
         flips=tuple(_flips(order, ours, theirs, texts or {})),
+        spending=tuple(_spent(order, first.details, second.details)),
     )
+
+
+def _spent(suites: Sequence[str], first: Details, second: Details) -> Iterator[SpentBoth]:
+    ours = {one.suite: one for one in first.spending}
+    theirs = {one.suite: one for one in second.spending}
+    for suite in suites:
+        sides = (ours.get(suite), theirs.get(suite))
+        reasons = (why_missing(side) if side else NOT_KEPT for side in sides)
+        why = "; ".join(f"{name}: {reason}" for name, reason in zip("AB", reasons, strict=True) if reason)
+        for figure in FIGURES if any(sides) else ():
+            values = [getattr(side, figure) if side else None for side in sides]
+            yield SpentBoth(
+                suite=suite, figure=figure, first=values[0], second=values[1], why=why if None in values else ""
+            )
 
 
 def _grouped(items: Sequence[ItemScore]) -> dict[tuple[str, str], dict[str, ItemScore]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.follow_ups import FollowingUp
+from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.scored_report import Measured, files_of, report_scores
 from flyball.evaluation.suites.catalog import OF_THE_ROWS, load_suites
 from flyball.evaluation.suites.suite import Suite, bodies_of
@@ -35,8 +36,10 @@ def evaluate(
     out: Path,
     progress: Progress = quiet,
     trained_on: str | None = None,
+    price: Price | None = None,
 ) -> EvalReport:
-    """The report on a release; `trained_on`: the dataset version of its model, with whose rows own suites are compared.
+    """The report on a release; `trained_on`: the dataset version of its model, with whose rows own suites are compared;
+    `price`: of tokens in and out, for the report's details.
 
     `out` gets items.jsonl, report.json, report.html, report.md and junit.xml.
 
@@ -66,6 +69,7 @@ def evaluate(
         engine=engine,
         out=out,
         progress=progress,
+        price=price,
     )
 
 
@@ -85,6 +89,7 @@ def evaluate_suites(
     engine: str,
     out: Path,
     progress: Progress,
+    price: Price | None = None,
 ) -> EvalReport:
     """Ask and score loaded suites, and write the report; `request`: what each asks for besides its messages.
 
@@ -106,6 +111,7 @@ def evaluate_suites(
         labels=labels,
         preparation=preparation,
         conditions={**(request or {}), "concurrency": config.concurrency},
+        price=price,
     )
     report = report_scores(suites, answers, measured, level=config.level, compared=compared, out=out, progress=progress)
     partial.path.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ LATENCIES = ("latency_p50_ms", "latency_p99_ms")
 MACRO = ("macro_f1", "macro_precision", "macro_recall", "micro_precision", "micro_f1")
 CLASSES = (*MACRO, "precision", "recall", "f1")
 """What comes with accuracy; the last three with the label as slice."""
-LABELLED = ("exact_match", "accuracy", *CLASSES, *LATENCIES, *ALWAYS)
+BRIER = "brier"
+LABELLED = ("exact_match", "accuracy", *CLASSES, BRIER, *LATENCIES, *ALWAYS)
 FREE = ("answered", "chrf", "token_f1", "rouge_l", "bleu", "exact_fields", "exact_match", *LATENCIES, *ALWAYS)
 UNANSWERED = ("answered", *LATENCIES, *ALWAYS)
 INVARIANCE = ("invariance",)

@@ -14,6 +14,7 @@ from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
 from flyball.evaluation.prepared_requests import changed_by_step
 from flyball.evaluation.reports.details import details_of
 from flyball.evaluation.reports.files import write_report
+from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.scorer import measure_suites, score_suite
 from flyball.evaluation.suites.suite import Suite, bodies_of
 from flyball.evaluation.training_overlap import Compared
@@ -27,7 +28,7 @@ LEAST_DIGITS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured and how: the release, its labels, and what its requests asked for."""
+    """What was measured and how: the release, its labels, what its requests asked for, and what tokens cost."""
 
     project: str
     release: str
@@ -37,6 +38,7 @@ class Measured:
     labels: Sequence[str] = ()
     preparation: Preparation | None = None
     conditions: Mapping[str, JSON] = field(default_factory=dict)
+    price: Price | None = None
 
 
 def report_scores(
@@ -71,7 +73,7 @@ def report_scores(
     progress("writing the report", 0, 0)
     write_items(out / "items.jsonl", scores)
     prepared = changed_by_step(bodies_of(suites).values(), measured.preparation)
-    details = details_of(suites, scores, answers, prepared)
+    details = details_of(suites, scores, answers, prepared, measured.price)
     notes = (*details.notes, *compared.notes)
     conditions = dict(measured.conditions)
     details = msgspec.structs.replace(details, conditions=conditions, notes=notes, leaked=compared.cases)

@@ -17,6 +17,7 @@ from flyball.evaluation.case_answers import Completer
 from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.evaluation_run import evaluate_suites
 from flyball.evaluation.item_scores import ItemScore, read_items
+from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.suites.suite import Suite
@@ -97,6 +98,7 @@ def evaluate_url(
     way: ServerAccess | None = None,
     request: Mapping[str, JSON] = GREEDY,
     timeout_s: float = 60.0,
+    price: Price | None = None,
     progress: Progress = quiet,
 ) -> tuple[EvalReport, list[ItemScore]]:
     """The report on an endpoint and its per-item scores; the files are in `out`. `cases`, else those in the files."""
@@ -107,7 +109,8 @@ def evaluate_url(
 
         completer = FolderLikelihood(Path(url))
     else:
-        completer = HttpCompleter(url, release=None, model=model, way=way, timeout_s=timeout_s)
+        labels = asked.classification or any(suite.kind == "labelled" for suite in asked.suites)
+        completer = HttpCompleter(url, model=model, way=way, timeout_s=timeout_s, probabilities=labels)
     report = evaluate_suites(
         asked.suites,
         asked.config,
@@ -120,5 +123,6 @@ def evaluate_url(
         engine="transformers" if is_folder(url) else SERVER.name,
         out=out,
         progress=progress,
+        price=price,
     )
     return report, read_items(out / "items.jsonl")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,28 +13,37 @@ import msgspec
 from flyball.addresses import normal, shown
 from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import UpstreamError
+from flyball.inference.answer_probability import ASKED, NONE_GIVEN, answer_probability
 from flyball.inference.http_client import ServerAccess, client_of
 from flyball.inference.likelihood import LIKELIHOOD, not_told, parse_likelihood, request_of
 from flyball.inference.prompt_path import PromptPath
 from flyball.inference.tool_calls import text_of_calls
 from flyball.records import Release
 
+MAY_REFUSE_PROBABILITIES = (400, 403, 422)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """One answer: its text, tokens in and out, why it ended, and milliseconds from send to last byte."""
+    """One answer: its text, tokens in and out, why it ended, and milliseconds from send to last byte.
+
+    `log_probability`: of its text in nats; where it is None, `unknown` says why.
+    """
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
     total_ms: float
+    log_probability: float | None = None
+    unknown: str = NONE_GIVEN
 
 
 class HttpCompleter:
     """Asks any OpenAI-compatible server, through the prompt path of `release` (None: bodies pass unchanged).
 
     Threads may share it. `way`: its key, headers, proxy and certificates; `api_key` alone will do for most.
+    `probabilities`: ask for those of answers too, as long as the server does not refuse it.
     """
 
     def __init__(
@@ -46,6 +55,7 @@ class HttpCompleter:
         api_key: str | None = None,
         way: ServerAccess | None = None,
         timeout_s: float = 60.0,
+        probabilities: bool = False,
     ) -> None:
         if release is not None and is_elsewhere(release):
             address, exact = url, kind_of(release).server(release.engine).exact
@@ -54,6 +64,8 @@ class HttpCompleter:
         self._client = client_of(address, way or ServerAccess(api_key=api_key), exact=exact, timeout_s=timeout_s)
         self._url, self._model = shown(url), model
         self._prompt_path = PromptPath(release) if release else None
+        self._asked: Mapping[str, Any] = ASKED if probabilities else {}
+        self._unknown = NONE_GIVEN
 
     def complete(self, body: Mapping[str, Any], *, besides: Mapping[str, Any] | None = None) -> Completion:
         """The engine's answer to a chat body; InputError for a bad body, UpstreamError when the engine fails.
@@ -66,7 +78,7 @@ class HttpCompleter:
         request.setdefault("model", self._model)
         request.update(besides or {})
         began = time.perf_counter()
-        status, raw = self._post("/chat/completions", msgspec.json.encode(request))
+        status, raw = self._chat(request)
         total_ms = (time.perf_counter() - began) * 1000
         if status != 200:
             raise UpstreamError(
@@ -74,7 +86,20 @@ class HttpCompleter:
                 cure="look at the engine's log",
                 status=status,
             )
-        return parse_completion(raw, total_ms=total_ms)
+        found = parse_completion(raw, total_ms=total_ms)
+        return found if self._asked else replace(found, log_probability=None, unknown=self._unknown)
+
+    def _chat(self, request: Mapping[str, Any]) -> tuple[int, bytes]:
+        """Status and answer; a server that answers only without being asked for probabilities is not asked again."""
+        asked = {name: value for name, value in self._asked.items() if name not in request}
+        status, raw = self._post("/chat/completions", msgspec.json.encode({**request, **asked}))
+        if not asked or not (status in MAY_REFUSE_PROBABILITIES or (status >= 500 and b"logprob" in raw)):
+            return status, raw
+        again = self._post("/chat/completions", msgspec.json.encode(request))
+        if again[0] == 200:
+            self._unknown = f"the server refuses to give them ({status}: {raw[:200].decode('utf-8', 'replace')})"
+            self._asked = {}
+        return again
 
     def _likelihood(self, body: Mapping[str, Any]) -> Completion:
         """How likely the text is as it stands, without the prompt path, as JSON."""
@@ -114,12 +139,17 @@ def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
         choice = document["choices"][0]
         usage = document.get("usage")
         counts = usage if isinstance(usage, dict) else {}
+        text = text_of_calls(choice["message"].get("tool_calls")) or _text(choice["message"].get("content"))
+        completion_tokens = _count(counts.get("completion_tokens"))
+        probability, unknown = answer_probability(choice.get("logprobs"), text, completion_tokens=completion_tokens)
         return Completion(
-            text=text_of_calls(choice["message"].get("tool_calls")) or _text(choice["message"].get("content")),
+            text=text,
             prompt_tokens=_count(counts.get("prompt_tokens")),
-            completion_tokens=_count(counts.get("completion_tokens")),
+            completion_tokens=completion_tokens,
             finish_reason=str(choice.get("finish_reason") or ""),
             total_ms=total_ms,
+            log_probability=probability,
+            unknown=unknown,
         )
     except (msgspec.MsgspecError, KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise UpstreamError(

@@ -110,12 +110,12 @@ def _replicates(items: Sequence[T], statistic: Callable[[Mapping[T, float]], V],
     dice = random.Random(seed)
     if drawn == "counts" and len(items) > MOST_ROWS:
         times = max(100, min(REPLICATES, MOST_WEIGHTS // len(kinds)))
-        return [statistic({kind: _weight(dice, count) for kind, count in cells.items()}) for _ in range(times)]
+        return [statistic({kind: gamma_weight(dice, count) for kind, count in cells.items()}) for _ in range(times)]
     times = max(100, min(REPLICATES, MOST_DRAWS // max(1, len(items))))
     return [statistic(Counter(dice.choices(kinds, weights, k=len(items)))) for _ in range(times)]
 
 
-def _weight(dice: random.Random, count: int) -> float:
+def gamma_weight(dice: random.Random, count: int) -> float:
     """A gamma variable with mean and variance `count`."""
     if count < NEARLY_NORMAL:
         return dice.gammavariate(count, 1.0)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from flyball.cost.prices import request_usd
 from flyball.engines.catalog import is_elsewhere
 from flyball.errors import GateInconclusive, NotFoundError
 from flyball.evaluation.config import suite_kind
 from flyball.evaluation.evaluation_run import evaluate
 from flyball.evaluation.measure_names import ELSEWHERE
+from flyball.evaluation.reports.spending import Price
 from flyball.inference.completions import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, ModelVersion, Release, name_of
 from flyball.records.record_files import read_document
@@ -43,8 +45,12 @@ def evaluate_release(
     config, asked = project.settings.serving, project.settings.evaluate
     timeout = project.settings.rollout.ready_timeout_s
     with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way) as url:
+        has_labels = project.settings.task == "classification" or release.constraint.kind == "labels"
+        has_labels = has_labels or any(suite_kind(name) == "labelled" for name in asked.suites)
         patience_s = ELSEWHERE_S if is_elsewhere(release) else OURS_S
-        completer = HttpCompleter(url, release=release, model=project.name, way=way, timeout_s=patience_s)
+        completer = HttpCompleter(
+            url, release=release, model=project.name, way=way, timeout_s=patience_s, probabilities=has_labels
+        )
         return evaluate(
             msgspec.structs.replace(asked, suites=asked.suites if suites is None else tuple(suites)),
             project=project.name,
@@ -59,7 +65,15 @@ def evaluate_release(
             out=out,
             progress=progress,
             trained_on=trained_on(project, release),
+            price=price_of(project, release),
         )
+
+
+def price_of(project: Project, release: Release) -> Price:
+    """Dollars for tokens in and out, as the gateway charges them now."""
+    own = EngineTerms(project).of(name_of(release), release).usd_per_million
+    config = project.settings.cost
+    return lambda prompt, completion: request_usd(config, prompt_tokens=prompt, completion_tokens=completion, own=own)
 
 
 def trained_on(project: Project, release: Release) -> str | None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flyball.addresses import ReachConfig, reach_of
+from flyball.cost.config import CostConfig
+from flyball.cost.prices import request_usd
 from flyball.errors import InputError, UpstreamError
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.files import read_report, write_report
+from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
 from flyball.inference.http_client import ServerAccess
@@ -65,6 +68,7 @@ def judge(
     request: Mapping[str, JSON] = GREEDY,
     config: EvaluateConfig | None = None,
     timeout_s: float = 60.0,
+    usd_per_million: tuple[float, float] | None = None,
     progress: Progress,
 ) -> UrlVerdict:
     """The report on the server and, with a gate file, the decision; wrong files are named before anything is asked."""
@@ -82,6 +86,7 @@ def judge(
         way=access_of(api_key=api_key, headers=headers),
         request=request,
         timeout_s=timeout_s,
+        price=price_of(usd_per_million),
         out=folder,
         progress=progress,
     )
@@ -99,6 +104,15 @@ def judge(
     )
     write_report(folder, document.report, document.details, decision=decision)
     return UrlVerdict(report=report, decision=decision, details=document.details, folder=folder)
+
+
+def price_of(usd_per_million: tuple[float, float] | None) -> Price | None:
+    """Dollars for tokens in and out at these prices of a million; None where none are given."""
+    if usd_per_million is None:
+        return None
+    return lambda prompt, completion: request_usd(
+        CostConfig(), prompt_tokens=prompt, completion_tokens=completion, own=usd_per_million
+    )
 
 
 def why_no_answer(url: str, *, model: str, details: Details, way: ServerAccess) -> UpstreamError | None:

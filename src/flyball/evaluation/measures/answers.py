@@ -7,6 +7,8 @@ from unicodedata import normalize
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
+from flyball.evaluation.measure_names import BRIER
+from flyball.evaluation.measures import confidence
 from flyball.evaluation.measures.bleu import bleu
 from flyball.evaluation.measures.chrf import chrf
 from flyball.evaluation.measures.exact_fields import exact_fields, json_object
@@ -32,11 +34,16 @@ def score(suite: Suite, answers: Mapping[str, Answer], known: Known) -> Iterator
     """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
     labels = labels_of(suite, known.labels) if known.classification else KnownLabels(())
     has_fields = not known.classification and expects_objects(suite)
+    has_confidence = bool(labels) and not confidence.why_not(suite, answers)
     for item in suite.items:
         answer = answers[item.key]
         if not labels:
             yield from _free_answer(suite, item, answer, has_fields=has_fields)
         yield from _answer(suite, item, answer, labels)
+        if has_confidence:
+            yield confidence.scored_of(
+                suite, item, answer, right=labels.find(answer.text) == one_form(item.expected or "")
+            )
 
 
 def expects_objects(suite: Suite) -> bool:
@@ -76,6 +83,7 @@ def _answer(suite: Suite, item: Item, answer: Answer, labels: KnownLabels) -> It
 FAMILY = Family(
     kind="answer",
     score=score,
-    measures=("exact_match", "accuracy", "macro_f1", "answered", *GRADED),
+    measures=("exact_match", "accuracy", "macro_f1", "answered", BRIER, *GRADED),
     graded=GRADED,
+    summaries={BRIER: confidence.summarise},
 )

@@ -14,7 +14,8 @@ from typing import cast
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
-from flyball.evaluation.measure_names import CLASSES
+from flyball.evaluation.measure_names import BRIER, CLASSES
+from flyball.evaluation.measures import confidence
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.measures.summaries import usual
 from flyball.evaluation.suites.suite import Item, Suite
@@ -25,11 +26,14 @@ from flyball.statistics.intervals import clopper_pearson
 
 def score(suite: Suite, answers: Mapping[str, Answer], _known: Known) -> Iterator[ItemScore]:
     """1 where the answer is the expected label; a case without an answer scores 0 and keeps the reason."""
+    has_confidence = not confidence.why_not(suite, answers)
     for item in suite.items:
         answer = answers[item.key]
         expected, error = one_form(item.expected or ""), answer.error
         found = None if error else label_in(answer.text, labels_of(item))
         yield scored(suite, item, "accuracy", float(found == expected), error=error, expected=expected, answer=found)
+        if has_confidence:
+            yield confidence.scored_of(suite, item, answer, right=found == expected)
         yield scored(suite, item, "latency_ms", answer.total_ms, error=error)
 
 
@@ -82,6 +86,6 @@ def clusters_of(group: Sequence[ItemScore]) -> list[list[ItemScore]]:
 FAMILY = Family(
     kind="labelled",
     score=score,
-    measures=("accuracy", *CLASSES, "consistency", "latency_p50_ms", "latency_p99_ms"),
-    summaries={"accuracy": summarise},
+    measures=("accuracy", *CLASSES, "consistency", BRIER, "latency_p50_ms", "latency_p99_ms"),
+    summaries={"accuracy": summarise, BRIER: confidence.summarise},
 )

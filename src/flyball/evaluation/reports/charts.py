@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flyball.evaluation.measures.summaries import ERRORS
 from flyball.evaluation.reports.details import Details
+from flyball.evaluation.reports.reliability import coverage_values, reliability_values
 from flyball.evaluation.reports.slices import GROUPED
 from flyball.records import EvalReport, Measure
 
@@ -49,6 +50,9 @@ def charts_of(report: EvalReport, details: Details) -> dict[str, dict[str, Any]]
         charts["recall"] = intervals([(f"{m.suite} · {m.slice}" if several else str(m.slice), m) for m in worst])
     if details.latencies_ms:
         charts["latency"] = histogram(details.latencies_ms)
+    if points := reliability_values(details.calibration):
+        charts["reliability"] = diagonal(points)
+        charts["coverage"] = curve(coverage_values(details.calibration))
     return charts
 
 
@@ -92,3 +96,48 @@ def histogram(latencies_ms: Sequence[float]) -> dict[str, Any]:
             "y": {"aggregate": "count", "type": "quantitative", "title": "answers"},
         },
     }
+
+
+def diagonal(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy with its interval by confidence, beside the diagonal."""
+    x, y, color = _axis("confidence"), _axis("accuracy"), {"field": "suite", "type": "nominal", "title": None}
+    ends = [{"confidence": end, "accuracy": end} for end in (0, 1)]
+    dashed = {"type": "line", "color": SOFT, "strokeDash": [4, 4]}
+    mark = {"type": "point", "filled": True, "size": 60, "opacity": 1}
+    y_lower = {**_axis("lower"), "title": "accuracy"}
+    return {
+        "config": CONFIG,
+        "width": 320,
+        "height": 320,
+        "layer": [
+            {"data": {"values": ends}, "mark": dashed, "encoding": {"x": x, "y": y}},
+            {
+                "data": {"values": list(points)},
+                "encoding": {"x": x, "color": color},
+                "layer": [
+                    {
+                        "mark": {"type": "rule", "strokeWidth": 2},
+                        "encoding": {"y": y_lower, "y2": {"field": "upper"}},
+                    },
+                    {"mark": mark, "encoding": {"y": y}},
+                ],
+            },
+        ],
+    }
+
+
+def curve(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy by the share of cases that are answered."""
+    color = {"field": "suite", "type": "nominal", "title": None}
+    return {
+        "config": CONFIG,
+        "width": 460,
+        "height": 220,
+        "data": {"values": list(points)},
+        "mark": {"type": "line", "point": len(points) < MOST_BARS},
+        "encoding": {"x": _axis("coverage"), "y": _axis("accuracy"), "color": color},
+    }
+
+
+def _axis(field: str) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", "title": field, "scale": {"domain": [0, 1]}}

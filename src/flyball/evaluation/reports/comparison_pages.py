@@ -7,15 +7,18 @@ from typing import Final
 
 from jinja2 import Environment, StrictUndefined
 
-from flyball.evaluation.comparison import Comparison, Difference, Flip, Side
+from flyball.evaluation.comparison import Comparison, Difference, Flip, Side, SpentBoth
 from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure
 from flyball.evaluation.reports.markdown import escaped
 from flyball.evaluation.reports.markdown import table as markdown_table
+from flyball.evaluation.reports.spending import shown
 
 MOST_FLIPS: Final = 200
 MOST_FLIPS_MARKDOWN: Final = 20
 HEADS: Final = ("Suite", "Measure", "Slice", "First", "Second", "Difference", "Lower", "Upper", "n", "Method")
 FLIP_HEADS: Final = ("Suite", "Case", "Text", "Expected", "First", "Second")
+SPENT: Final = "Tokens, time and cost"
+SPENT_HEADS: Final = ("Suite", "Figure", "First", "Second", "Difference", "Why not")
 PAGE: Final = (
     """<!doctype html>
 <html lang="en">
@@ -55,6 +58,8 @@ def comparison_markdown(found: Sequence[Comparison]) -> str:
         rows = [[figure(cell) for cell in line] for line in map(row_of, shown)]
         parts += [f"### {escaped(one.second)} − {escaped(one.first)}", escaped(summary(one))]
         parts.append(markdown_table(HEADS, rows))
+        if one.spending:
+            parts += [f"#### {SPENT}", markdown_table(SPENT_HEADS, map(spent_row, one.spending))]
         if one.flips:
             lines = [flip_row(flip) for flip in one.flips[:MOST_FLIPS_MARKDOWN]]
             parts += [f"#### {escaped(flips_title(one, MOST_FLIPS_MARKDOWN))}", markdown_table(FLIP_HEADS, lines)]
@@ -85,6 +90,7 @@ def sections_of(one: Comparison) -> Iterator[Section]:
     yield Section(title=name, caption=summary(one), heads=HEADS, rows=tuple(map(row_of, whole)))
     caption = "Those whose interval leaves zero out first."
     yield Section(title=f"{name}, by slice", caption=caption, heads=HEADS, rows=tuple(map(row_of, parts)))
+    yield Section(title=f"{name}: {SPENT}", heads=SPENT_HEADS, rows=tuple(map(spent_row, one.spending)))
     yield Section(
         title=flips_title(one, MOST_FLIPS),
         caption="By the first measure of each suite, what became worse first. Texts are redacted and cut.",
@@ -111,6 +117,12 @@ def signed(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:+.3f}" if abs(value) < 10 else f"{value:+,.0f}"
+
+
+def spent_row(row: SpentBoth) -> tuple[str, ...]:
+    """One line of the table of what answers took."""
+    difference = "–" if row.difference is None else f"{row.difference:+.3g}"
+    return (row.suite, row.figure, shown(row.figure, row.first), shown(row.figure, row.second), difference, row.why)
 
 
 def flip_row(flip: Flip) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ import msgspec
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, TELLS_NO_FAILURE, pairs_of
+from flyball.evaluation.reports.reliability import Calibration, calibrations
+from flyball.evaluation.reports.spending import Price, Spending, spendings
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.evaluation.training_overlap import LeakedCase
 from flyball.privacy.redaction import redact
@@ -101,12 +103,21 @@ class Details(msgspec.Struct, frozen=True, kw_only=True):
     """Wrong answers of the labels with the worst recall, worst first."""
     leaked: tuple[LeakedCase, ...] = ()
     """Cases that are in the training rows, the first 50."""
+    calibration: tuple[Calibration, ...] = ()
+    spending: tuple[Spending, ...] = ()
 
 
 def details_of(
-    suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer], prepared: dict[str, int]
+    suites: Sequence[Suite],
+    scores: Sequence[ItemScore],
+    answers: Mapping[str, Answer],
+    prepared: dict[str, int],
+    price: Price | None = None,
 ) -> Details:
-    """The details of one evaluation; what was scored elsewhere was not asked, and its cases without a score failed."""
+    """The details of one evaluation; what was scored elsewhere was not asked, and its cases without a score failed.
+
+    `price` None: nothing is known of prices.
+    """
     known = {**answers, **dict(stand_ins(suites))}
     credible = [answer for answer in answers.values() if not answer.lies]
     labelled = [score for score in scores if score.measure == "accuracy" and score.expected is not None]
@@ -128,6 +139,8 @@ def details_of(
         prepared=prepared,
         notes=tuple(note for suite in suites for note in suite.notes),
         label_examples=tuple(label_examples(suites, labelled, answers, rows)),
+        calibration=tuple(calibrations(suites, scores, answers)),
+        spending=tuple(spendings(suites, scores, answers, price)),
     )
 
 

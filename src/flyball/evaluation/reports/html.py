@@ -11,7 +11,9 @@ from flyball.evaluation.reports.capabilities import TYPES, capability_rows
 from flyball.evaluation.reports.charts import charts_of
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.plots import svgs
+from flyball.evaluation.reports.reliability import reliability_rows, wanted_rows
 from flyball.evaluation.reports.slices import GROUPED, gaps_between_groups, worst_slices
+from flyball.evaluation.reports.spending import spending_rows
 from flyball.records import Check, EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 
@@ -234,6 +236,30 @@ def sections_of(report: EvalReport, details: Details, charts: dict[str, Markup])
             caption="Failure rates of minimum functionality (MFT), invariance (INV) and directional (DIR) tests.",
             heads=("Suite", "Capability", *TYPES),
             rows=capability_rows(report.measures),
+        ),
+        Section(
+            title="Calibration",
+            caption="Accuracy by the probability that the engine gave it; a confidence on the diagonal is right.",
+            chart=charts.get("reliability"),
+            heads=("Suite", "Confidence", "Accuracy", "Lower", "Upper", "n"),
+            rows=reliability_rows(details.calibration),
+        ),
+        Section(
+            title="Accuracy by coverage",
+            caption="Answers below the threshold are left to a person. Chosen on these cases, so prove it on others.",
+            chart=charts.get("coverage"),
+            heads=("Suite", "Wanted", "Threshold", "Coverage", "Accuracy", "Lower", "Upper", "n"),
+            rows=wanted_rows(details.calibration),
+        ),
+        Section(
+            title="Tokens, time and cost",
+            caption="Of all that was asked, shared by the answers and by the good ones; cases without an answer are"
+            " not good. Time is that of a request, at the concurrency that was set.",
+            heads=(
+                *("Suite", "Good", "Cost", "An answer", "A good one", "Tokens an answer", "A good one"),
+                *("ms an answer", "A good one", "Why not"),
+            ),
+            rows=spending_rows(details.spending),
         ),
         Section(title="Latency", caption="Answers by milliseconds.", chart=charts.get("latency")),
         Section(
