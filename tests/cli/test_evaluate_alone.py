@@ -58,7 +58,7 @@ def test_a_gate_file_that_names_no_suite_decides_about_the_suites_that_are_given
 def test_a_server_is_asked_greedily_unless_told_otherwise_and_the_report_says_how(tmp_path: Path) -> None:
     (tmp_path / "faq.csv").write_text("Frage,Antwort\n" + "".join(f"question {k},{k % 2}\n" for k in range(20)))
     named = ("--suite", "faq.csv", "--text", "Frage", "--label", "Antwort", "--out", "report", "--json")
-    with chat_server(lambda text, n: str(int(text.split()[-1]) % 2) if n > 1 else (400, "no")) as server:
+    with chat_server(lambda text, n: str(int(text.split()[-1]) % 2) if n != 9 else (400, "no")) as server:
         found = flyball("evaluate", server.url, *named, cwd=tmp_path).json
         assert {(body["temperature"], body["seed"], body["max_tokens"]) for body in server.bodies} == {(0, 1, 512)}
         assert found["conditions"] == {

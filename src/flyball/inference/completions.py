@@ -65,7 +65,7 @@ class HttpCompleter:
         self._url, self._model = shown(url), model
         self._prompt_path = PromptPath(release) if release else None
         self._asked: Mapping[str, Any] = ASKED if probabilities else {}
-        self._unknown = NONE_GIVEN
+        self._unknown, self._gives = NONE_GIVEN, False
 
     def complete(self, body: Mapping[str, Any], *, besides: Mapping[str, Any] | None = None) -> Completion:
         """The engine's answer to a chat body; InputError for a bad body, UpstreamError when the engine fails.
@@ -93,7 +93,9 @@ class HttpCompleter:
         """Status and answer; a server that answers only without being asked for probabilities is not asked again."""
         asked = {name: value for name, value in self._asked.items() if name not in request}
         status, raw = self._post("/chat/completions", msgspec.json.encode({**request, **asked}))
-        if not asked or not (status in MAY_REFUSE_PROBABILITIES or (status >= 500 and b"logprob" in raw)):
+        self._gives = self._gives or (bool(asked) and status == 200)
+        unclear = status in MAY_REFUSE_PROBABILITIES and not self._gives
+        if not asked or not (unclear or (status >= 400 and b"logprob" in raw)):
             return status, raw
         again = self._post("/chat/completions", msgspec.json.encode(request))
         if again[0] == 200:
