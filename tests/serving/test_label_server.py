@@ -6,6 +6,7 @@ import http.client
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import openai
 import pytest
 
 from flyball.engines.catalog import LINEAR
-from flyball.errors import UpstreamError
+from flyball.errors import UnsupportedField, UpstreamError
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.label_scorer import LabelScorer
-from flyball.records import Release
+from flyball.inference.prompt_path import engine_request
+from flyball.inference.request_fields import fields_of_release
+from flyball.records import Constraint, Release
 from flyball.registry.config import ReleaseConfig
 from flyball.registry.linear_packaging import package_linear
 from flyball.registry.release_composition import compose
@@ -83,6 +86,17 @@ def test_log_probabilities_of_labels_come_where_they_are_asked_for(served: tuple
     assert {one["token"]: math.exp(one["logprob"]) for one in top} == pytest.approx(expected, rel=1e-6)
     assert bytes(top[0]["bytes"]).decode() == top[0]["token"]
     assert chat(url, "my invoice")[1]["choices"][0]["logprobs"] is None
+
+
+def test_a_release_may_let_log_probabilities_pass(served: tuple[Path, Release]) -> None:
+    asked = {"messages": [{"role": "user", "content": "my invoice"}], "logprobs": True, "top_logprobs": 2}
+    with pytest.raises(UnsupportedField, match="logprobs cannot be honoured"):
+        engine_request(served[1], asked)
+    free = Constraint(kind="none")  # the model gives its labels all the same
+    fields = fields_of_release(("logprobs",), labels=False, tools=False, elsewhere=False)
+    allowed = replace(served[1], constraint=free, request_fields=fields)
+    passed = engine_request(allowed, asked)
+    assert (passed["logprobs"], passed["top_logprobs"]) == (True, 2)
 
 
 def test_the_openai_client_reads_whole_answers_and_streams(url: str) -> None:
