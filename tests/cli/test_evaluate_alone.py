@@ -69,7 +69,7 @@ def test_a_server_is_asked_greedily_unless_told_otherwise_and_the_report_says_ho
             "concurrency": 4,
         }
         assert found["cases"] == [
-            {"suite": "faq", "right": 19, "wrong": 0, "refused": 1, "failed": 0, "not_asked": 0},
+            {"suite": "faq", "right": 19, "wrong": 0, "refused": 1, "failed": 0, "not_asked": 0, "cut": 0},
         ]
         server.bodies.clear()
         warm = ("--temperature", "0.7", "--seed", "none", "--max-tokens", "none", "--concurrency", "1")
