@@ -49,6 +49,8 @@ def test_groups_are_compared_in_a_table_of_their_own(tmp_path: Path) -> None:
     with chat_server(lambda text, _: "no" if "her" in text else "yes") as server:
         suite = f"groups:{tmp_path / 'loans.jsonl'}"
         report, _ = evaluate_url(server.url, model="m", suite_paths=[suite], out=tmp_path / "out")
+    (outcome,) = read_report(tmp_path / "out/report.json").details.outcomes
+    assert outcome.right == 60, "an unfavourable answer that was due is right"
     gaps = {(m.name, m.slice): m.value for m in gaps_between_groups(report)}
     assert gaps["statistical_parity_difference", "gender"] == 1.0
     assert not read_report(tmp_path / "out/report.json").details.labels, "sides are compared, not labels"

@@ -156,9 +156,12 @@ def stand_ins(suites: Sequence[Suite]) -> Iterator[tuple[str, Answer]]:
 def outcomes_of(
     suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]
 ) -> Iterator[Outcomes]:
-    """How the cases of each suite ended; a case is wrong when its first measure says less than 1."""
+    """How the cases of each suite ended; a case is wrong when its first measure says less than 1.
+
+    The first that tells what is right, where the suite has one.
+    """
     first: dict[tuple[str, str], float] = {}
-    for score in scores:
+    for score in sorted(scores, key=lambda score: score.measure in TELLS_NO_FAILURE):
         if score.measure != LATENCY and not score.error:
             first.setdefault((score.suite, score.item), score.score)
     for suite in suites:

@@ -39,8 +39,8 @@ def worst_slices(report: EvalReport, most: int = WORST) -> Iterator[Measure]:
 def leading(measures: Sequence[Measure]) -> list[Measure]:
     """A suite's first measure that says what is right, and each of which less is better."""
     whole = [m for m in measures if m.slice is None and m.name not in ELSEWHERE]
-    first = [m for m in whole if m.name not in TELLS_NO_FAILURE][:1]
-    return [*first, *(m for m in whole if m.name in LESS_IS_BETTER)]
+    first = [m for m in whole if m.name not in TELLS_NO_FAILURE][:1] or whole[:1]
+    return [*first, *(m for m in whole if m.name in LESS_IS_BETTER and m not in first)]
 
 
 def gaps_between_groups(report: EvalReport) -> list[Measure]:
