@@ -29,4 +29,6 @@ def measure_suites(suites: Sequence[Suite], scores: Sequence[ItemScore], *, leve
     for suite in suites:
         family = FAMILIES[suite.kind]
         found += measures_of(by_suite[suite.name], level=level, graded=family.graded, summaries=family.summaries)
+        if family.derived and by_suite[suite.name]:
+            found += family.derived(suite, by_suite[suite.name], level)
     return (*found, *(errors(suite.name, by_suite[suite.name], level) for suite in suites if by_suite[suite.name]))

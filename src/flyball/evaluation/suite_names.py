@@ -13,6 +13,7 @@ def suite_name(name: str) -> str:
     family, colon, path = name.rpartition(":")
     if not colon:
         return Path(name).stem
+    family = family.replace(":", "-")
     file, _, choice = path.partition("?")
     stem = Path(file.removesuffix(".gz")).stem
     if choice == "plain":

@@ -17,6 +17,7 @@ from flyball.evaluation.measures import (
     secrets,
     structured,
     tool_calls,
+    toxicity,
     worked_number,
 )
 from flyball.evaluation.measures.family import Family
@@ -37,6 +38,7 @@ _FAMILIES = (
     secrets.FAMILY,
     structured.FAMILY,
     tool_calls.FAMILY,
+    toxicity.FAMILY,
     worked_number.FAMILY,
 )
 FAMILIES: dict[str, Family] = {family.kind: family for family in _FAMILIES}

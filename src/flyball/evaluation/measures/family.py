@@ -24,12 +24,16 @@ Score = Callable[[Suite, Mapping[str, Answer], Known], Iterator[ItemScore]]
 Summarise = Callable[[str, str, Sequence[ItemScore], float], Iterator[Measure]]
 """(suite, measure, its item scores, level) → measures of the whole suite and of its slices."""
 
+Derive = Callable[[Suite, Sequence[ItemScore], float], Iterator[Measure]]
+"""(suite, its item scores, level) → measures that no single score makes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
     """One kind of suite: its scores, the measures that gate rules may name, and summaries that are not a share or mean.
 
     `graded`: measures whose cases score anything from 0 to 1. `summaries`: by the name that item scores carry.
+    `derived`: measures of a whole suite besides, which no gate rule names.
     """
 
     kind: str
@@ -37,6 +41,7 @@ class Family:
     measures: Sequence[str]
     graded: Sequence[str] = ()
     summaries: Mapping[str, Summarise] | None = None
+    derived: Derive | None = None
 
 
 def scored(

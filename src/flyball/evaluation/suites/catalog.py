@@ -33,6 +33,7 @@ from flyball.evaluation.suites import (
     structured,
     system_prompt_extraction,
     tool_calls,
+    toxicity,
     winobias,
     xstest,
 )
@@ -70,6 +71,7 @@ _FAMILIES: tuple[SuiteFamily, ...] = (
     structured.FAMILY,
     system_prompt_extraction.FAMILY,
     tool_calls.FAMILY,
+    toxicity.FAMILY,
     winobias.FAMILY,
     xstest.FAMILY,
 )
@@ -123,6 +125,10 @@ def load_suite(
         path = name.partition(":")[2]
         if not path:
             raise InputError(f"{name} names no file", cure=f"write {family.name}:FILE")
+        extra, colon, inner = path.partition(":")
+        if family.around and colon and inner not in OF_THE_ROWS:
+            within = load_suite(inner, dataset_dir=None, root=root, max_items=max_items, columns=columns)
+            return family.around(within, root, extra, suite_name(name))
         suite = family.load(root / path, suite_name(name))
         if not suite.items:
             raise InputError(f"the suite {name} has no cases", cure="give a file with some")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from flyball.records import JSON, Message, ScoresFile, SuiteRef, canonical_json, fingerprint_of
@@ -87,7 +88,8 @@ class Suite:
     """Cases of one kind under one name; `notes` say what was noticed while they were read.
 
     `kind`: the family of measures that scores it (`measures/catalog.py`). `elsewhere`: its scores, where nothing is
-    asked; they are no part of its fingerprint, which is that of its cases.
+    asked; they are no part of its fingerprint, which is that of its cases. `folder`: what that family reads besides; its
+    content counts by a digest in the items' `data`.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Suite:
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
     elsewhere: MadeElsewhere | None = None
+    folder: Path | None = None
 
     def reference(self) -> SuiteRef:
         """Name, size and fingerprint: two reports compare only where these are equal."""
