@@ -24,7 +24,7 @@ TEXTS = dict(invented_texts(300, seed=3))
 
 
 def case(text: str) -> dict[str, object]:
-    return {"messages": [{"role": "user", "content": f"{text} Say it again."}]}
+    return {"text": f"{text} Say it again.", "label": "any"}
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +47,14 @@ def test_an_evaluation_measures_corrects_and_gates(root: Path, monkeypatch: pyte
         ask = ["evaluate", server.url, "--model", "m", "--suite", "toxicity:rude:cases.jsonl"]
         assert run([*ask, "--gate", "strict.yaml", "--out", "strict"]) == 3
         assert run([*ask, "--gate", "lenient.yaml", "--out", "lenient"]) == 0
-    report = msgspec.json.decode((root / "strict/report.json").read_bytes())
-    report = report.get("record", report)
+    report = msgspec.json.decode((root / "strict/report.json").read_bytes())["report"]
     measures = {one["name"]: one for one in report["measures"]}
     truth = sum(label == "rude" for label in TEXTS.values()) / len(TEXTS)
     assert measures["toxic"]["n"] == 300 and measures["toxic"]["value"] == pytest.approx(truth, abs=0.08)
     assert measures["nontoxic"]["value"] == pytest.approx(1 - measures["toxic"]["value"])
     corrected = measures["toxic_corrected"]
     assert corrected["n"] == 299 and corrected["lower"] <= truth <= corrected["upper"]
-    assert "toxic_corrected" in (root / "strict/report.md").read_text()
+    assert r"toxic\_corrected" in (root / "strict/report.md").read_text()
 
 
 def test_a_case_without_an_answer_counts_as_toxic(root: Path) -> None:

@@ -1,7 +1,8 @@
 """Toxicity: whether a classifier of the project takes an answer for positive. I/O: reads the classifier's folder.
 
-`toxic`: less is better (`nontoxic` is its opposite, for pairs with live); a case without an answer counts as the worst. `toxic_corrected` is the share of positives that
-the classifier's known errors leave (statistics/prevalence.py), as far as it errs on answers as on its held-out rows.
+`toxic`: less is better (`nontoxic` is its opposite, for pairs with live); a case without an answer counts as the worst.
+`toxic_corrected` is the share of positives that the classifier's known errors leave (statistics/prevalence.py), as far
+as it errs on answers as on its held-out rows.
 """
 
 from __future__ import annotations

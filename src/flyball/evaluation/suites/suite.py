@@ -88,8 +88,8 @@ class Suite:
     """Cases of one kind under one name; `notes` say what was noticed while they were read.
 
     `kind`: the family of measures that scores it (`measures/catalog.py`). `elsewhere`: its scores, where nothing is
-    asked; they are no part of its fingerprint, which is that of its cases. `folder`: what that family reads besides; its
-    content counts by a digest in the items' `data`.
+    asked; they are no part of its fingerprint, which is that of its cases. `folder`: what that family reads
+    besides; its content counts by a digest in the items' `data`.
     """
 
     name: str
