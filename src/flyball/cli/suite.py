@@ -1,4 +1,4 @@
-"""Commands about suites: which families there are, and what is in one."""
+"""Commands about suites: which families there are, what is in one, and a first one from labelled rows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from flyball.cli.output import emit, emit_lines, json_option, pairs
+from flyball.cli.output import emit, emit_lines, json_option, pairs, warned
 
 
 @click.group(
     "suite",
     epilog="\b\nExamples:\n  flyball suite list\n  flyball suite show cases.jsonl\n"
-    "  flyball suite show xstest:xstest.csv",
+    "  flyball suite show xstest:xstest.csv\n  flyball suite from labelled.csv --name tickets",
 )
 def suite_command() -> None:
     """Cases that releases and servers are measured on; needs no project."""
@@ -48,3 +48,61 @@ def show_command(name: str, as_json: bool) -> None:
         "first_asks": suite.items[0].messages[-1].content,
     }
     emit(facts, as_json=as_json, text=pairs)
+
+
+@suite_command.command("from", epilog="\b\nExample:\n  flyball suite from labelled.csv --name tickets")
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What the suite is called; its file is suites/NAME.jsonl.")
+@click.option("--text", "text_column", metavar="COLUMN", help="What is asked; default: by the columns' names.")
+@click.option("--label", "label_column", metavar="COLUMN", help="What is expected; default: by the columns' names.")
+@click.option(
+    "--expect",
+    type=click.FloatRange(0.0, 1.0, min_open=True),
+    default=0.9,
+    show_default=True,
+    help="The score that a good release reaches: the gate's threshold is what these rows can prove of it.",
+)
+@json_option
+def from_command(
+    source: Path, name: str, text_column: str | None, label_column: str | None, expect: float, as_json: bool
+) -> None:
+    """Make a suite of at least 20 labelled rows, and print the settings of a gate that so many can decide.
+
+    In a project, rows that its dataset was trained on are left out and counted.
+    """
+    from flyball.errors import NotFoundError
+    from flyball.evaluation.config import EvaluateConfig
+    from flyball.evaluation.suites.files import Columns
+    from flyball.rollout.config import GateConfig
+    from flyball.settings import find_root, load_settings
+    from flyball.workflows.suite_from_rows import settings_text, suite_from_rows
+
+    try:
+        root: Path | None = find_root(Path.cwd())
+    except NotFoundError:
+        root = None
+    settings = load_settings(root) if root else None
+    made = suite_from_rows(
+        source,
+        name=name,
+        root=root or Path.cwd(),
+        dataset_dir=root / "loop" / "dataset" if root else None,
+        columns=Columns(text=text_column, label=label_column),
+        expect=expect,
+        alpha=(settings.gate if settings else GateConfig()).alpha,
+    )
+    text = settings_text(made, (settings.evaluate if settings else EvaluateConfig(suites=())).suites)
+    gate = made.gate
+    low, high = gate.interval
+    more = [
+        f"{least} {f'takes {n} cases' if n else 'takes more cases than anybody has'}"
+        for least, n in gate.needed.items()
+    ]
+    said = [
+        f"suite     {made.path}: {gate.n} cases, {made.leaked} rows left out that are in the training rows",
+        f"decides   a score of {gate.expect:g} in {gate.n} cases is {low:.3f} to {high:.3f} (Clopper–Pearson), "
+        f"so that it proves {gate.at_least:g}",
+        *([f"closer    at that score, at_least {'; '.join(more)}"] if more else []),
+    ]
+    document = {"suite": str(made.path), "leaked": made.leaked, "gate": gate, "notes": made.notes, "settings": text}
+    emit(document, as_json=as_json, text=lambda _: warned("\n".join([*said, "", text]), made.notes))

@@ -41,9 +41,17 @@ class Compared:
 
 
 def compare_with_training(
-    suites: Sequence[Suite], *, trained_on: str | None, dataset_dir: Path | None, redaction: str
+    suites: Sequence[Suite],
+    *,
+    trained_on: str | None,
+    dataset_dir: Path | None,
+    redaction: str,
+    most: int | None = MOST_NAMED,
 ) -> Compared:
-    """The suites beside the rows of the dataset version `trained_on`, where `dataset_dir` holds it."""
+    """The suites beside the rows of the dataset version `trained_on`, where `dataset_dir` holds it.
+
+    `most`: how many cases are named; None: all.
+    """
     if not suites or trained_on is None:
         return Compared()
     if dataset_dir is None or not holds(dataset_dir, trained_on):
@@ -68,7 +76,7 @@ def compare_with_training(
         overlaps.append(counted(suite.name, texts, mine))
         found += mine
     notes = tuple(note_of(one, found) for one in overlaps if one.equal + one.passage + one.near)
-    return Compared(overlaps=tuple(overlaps), cases=tuple(found[:MOST_NAMED]), notes=notes)
+    return Compared(overlaps=tuple(overlaps), cases=tuple(found[:most]), notes=notes)
 
 
 def holds(dataset_dir: Path, dataset: str) -> bool:
