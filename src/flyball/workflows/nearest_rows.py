@@ -85,9 +85,9 @@ def closest(text: str, rows: Iterable[Any], *, limit: int) -> list[tuple[float, 
             count.update(shared)
             found.append((row, shared, len(words - shared)))
     weight = {word: math.log(1 + total / max(count[word], 1)) for word in asked}
-    whole = sum(weight.values())
+    whole = math.fsum(weight.values())
     scored = [
-        (sum(weight[word] for word in shared) / (whole + others * whole / len(asked)), -at, row)
+        (math.fsum(weight[word] for word in shared) / (whole + others * whole / len(asked)), -at, row)
         for at, (row, shared, others) in enumerate(found)
     ]
     return [(score, row) for score, _, row in heapq.nlargest(limit, scored, key=lambda one: one[:2])]
