@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 log = logging.getLogger("flyball")
@@ -49,3 +49,15 @@ def peak_memory_mb() -> float:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     return 0.0
+
+
+def sample_line(name: str, labels: Sequence[str], values: Sequence[str], value: float, fixed: str = "") -> str:
+    """One sample in Prometheus' text format; `fixed` labels come last, and counts keep each of their digits."""
+    pairs = [f'{label}="{_escaped(text)}"' for label, text in zip(labels, values, strict=True)]
+    every = ",".join([*pairs, fixed] if fixed else pairs)
+    number = str(int(value)) if value == int(value) else repr(value)
+    return f"{name}{{{every}}} {number}" if every else f"{name} {number}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

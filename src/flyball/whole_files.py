@@ -33,13 +33,13 @@ def replace_file(path: Path, data: bytes, *, durable: bool, mode: int = 0o666) -
         beside.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync(path.parent)
     return status
 
 
-def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk once its folder is."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Have a file that is written, or the names in a folder, on the disk: a rename is there once its folder is."""
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(number)
     finally:

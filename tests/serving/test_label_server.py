@@ -21,7 +21,7 @@ from flyball.inference.prompt_path import engine_request
 from flyball.inference.request_fields import fields_of_release
 from flyball.records import Constraint, Release
 from flyball.registry.config import ReleaseConfig
-from flyball.registry.linear_packaging import package_linear
+from flyball.registry.linear_package import package_linear
 from flyball.registry.release_composition import compose
 from flyball.serving.engine_processes import engine_process
 from flyball.serving.load import parse_load

@@ -135,7 +135,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(checkpoints, "sync", full)
     dataset = write_dataset(tmp_path / "dataset", rows(200, seed=1), rows(40, seed=2))
     kept = Checkpoints(tmp_path / "other", "a", every_s=1)
     assert not kept.save(1, {"random": torch.zeros(1)})

@@ -18,7 +18,7 @@ from flyball.data.rows import Row
 from flyball.errors import ConfigError, CorruptionError, InputError
 from flyball.inference.label_scorer import LINEAR, LabelScorer
 from flyball.inference.text_features import VECTORIZER
-from flyball.registry.linear_packaging import package_linear
+from flyball.registry.linear_package import package_linear
 from flyball.settings import parse_settings
 from flyball.telemetry import quiet
 from flyball.training.config import LinearConfig, TrainConfig

@@ -24,6 +24,7 @@ from flyball.records.identity import short
 from flyball.serving.engine_processes import EngineHandle, running_engines
 from flyball.storage import tables
 from flyball.supervision.run_file import read_note
+from flyball.telemetry import sample_line
 from flyball.whole_files import replace_file
 
 EVERY_S = 5.0
@@ -97,11 +98,10 @@ FAMILIES = (
 
 def tell_metrics(context: ControlContext, world: ClusterState, counts: FindingCounts, *, leads: bool) -> None:
     """Write this host's page."""
-    rows = [*_process_rows(context), *_host_rows(context), *_engine_rows(context)]
+    engines = running_engines(context.run_dir)
+    rows = [*_process_rows(context, engines), *_host_rows(context), *_engine_rows(context, engines)]
     rows += _ledger_rows(context, world, counts) if leads else []
-    folder = context.run_dir / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / PAGE, page(rows), durable=False)
+    replace_file(context.run_dir / FOLDER / PAGE, page(rows), durable=False)
 
 
 def page(rows: Sequence[tuple[Family, Row]]) -> bytes:
@@ -111,14 +111,14 @@ def page(rows: Sequence[tuple[Family, Row]]) -> bytes:
         own = [row for found, row in rows if found is family]
         if own:
             out += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
-            out += [f"{family.name}{_labels(family.labels, values)} {value!r}" for values, value in own]
+            out += [sample_line(family.name, family.labels, values, value) for values, value in own]
     return ("\n".join(out) + "\n").encode()
 
 
-def _process_rows(context: ControlContext) -> Iterator[tuple[Family, Row]]:
+def _process_rows(context: ControlContext, engines: Sequence[EngineHandle]) -> Iterator[tuple[Family, Row]]:
     note = read_note(context.run_dir)
     processes = {**note.processes, "supervisor": note.pid} if note else {}
-    for engine in running_engines(context.run_dir):
+    for engine in engines:
         processes |= {f"engine-{short(engine.release)}": pid for pid in engine.processes if pid}
     for name, pid in processes.items():
         with suppress(psutil.Error):
@@ -151,8 +151,8 @@ def _segments(context: ControlContext) -> Iterator[tuple[int, float]]:
             yield max(0, status.st_size - taken.get(path.name, 0)), status.st_mtime
 
 
-def _engine_rows(context: ControlContext) -> Iterator[tuple[Family, Row]]:
-    for engine in running_engines(context.run_dir):
+def _engine_rows(context: ControlContext, engines: Sequence[EngineHandle]) -> Iterator[tuple[Family, Row]]:
+    for engine in engines:
         labels = (short(engine.release), engine.id[-6:])
         yield ENGINE_READY, (labels, float(engine.ready and not _is_silent(context, engine)))
         load = context.memory.engines.loads.get(engine.id)
@@ -177,14 +177,3 @@ def _ledger_rows(context: ControlContext, world: ClusterState, counts: FindingCo
         yield BUDGET_LIMIT, (labels, budget.limit_usd)
         yield BUDGET_SPENT, (labels, budget.spent_usd)
         yield BUDGET_FORECAST, (labels, budget.forecast_usd)
-
-
-def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    if not names:
-        return ""
-    pairs = zip(names, values, strict=True)
-    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in pairs) + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

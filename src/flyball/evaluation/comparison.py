@@ -11,8 +11,8 @@ import msgspec
 from flyball.errors import InputError
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import ERRORS, LATENCY, TELLS_NO_FAILURE, slices_of
+from flyball.evaluation.reports.answer_costs import FIGURES, why_missing
 from flyball.evaluation.reports.details import Details
-from flyball.evaluation.reports.spending import FIGURES, why_missing
 from flyball.records import EvalReport
 from flyball.statistics.classification import (
     macro_f1_difference,

@@ -8,7 +8,7 @@ from pathlib import Path
 from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.follow_ups import FollowingUp
-from flyball.evaluation.reports.spending import Price
+from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.scored_report import Measured, files_of, report_scores
 from flyball.evaluation.suites.catalog import OF_THE_ROWS, load_suites
 from flyball.evaluation.suites.suite import Suite, bodies_of

@@ -12,9 +12,9 @@ from flyball.errors import InputError
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
 from flyball.evaluation.prepared_requests import changed_by_step
+from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.reports.details import details_of
 from flyball.evaluation.reports.files import write_report
-from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.scorer import measure_suites, score_suite
 from flyball.evaluation.suites.suite import Suite, bodies_of
 from flyball.evaluation.training_overlap import Compared

@@ -17,7 +17,7 @@ from flyball.evaluation.case_answers import Completer
 from flyball.evaluation.config import EvaluateConfig, known_measures
 from flyball.evaluation.evaluation_run import evaluate_suites
 from flyball.evaluation.item_scores import ItemScore, read_items
-from flyball.evaluation.reports.spending import Price
+from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.suites.catalog import load_suites
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.suites.suite import Suite

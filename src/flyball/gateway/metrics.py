@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
-from flyball.telemetry import SECONDS
+from flyball.telemetry import SECONDS, sample_line
 
 Labels = tuple[str, ...]
 
@@ -32,7 +32,7 @@ class Counter:
 
     def lines(self, fixed: str) -> list[str]:
         """Its samples."""
-        return [f"{self.name}{_labels(self.labels, key, fixed)} {_number(row[0])}" for key, row in self.values.items()]
+        return [sample_line(self.name, self.labels, key, row[0], fixed) for key, row in self.values.items()]
 
 
 class Gauge:
@@ -51,7 +51,7 @@ class Gauge:
 
     def lines(self, fixed: str) -> list[str]:
         """Its samples."""
-        return [f"{self.name}{_labels(self.labels, key, fixed)} {_number(value)}" for key, value in self.read().items()]
+        return [sample_line(self.name, self.labels, key, value, fixed) for key, value in self.read().items()]
 
 
 class Histogram:
@@ -86,10 +86,10 @@ class Histogram:
             total = 0.0
             for bound, count in zip((*self.buckets, "+Inf"), row[:-1], strict=True):
                 total += count
-                labels = _labels((*self.labels, "le"), (*key, str(bound)), fixed)
-                out.append(f"{self.name}_bucket{labels} {_number(total)}")
-            plain = _labels(self.labels, key, fixed)
-            out += [f"{self.name}_sum{plain} {_number(row[-1])}", f"{self.name}_count{plain} {_number(total)}"]
+                labels, values = (*self.labels, "le"), (*key, str(bound))
+                out.append(sample_line(f"{self.name}_bucket", labels, values, total, fixed))
+            out.append(sample_line(f"{self.name}_sum", self.labels, key, row[-1], fixed))
+            out.append(sample_line(f"{self.name}_count", self.labels, key, total, fixed))
         return out
 
 
@@ -208,17 +208,3 @@ class Metrics:
             out += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
             out += family.lines(self.fixed)
         return ("\n".join(out) + "\n").encode()
-
-
-def _number(value: float) -> str:
-    """In full: counts with each of their digits, however many there are."""
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _labels(names: Labels, values: Labels, fixed: str) -> str:
-    pairs = [f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True)]
-    return "{" + ",".join([*pairs, fixed]) + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from flyball.telemetry import log
+from flyball.whole_files import sync
 
 KEPT = 2
 FORGOTTEN_AFTER_S = 14 * 86400.0
@@ -64,9 +65,9 @@ class Checkpoints:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             save_file(dict(state), draft)
-            _sync(draft)
+            sync(draft)
             draft.rename(self._folder / f"step-{step:09d}-{_digest(draft)}.safetensors")
-            _sync(self._folder)
+            sync(self._folder)
         except (OSError, SafetensorError) as error:
             with suppress(OSError):
                 draft.unlink()
@@ -87,14 +88,6 @@ class Checkpoints:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _forget_old(folder: Path, *, but: Path) -> None:

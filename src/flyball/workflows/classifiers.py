@@ -13,8 +13,8 @@ from flyball.inference.classifiers.folder import (
     packed_weights,
     write_classifier,
 )
+from flyball.training.classifier_model import header_of, learned
 from flyball.training.classifier_rows import Columns, read_rows
-from flyball.training.classifier_training import header_of, learned
 
 
 def train_classifier(

@@ -14,7 +14,7 @@ from flyball.errors import GateInconclusive, NotFoundError
 from flyball.evaluation.config import suite_kind
 from flyball.evaluation.evaluation_run import evaluate
 from flyball.evaluation.measure_names import ELSEWHERE
-from flyball.evaluation.reports.spending import Price
+from flyball.evaluation.reports.answer_costs import Price
 from flyball.inference.completions import HttpCompleter
 from flyball.records import DatasetVersion, EvalReport, ModelVersion, Release, name_of
 from flyball.records.record_files import read_document

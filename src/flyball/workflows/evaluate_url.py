@@ -12,9 +12,9 @@ from flyball.cost.config import CostConfig
 from flyball.cost.prices import request_usd
 from flyball.errors import InputError, UpstreamError
 from flyball.evaluation.config import EvaluateConfig
+from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.files import read_report, write_report
-from flyball.evaluation.reports.spending import Price
 from flyball.evaluation.suites.files import Columns
 from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
 from flyball.inference.http_client import ServerAccess

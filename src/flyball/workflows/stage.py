@@ -131,7 +131,7 @@ def model(project: Project, progress: Progress) -> ModelVersion:
     run, _ = read_document(project.places.training / "record.json")
     profile = project.places.dataset / "profile.json"
     if project.settings.train.method == "linear":
-        from flyball.registry.linear_packaging import package_linear
+        from flyball.registry.linear_package import package_linear
 
         return package_linear(
             project.places.training,

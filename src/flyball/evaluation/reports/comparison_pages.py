@@ -8,10 +8,10 @@ from typing import Final
 from jinja2 import Environment, StrictUndefined
 
 from flyball.evaluation.comparison import Comparison, Difference, Flip, Side, SpentBoth
+from flyball.evaluation.reports.answer_costs import shown
 from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure
 from flyball.evaluation.reports.markdown import escaped
 from flyball.evaluation.reports.markdown import table as markdown_table
-from flyball.evaluation.reports.spending import shown
 
 MOST_FLIPS: Final = 200
 MOST_FLIPS_MARKDOWN: Final = 20

@@ -14,8 +14,8 @@ import msgspec
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, TELLS_NO_FAILURE, pairs_of
+from flyball.evaluation.reports.answer_costs import Price, Spending, spendings
 from flyball.evaluation.reports.reliability import Calibration, calibrations
-from flyball.evaluation.reports.spending import Price, Spending, spendings
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.evaluation.training_overlap import LeakedCase
 from flyball.privacy.redaction import redact

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from flyball.evaluation.reports.answer_costs import spending_rows
 from flyball.evaluation.reports.capabilities import TYPES, capability_rows
 from flyball.evaluation.reports.charts import charts_of
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.plots import svgs
 from flyball.evaluation.reports.reliability import reliability_rows, wanted_rows
 from flyball.evaluation.reports.slices import GROUPED, gaps_between_groups, worst_slices
-from flyball.evaluation.reports.spending import spending_rows
 from flyball.records import Check, EvalReport, GateDecision, name_of
 from flyball.records.identity import short
 
