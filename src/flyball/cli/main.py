@@ -55,6 +55,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("access", "Who did what: the hash-chained log."),
     "import": ("project", "Take in a Hugging Face model folder as a model version."),
     "export": ("models", "Give a model out: Hugging Face folder, GGUF, adapter, MLflow."),
+    "backup": ("backup", "Back the project up while it serves, to a folder or a URL."),
+    "restore": ("backup", "A project from a backup, in a new place."),
     "doctor": ("project", "Check this machine and project."),
     "schema": ("project", "JSON Schema of flyball.yaml, for editors."),
     "completion": ("project", "Shell completion: bash, zsh or fish."),

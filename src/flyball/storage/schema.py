@@ -42,6 +42,19 @@ def bring_up_to_date(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
+def bring_to(engine: Engine, revision: str) -> None:
+    """Create the tables of an empty database as a revision had them; EnvironmentMissing for one not known here."""
+    with _alone(engine) as connection:
+        if current_version(connection) is not None:
+            return
+        config = alembic_config(connection)
+        _refuse_strange(config, None, connection)
+        _refuse_strange(config, revision, connection)
+        from alembic import command  # as above
+
+        command.upgrade(config, revision)
+
+
 def current_version(connection: Connection) -> str | None:
     """The revision that the tables are at; None before the first."""
     if not inspect(connection).has_table("alembic_version"):

@@ -22,6 +22,7 @@ from flyball.compliance.erasure import erase
 from flyball.compliance.export import export_subject as export
 from flyball.compliance.name_suggestions import near_names, recorded_names, same_otherwise_spelt
 from flyball.compliance.subjects import Person
+from flyball.compliance.tombstones import keep_tombstone
 from flyball.data.config import SourceConfig
 from flyball.data.dataset_folder import replaced_folder
 from flyball.data.erasure.dataset import rewrite_without
@@ -41,6 +42,7 @@ from flyball.records.record_files import read_document, write_document
 from flyball.settings import source_path
 from flyball.whole_files import replace_file
 from flyball.wiring import Project
+from flyball.workflows.backup import leave_word
 from flyball.workflows.build_lock import only_one
 from flyball.workflows.child_processes import ingest_context
 from flyball.workflows.record_intake import keep_rows, rows_of, write_rows
@@ -49,6 +51,8 @@ from flyball.workflows.stage import suppressed
 
 def erase_subject(project: Project, subject: str, *, say: Callable[[str], None]) -> dict[str, Any]:
     """Erase a person everywhere; the signed receipt. Killed anywhere, the same command goes on."""
+    keep_tombstone(project.places.state, project.key, subject)
+    leave_word(project, say)
     with only_one(project.places.run / "build.lock", what="a build", wait=True, say=say):
         ingest_once(ingest_context(project))  # what waits in segments is filed, so that it can be forgotten
         erasers: list[Eraser] = [SourceEraser(project, say), ReportEraser(project), DatasetEraser(project, say)]
