@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo models image test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models model-servers image test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -21,6 +21,13 @@ demo: install
 # A real model of 135M parameters for tests, tutorials and benchmarks: into the user's cache, never into the repository.
 models: install
 	$(BIN)/python tests/support/real_models.py
+
+# Real model servers for the long tests, each in an environment of its own; without them their tests are skipped.
+model-servers: .peers/triton
+
+.peers/triton:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet nvidia-pytriton==0.7.0 'numpy<2'
 
 # The serving image; behind a proxy with a certificate of its own, DOCKER_CA names the file that holds it.
 DOCKER_CA ?= /etc/ssl/certs/ca-certificates.crt

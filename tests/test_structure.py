@@ -36,6 +36,10 @@ def test_the_environment_is_read_in_settings_alone() -> None:
     readers = {str(path.relative_to(ROOT / "src/flyball")) for path in SOURCES if pattern.search(path.read_text())}
     passed_on = {"settings.py", "wiring.py", "dvc/repositories.py"}
     passed_on |= {"workflows/up.py", "serving/command_engine.py"}  # to children
+    passed_on |= {
+        "references.py",
+        "serving/engine_access.py",
+    }  # ${VARIABLE} and env:NAME; to children
     passed_on |= {"serving/gpus.py"}  # CUDA's own variable, which engines inherit
     passed_on |= {"training/tracking_store.py", "workflows/stage.py"}  # set what MLflow and OpenMP read
     assert readers <= passed_on, f"these read the environment: {readers - passed_on}"

@@ -1,4 +1,4 @@
-"""flyball.yaml as typed settings; the only reader of the environment. I/O: reads files and environment variables."""
+"""flyball.yaml as typed settings, and where the environment is read. I/O: reads files and environment variables."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from flyball.cost.config import CostConfig
 from flyball.data.config import DataConfig
 from flyball.engines.catalog import DEFAULT, KINDS, LINEAR, SERVER
 from flyball.engines.config import ServerConfig
-from flyball.errors import ConfigError, InputError, NotFoundError
+from flyball.errors import ConfigError, NotFoundError
 from flyball.evaluation.config import EvaluateConfig, known_measures, suite_kind
 from flyball.evaluation.suite_names import suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig, ObjectivesConfig
 from flyball.records.yaml_documents import load_yaml
+from flyball.references import expand as expand
+from flyball.references import filled
+from flyball.references import secret as secret
 from flyball.registry.config import PackageConfig, ReleaseConfig
 from flyball.rollout.config import GateConfig, RolloutConfig, rule_problem
 from flyball.security.config import SecurityConfig
@@ -204,30 +207,12 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def expand(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> Path:
-    """A path of flyball.yaml with ${VARIABLE} filled in, relative to the project's folder."""
-    try:
-        return (root / Path(_filled(path, environment)).expanduser()).resolve()
-    except (RuntimeError, OSError) as error:  # what Python says of a link that leads back to itself
-        raise InputError(f"{path} leads nowhere: {error}", cure="check the links on the way to it") from error
-
-
-def _filled(path: str, environment: Mapping[str, str]) -> str:
-    def fill(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in environment:
-            raise InputError(f"{path}: the environment variable {name} is not set", cure=f"export {name}=…")
-        return environment[name]
-
-    return re.sub(r"\$\{(\w+)\}", fill, path)
-
-
 def source_path(path: str, root: Path, environment: Mapping[str, str] = os.environ) -> Path:
     """Where a source is: a link that DVC made to its cache is the file itself, any other is where it leads to."""
     whole = expand(path, root, environment)
     if not _OBJECT.search(str(whole)) or not whole.exists():
         return whole
-    written = root / Path(_filled(path, environment)).expanduser()
+    written = root / Path(filled(path, environment)).expanduser()
     return written.parent.resolve() / written.name if written.is_symlink() else whole
 
 
@@ -239,21 +224,3 @@ def leaves_project(path: str, root: Path, environment: Mapping[str, str] = os.en
 def proxy_for(url: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY mean for a URL."""
     return environment_proxy(url, environment)
-
-
-def secret(reference: str, root: Path, environment: Mapping[str, str] = os.environ) -> str:
-    """The secret that `env:NAME` or `file:PATH` names; files must have mode 0600."""
-    kind, _, name = reference.partition(":")
-    if kind == "env":
-        if name not in environment:
-            raise InputError(f"the environment variable {name} is not set", cure=f"export {name}=…")
-        return environment[name]
-    if kind == "file":
-        path = expand(name, root, environment)
-        if not path.is_file():
-            raise NotFoundError(f"no secret file {path}", cure="run `flyball init`, or copy it from a colleague")
-        if path.stat().st_mode & 0o077:
-            raise InputError(f"{path} can be read by others", cure=f"chmod 600 {path}")
-        return path.read_text(encoding="utf-8").strip()
-    what = f"{reference[:3]}…" if len(reference) > 8 else "that"  # it may be the secret itself
-    raise InputError(f"{what} is not a secret reference", cure="use env:NAME or file:PATH")

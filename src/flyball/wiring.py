@@ -162,6 +162,7 @@ class Project:
             reach=reach,
             secrets=lambda reference: secret(reference, self.home, self.environment),
             proxy_for=lambda url: proxy_for(url, self.environment),
+            home=str(self.home),
         )
 
     @cached_property

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flyball.control.background_tasks import Background, PeriodicJob
 from flyball.control.cluster_state import ClusterState
 from flyball.control.finding_counts import FindingCounts
-from flyball.engines.catalog import is_elsewhere
+from flyball.engines.catalog import is_elsewhere, stands_before_server
 from flyball.monitoring.config import MonitorConfig
 from flyball.records import JSON, Finding, Proposal, Record, Release
 from flyball.rollout.analysis import Analysis
@@ -122,6 +122,7 @@ class ControlContext:
     judge: Callable[[], object] | None = None
     secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
     proxy_for: Callable[[str], str | None] | None = None  # the environment's proxy for a URL
+    home: str = ""  # where file: of a reference begins
     terms: Callable[[str, Release], Terms] = lambda _name, release: terms_of(release, recorded={}, settings=None)
     on_findings: tuple[Callable[[Sequence[Finding]], None], ...] = ()
     on_proposal: tuple[Callable[[Proposal], None], ...] = ()
@@ -136,6 +137,12 @@ class ControlContext:
         if not is_elsewhere(release):
             return None
         return self.terms(name, release).way(self.secrets, self.proxy_for)
+
+    def behind(self, name: str, release: Release) -> ServerAccess | None:
+        """How the server is reached that the release's engine stands before; None for an engine of ours alone."""
+        if not stands_before_server(release):
+            return None
+        return replace(self.terms(name, release).way(self.secrets, self.proxy_for), home=self.home)
 
     @property
     def lease_name(self) -> str:

@@ -246,6 +246,7 @@ class Fleet:
             log_dir=self.context.log_dir,
             config=self.context.serving,
             adapter=self.context.artifacts.path(release.adapter) if release.adapter else None,
+            behind=self.context.behind(name, release),
         )
 
     def _drain(self, unwanted: Iterable[EngineHandle]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Union
 
-from flyball.engines.config import EngineConfig
+from flyball.engines.config import EngineConfig, ServerConfig
 from flyball.engines.kind import EngineKind
 from flyball.engines.llama_cpp import KIND as BUILT_IN
 from flyball.engines.onnx import KIND as LABELS_ALONE
@@ -19,6 +19,7 @@ FILES: Final = (
     "vllm",
     "openai",
     "onnx",
+    "open_inference",
 )
 KINDS: Final[tuple[EngineKind, ...]] = tuple(import_module(f"{__package__}.{name}").KIND for name in FILES)
 DEFAULT: Final = BUILT_IN
@@ -51,6 +52,11 @@ def kind_of(release: Release) -> EngineKind:
 def is_elsewhere(release: Release) -> bool:
     """Whether its engine is somebody else's server: nothing of it is started or loaded here."""
     return kind_of(release).runs == "elsewhere"
+
+
+def stands_before_server(release: Release) -> bool:
+    """Whether its engine is a process of ours that asks somebody else's server in its own protocol."""
+    return not is_elsewhere(release) and issubclass(kind_of(release).config, ServerConfig)
 
 
 def has_own_processes(kind: str) -> bool:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from flyball import __version__
 from flyball.addresses import DIRECT, REFERENCES, Reach, Target, shown, target_of
@@ -34,12 +35,20 @@ class ServerAccess:
     reach: Reach | None = None
     secrets: Secrets | None = None
     proxy_for: ProxyOf | None = None
+    home: str = ""  # where file: of a reference begins, for a process that resolves it itself
 
 
 def client_of(url: str, way: ServerAccess | None, *, exact: bool, timeout_s: float) -> ServerClient:
     """A client of the server at a URL; InputError for a secret or a certificate that cannot be had."""
     way = way or ServerAccess()
     target = resolved(url, exact=exact, key=way.api_key, reach=way.reach, secrets=way.secrets, proxy_for=way.proxy_for)
+    return ServerClient(target, tls=tls_context(way.reach) if target.secure else None, timeout_s=timeout_s)
+
+
+def root_client(url: str, way: ServerAccess, *, timeout_s: float) -> ServerClient:
+    """A client of a server whose paths are whole: they begin where its URL ends. Errors as of `client_of`."""
+    target = resolved(url, exact=True, key=way.api_key, reach=way.reach, secrets=way.secrets, proxy_for=way.proxy_for)
+    target = replace(target, base=target.base if urlsplit(url).path.rstrip("/") else "")
     return ServerClient(target, tls=tls_context(way.reach) if target.secure else None, timeout_s=timeout_s)
 
 
@@ -154,21 +163,24 @@ class ServerClient:
 
     def get(self, name: str) -> tuple[int, bytes]:
         """Status and body of a path such as /models; OSError or HTTPException when none comes."""
-        return self._ask("GET", name, None)
+        return self.ask("GET", name)
 
     def post(self, name: str, body: bytes) -> tuple[int, bytes]:
         """Status and body of a path such as /chat/completions; OSError or HTTPException when none comes."""
-        return self._ask("POST", name, body)
+        return self.ask("POST", name, body)
 
     def close(self) -> None:
         """Close the connections that are idle."""
         while self._idle:
             self._idle.pop().close()
 
-    def _ask(self, method: str, name: str, body: bytes | None) -> tuple[int, bytes]:
+    def ask(
+        self, method: str, name: str, body: bytes | None = None, *, content_type: str = "application/json"
+    ) -> tuple[int, bytes]:
+        """Status and body of any request; OSError or HTTPException when none comes."""
         headers: Mapping[str, str] = dict(self.target.headers)
         if body is not None:
-            headers = {**headers, "content-type": "application/json"}
+            headers = {**headers, "content-type": content_type}
         if (proxy := self.target.proxy) is not None and not self.target.secure and proxy.authorization:
             headers = {**headers, "proxy-authorization": proxy.authorization}
         for fresh in (False, True):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ from flyball.records.identity import short, uuid7
 from flyball.registry.adapters import ADAPTER
 from flyball.serving import engine_files
 from flyball.serving.config import ServingConfig
+from flyball.serving.engine_access import with_way
 from flyball.serving.engine_files import EngineFile
 from flyball.serving.engine_logs import last_lines, prune
 from flyball.serving.engine_spec import EngineSpec
@@ -76,11 +77,13 @@ def start_engine(
     config: ServingConfig,
     adapter: Path | None = None,
     owned: bool = False,
+    behind: ServerAccess | None = None,
 ) -> EngineHandle:
     """Start one engine for a release and return at once; `url` is known later (see `refreshed`, `wait_ready`).
 
     `adapter`: the folder of the release's adapter. `owned`: the engine ends with this process (for evaluation);
-    otherwise it outlives it and is found again by `running_engines`. A release whose engine is elsewhere needs no
+    otherwise it outlives it and is found again by `running_engines`. `behind`: how the server is reached that the
+    engine stands before. A release whose engine is elsewhere needs no
     process: its handle has pid 0.
     """
     if is_elsewhere(release):
@@ -104,7 +107,7 @@ def start_engine(
         owner_started=(start_time(os.getpid()) or 0.0) if owned else 0.0,
         **_loaded(release, artifact, adapter, config),
     )
-    _launch(spec, log)
+    _launch(spec, log, with_way(behind))
     found = engine_files.read(path)
     if found is None:
         raise UpstreamError(f"engine {identifier} ended at once{last_lines(log, identifier)}", cure=f"see {log}")
@@ -128,7 +131,7 @@ def _loaded(release: Release, artifact: Path, adapter: Path | None, config: Serv
     }
 
 
-def _launch(spec: EngineSpec, log: Path) -> None:
+def _launch(spec: EngineSpec, log: Path, environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "flyball.serving.engine_server", msgspec.json.encode(spec).decode()]
     with log.open("ab") as output:  # a file never fills up as a pipe does
         try:
@@ -138,6 +141,7 @@ def _launch(spec: EngineSpec, log: Path) -> None:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                env=environment,  # not among the arguments, which everybody may read
                 timeout=_LAUNCH_S,
                 check=True,
             )
@@ -304,6 +308,7 @@ def engine_process(
     adapter: Path | None = None,
     config: ServingConfig | None = None,
     way: ServerAccess | None = None,
+    behind: ServerAccess | None = None,
 ) -> Iterator[str]:
     """For evaluation: an engine that is ready, as its URL; it ends with the block, and with this process."""
     with TemporaryDirectory(prefix="flyball-engine-") as folder:
@@ -317,6 +322,7 @@ def engine_process(
             config=config or ServingConfig(),
             adapter=adapter,
             owned=True,
+            behind=behind,
         )
         try:
             yield wait_ready(handle, release, timeout_s=timeout_s, way=way).url

@@ -1,40 +1,38 @@
-"""Answers of a linear model in the forms of OpenAI's chat completions: whole, or as events of a stream. Pure."""
+"""Answers of a classifier in the forms of OpenAI's chat completions: whole, or as events of a stream. Pure."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 
+from flyball.engines.label import Label
 from flyball.errors import InputError
 
 _MOST_TOP = 20  # as in OpenAI's API
 _LEAST = 1e-45  # the smallest number that is not zero in 32 bits
 
 
-def answer_of(
-    body: Mapping[str, Any], text: str, labels: Sequence[str], probabilities: Sequence[float]
-) -> dict[str, Any]:
-    """The whole answer: the likeliest label, and the natural logarithms of probabilities where `logprobs` asks.
+def answer_of(body: Mapping[str, Any], text: str, label: Label, *, model: str = "linear") -> dict[str, Any]:
+    """The whole answer: the label, and natural logarithms of the probabilities that are known, where `logprobs` asks.
 
     InputError for `top_logprobs` that is no number from 0 to 20.
     """
-    best = max(range(len(labels)), key=probabilities.__getitem__)
     words = len(text.split())
     return {
         "id": f"chatcmpl-{uuid4().hex}",
         "object": "chat.completion",
         "created": int(time.time()),
-        "model": body.get("model") or "linear",
+        "model": body.get("model") or model,
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": labels[best]},
-                "logprobs": _log_probabilities(body, best, labels, probabilities),
+                "message": {"role": "assistant", "content": label.name},
+                "logprobs": _log_probabilities(body, label),
                 "finish_reason": "stop",
             }
         ],
@@ -60,17 +58,18 @@ def events_of(body: Mapping[str, Any], answer: Mapping[str, Any]) -> bytes:
     return b"".join(b"data: " + msgspec.json.encode(chunk) + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
 
-def _log_probabilities(
-    body: Mapping[str, Any], best: int, labels: Sequence[str], probabilities: Sequence[float]
-) -> dict[str, Any] | None:
+def _log_probabilities(body: Mapping[str, Any], label: Label) -> dict[str, Any] | None:
     if not body.get("logprobs"):
         return None
     top = body.get("top_logprobs") or 0
     if not isinstance(top, int) or isinstance(top, bool) or not 0 <= top <= _MOST_TOP:
         raise InputError(f"top_logprobs is {top!r}", cure=f"give a number from 0 to {_MOST_TOP}")
-    order = sorted(range(len(labels)), key=lambda at: -probabilities[at])[:top]
-    first = _told(labels[best], probabilities[best])
-    return {"content": [{**first, "top_logprobs": [_told(labels[at], probabilities[at]) for at in order]}]}
+    known = dict(zip(label.labels, label.probabilities, strict=True))
+    if label.name not in known:
+        return None
+    likely = sorted(known, key=lambda name: -known[name])[:top]
+    first = _told(label.name, known[label.name])
+    return {"content": [{**first, "top_logprobs": [_told(name, known[name]) for name in likely]}]}
 
 
 def _told(label: str, probability: float) -> dict[str, Any]:

@@ -1,19 +1,24 @@
-"""The server of a linear model: OpenAI's chat completions, of which each answer is one label. I/O: sockets.
+"""A classifier as OpenAI's chat completions, of which each answer is one label. I/O: sockets.
 
-Run as `python -m flyball.serving.label_server FOLDER PORT THREADS`. The text is that of the last user message. Usage
-counts words, since such a model has no tokens: those of the text between spaces, and one for the label.
+The text is that of the last user message. Usage counts words, since such a model has no tokens: those of the text
+between spaces, and one for the label. Run as `python -m flyball.serving.label_server FOLDER PORT THREADS` it serves a
+linear model; classic_server.py serves one that another server holds.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from flyball.errors import FlyballError, InputError
+from flyball.engines.catalog import LINEAR
+from flyball.engines.label import Label, likeliest
+from flyball.errors import FlyballError, InputError, UpstreamError
 from flyball.inference.label_scorer import LabelScorer
 from flyball.inference.messages import last_user_text, messages_of
 from flyball.serving.label_answers import answer_of, events_of, wants_stream
@@ -21,16 +26,37 @@ from flyball.serving.label_answers import answer_of, events_of, wants_stream
 _CHAT = "/v1/chat/completions"
 _MOST_BYTES = 64_000_000
 _JSON, _TEXT, _EVENTS = b"application/json", b"text/plain; version=0.0.4", b"text/event-stream"
+_PASSED_ON = (429, 503, 504)
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class LabelServer:
-    """An ASGI application over one scorer."""
+def nothing_wrong() -> str:
+    """For a model in this process: it is ready and alive while the process answers."""
+    return ""
 
-    def __init__(self, scorer: LabelScorer) -> None:
-        self._scorer = scorer
-        self._running = self._answered = self._refused = 0
+
+class LabelServer:
+    """An ASGI application over a function that labels a text.
+
+    `pool`: the threads that call it where it waits; without one it is called in the event loop. `unready` and `gone`
+    say why nothing can be asked yet, and why nothing can be asked any more; empty where it can. `name` begins the names
+    of its metrics.
+    """
+
+    def __init__(
+        self,
+        label: Callable[[str], Label],
+        *,
+        name: str,
+        model: str,
+        pool: Executor | None = None,
+        unready: Callable[[], str] = nothing_wrong,
+        gone: Callable[[], str] = nothing_wrong,
+    ) -> None:
+        self._label, self._name, self._model, self._pool = label, name, model, pool
+        self._unready, self._gone = unready, gone
+        self._running = self._answered = self._refused = self._failed = 0
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One request."""
@@ -42,11 +68,17 @@ class LabelServer:
             finally:
                 self._running -= 1
         elif method == "GET" and path == "/health":
-            await _send(send, 200, b'{"status":"ok"}', _JSON)
+            problem = self._unready()
+            status = {"status": problem or "ok"}
+            await _send(send, 503 if problem else 200, msgspec.json.encode(status), _JSON)
+        elif method == "GET" and path == "/alive":
+            problem = await asyncio.to_thread(self._gone)
+            await _send(send, 503 if problem else 200, (problem or self.metrics()).encode(), _TEXT)
         elif method == "GET" and path == "/metrics":
             await _send(send, 200, self.metrics().encode(), _TEXT)
         elif method == "GET" and path == "/v1/models":
-            await _send(send, 200, b'{"object":"list","data":[{"id":"linear","object":"model"}]}', _JSON)
+            listed = {"object": "list", "data": [{"id": self._model, "object": "model"}]}
+            await _send(send, 200, msgspec.json.encode(listed), _JSON)
         else:
             await _send(send, 404, _error(f"{method} {path} is not served here", "not_found_error"), _JSON)
 
@@ -54,10 +86,15 @@ class LabelServer:
         try:
             body = _object(await _read(receive))
             text = last_user_text(messages_of(body))
-            answer = answer_of(body, text, self._scorer.labels, self._scorer(text))
+            answer = answer_of(body, text, await self._labelled(text), model=self._model)
         except InputError as error:
             self._refused += 1
             await _send(send, 400, _error(error.message, "invalid_request_error"), _JSON)
+            return
+        except UpstreamError as error:
+            self._failed += 1
+            status = error.status if error.status in _PASSED_ON else 502
+            await _send(send, status, _error(error.message, "upstream_error"), _JSON)
             return
         self._answered += 1
         if wants_stream(body):
@@ -65,15 +102,28 @@ class LabelServer:
         else:
             await _send(send, 200, msgspec.json.encode(answer), _JSON)
 
+    async def _labelled(self, text: str) -> Label:
+        if self._pool is None:
+            return self._label(text)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._label, text)
+
     def metrics(self) -> str:
-        """Requests in work, and those answered and refused so far, as Prometheus reads them."""
+        """Requests in work, and those answered, refused and failed so far, as Prometheus reads them."""
         return (
-            "# TYPE onnx:requests_running gauge\n"
-            f"onnx:requests_running {self._running}\n"
-            "# TYPE onnx:requests_total counter\n"
-            f'onnx:requests_total{{result="answered"}} {self._answered}\n'
-            f'onnx:requests_total{{result="refused"}} {self._refused}\n'
+            f"# TYPE {self._name}:requests_running gauge\n"
+            f"{self._name}:requests_running {self._running}\n"
+            f"# TYPE {self._name}:requests_total counter\n"
+            f'{self._name}:requests_total{{result="answered"}} {self._answered}\n'
+            f'{self._name}:requests_total{{result="refused"}} {self._refused}\n'
+            f'{self._name}:requests_total{{result="failed"}} {self._failed}\n'
         )
+
+
+def serve(server: LabelServer, *, port: int) -> None:
+    """Serve on 127.0.0.1 until SIGTERM."""
+    import uvicorn
+
+    uvicorn.run(server, host="127.0.0.1", port=port, lifespan="off", log_level="error", access_log=False)
 
 
 def _object(raw: bytes) -> Mapping[str, Any]:
@@ -110,17 +160,14 @@ def _error(message: str, kind: str) -> bytes:
 
 def main(arguments: list[str]) -> int:
     """Load the model and serve until SIGTERM; 1 with the reason where it cannot be loaded."""
-    import uvicorn
-
     folder, port, threads = arguments
     try:
         scorer = LabelScorer(Path(folder), threads=int(threads))
     except FlyballError as error:
         print(f"{error.message}; {error.cure}", flush=True)
         return 1
-    uvicorn.run(
-        LabelServer(scorer), host="127.0.0.1", port=int(port), lifespan="off", log_level="error", access_log=False
-    )
+    labels = scorer.labels
+    serve(LabelServer(lambda text: likeliest(labels, scorer(text)), name=LINEAR.name, model="linear"), port=int(port))
     return 0
 
 

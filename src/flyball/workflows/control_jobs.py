@@ -59,6 +59,7 @@ def control_context(project: Project) -> ControlContext:
         holder=f"{socket.gethostname()}:{project.root}",
         secrets=lambda reference: secret(reference, project.root, project.environment),
         proxy_for=lambda url: proxy_for(url, project.environment),
+        home=str(project.root),
         terms=EngineTerms(project).of,
         watch=watch,
         propose=suggest,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flyball.engines.catalog import is_elsewhere
+from flyball.engines.catalog import is_elsewhere, stands_before_server
 from flyball.engines.config import EngineConfig
 from flyball.errors import FlyballError
 from flyball.inference.http_client import ServerAccess
@@ -47,6 +47,13 @@ class EngineTerms:
         """How the release's server is reached, where it is one elsewhere."""
         if not is_elsewhere(release):
             return ServerAccess()
+        terms = self.of(name, release)
+        return self._project.way(terms.api_key, terms.reach)
+
+    def behind(self, name: str, release: Release) -> ServerAccess | None:
+        """How the server is reached that the release's engine stands before; None for an engine of ours alone."""
+        if not stands_before_server(release):
+            return None
         terms = self.of(name, release)
         return self._project.way(terms.api_key, terms.reach)
 

@@ -41,10 +41,13 @@ def evaluate_release(
     out.mkdir(parents=True, exist_ok=True)
     progress("starting the engine", 0, 0)
     adapter = project.artifacts.path(release.adapter) if release.adapter else None
-    way = EngineTerms(project).way(name_of(release), release)
+    terms, name = EngineTerms(project), name_of(release)
+    way, behind = terms.way(name, release), terms.behind(name, release)
     config, asked = project.settings.serving, project.settings.evaluate
     timeout = project.settings.rollout.ready_timeout_s
-    with engine_process(release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way) as url:
+    with engine_process(
+        release, artifact, timeout_s=timeout, adapter=adapter, config=config, way=way, behind=behind
+    ) as url:
         has_labels = project.settings.task == "classification" or release.constraint.kind == "labels"
         has_labels = has_labels or any(suite_kind(name) == "labelled" for name in asked.suites)
         patience_s = ELSEWHERE_S if is_elsewhere(release) else OURS_S
@@ -56,7 +59,7 @@ def evaluate_release(
             project=project.name,
             task=project.settings.task,
             release=release,
-            release_name=name_of(release),
+            release_name=name,
             dataset=dataset,
             dataset_dir=project.places.dataset,
             root=project.root,

@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
-from flyball.addresses import reach_of
+from flyball.addresses import Reach, reach_of
 from flyball.engines.catalog import DEFAULT, SERVER, kind_named
+from flyball.engines.classic import ClassicConfig, ClassicKind
 from flyball.engines.config import SHARED, EngineConfig, ServerConfig
-from flyball.errors import ConfigError, InputError, NotFoundError
-from flyball.inference.model_list import is_url, served_model
+from flyball.errors import ConfigError, InputError, NotFoundError, UpstreamError
+from flyball.inference.model_list import ServedModel, is_url, served_model
 from flyball.records import JSON, ModelVersion, Release, name_of
 from flyball.registry.adapters import import_adapter
 from flyball.registry.config import ReleaseConfig
@@ -141,10 +142,14 @@ class ImportedModel:
 def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path, progress: Progress) -> ImportedModel:
     """The model with its files in `out`; what was converted is compared with transformers (probability_check.py)."""
     if isinstance(engine, ServerConfig):
-        way = project.way(engine.api_key, reach_of(engine, source="release.engine"))
-        served = served_model(source, name=engine.model, way=way)
         out.mkdir(parents=True, exist_ok=True)
-        known = msgspec.structs.replace(engine, model=served.name)
+        reach = reach_of(engine, source="release.engine")
+        if isinstance(engine, ClassicConfig):
+            served = classic_model(project, engine, reach)
+            known: EngineConfig = engine
+        else:
+            served = served_model(source, name=engine.model, way=project.way(engine.api_key, reach))
+            known = msgspec.structs.replace(engine, model=served.name)
         unseen = unchecked("its weights are at a server elsewhere")
         return ImportedModel(model=model_elsewhere(served, project=project.name), engine=known, agreement=unseen)
     path = Path(source).expanduser()
@@ -160,6 +165,20 @@ def read_model(project: Project, source: str, *, engine: EngineConfig, out: Path
         )
     model = import_model(path, config=project.settings.package, project=project.name, out=out)
     return ImportedModel(model=model, engine=engine, agreement=agreement(path, out, model, progress))
+
+
+def classic_model(project: Project, engine: ClassicConfig, reach: Reach | None) -> ServedModel:
+    """A classifier on a classic model server, once it has labelled a text; UpstreamError where it does not."""
+    from flyball.serving.classic_client import ClassicClient
+
+    kind = kind_named(engine.kind)
+    assert isinstance(kind, ClassicKind)
+    client = ClassicClient(kind, engine, project.way(engine.api_key, reach))
+    client.bring_in()
+    if problem := client.unready():
+        raise UpstreamError(problem, cure="load the model on that server, or set release.engine.load")
+    client.require_label()
+    return ServedModel(name=f"{engine.model}:{engine.version}" if engine.version else engine.model, context=0)
 
 
 def model_source(project: Project) -> str:

@@ -170,6 +170,7 @@ def _engine(project: Project, named: Named) -> Iterator[str]:
         adapter=adapter,
         config=project.settings.serving,
         log_dir=project.places.logs,
+        behind=EngineTerms(project).behind(named.name, release),
     ) as url:
         yield url
 
