@@ -21,7 +21,7 @@ from traffic_rows import add_request
 SCHEMES = ("light", "dark")
 PAGES = (
     *("front", "requests", "story", "record", "gate", "models", "compare", "datasets", "deployments", "findings"),
-    "missing",
+    *("playground", "missing"),
 )
 
 
@@ -38,6 +38,7 @@ def address(site: Site, page: str) -> str:
         "datasets": "/datasets",
         "deployments": "/deployments",
         "findings": "/findings",
+        "playground": "/playground",
         "missing": "/records/none",
     }
     return site.url + paths[page]

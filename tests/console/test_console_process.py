@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 import console_shop
-from console_site import settings
+from console_site import project_over
 from flyball.console.cached_metrics import CachedMetrics, Figure
 from flyball.console.context import ConsoleContext
 from flyball.console.server import listen, run_console
@@ -30,13 +30,13 @@ from pathlib import Path
 from flyball.console.context import ConsoleContext
 from flyball.console.server import run_console
 from flyball.settings import parse_settings
-from flyball.storage.ledger import open_ledger
 from flyball.telemetry import configure_logging
+from flyball.wiring import Project
 configure_logging()
 root = Path(sys.argv[1])
-settings = parse_settings({"version": 1, "project": "shop", "data": {"sources": [{"path": "x.jsonl"}]}})
-ledger = open_ledger(f"sqlite:///{root}/ledger.db", project="shop")
-run_console(ConsoleContext(ledger=ledger, settings=settings, root=root), port=0)
+document = {"version": 1, "project": "shop", "data": {"sources": [{"path": "x.jsonl"}]}}
+settings = parse_settings(document | {"ledger": {"url": f"sqlite:///{root}/ledger.db"}})
+run_console(ConsoleContext(project=Project(root=root, settings=settings)), port=0)
 """
 
 
@@ -99,7 +99,7 @@ def test_a_port_in_use_is_told_with_its_cure(sqlite_template: Path, tmp_path: Pa
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentMissing, match=f"port {port}") as caught:
-            run_console(ConsoleContext(ledger=ledger, settings=settings(), root=tmp_path), port=port)
+            run_console(ConsoleContext(project=project_over(ledger, tmp_path)), port=port)
         assert "console.port" in caught.value.cure
     ledger.close()
     with listen(0) as free:

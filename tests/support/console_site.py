@@ -21,6 +21,7 @@ from flyball.records import fingerprint
 from flyball.settings import Settings, parse_settings
 from flyball.storage.ledger import Ledger
 from flyball.training.loss_curve import CurvePoint, write_curve
+from flyball.wiring import Project
 
 
 def settings() -> Settings:
@@ -30,10 +31,24 @@ def settings() -> Settings:
     )
 
 
+def project_over(ledger: Ledger, root: Path) -> Project:
+    """The smallest project, over a ledger that is open already."""
+    project = Project(root=root, settings=settings())
+    project.__dict__["ledger"] = ledger
+    return project
+
+
 @contextmanager
 def served(ledger: Ledger, root: Path) -> Iterator[str]:
     """The console over `ledger` in a thread of this process; its base URL."""
-    server = make_server(ConsoleContext(ledger=ledger, settings=settings(), root=root))
+    with served_context(ConsoleContext(project=project_over(ledger, root))) as url:
+        yield url
+
+
+@contextmanager
+def served_context(context: ConsoleContext) -> Iterator[str]:
+    """The same of any project."""
+    server = make_server(context)
     with listen(0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

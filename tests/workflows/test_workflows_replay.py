@@ -10,13 +10,12 @@ from sqlalchemy import func, select
 
 from flyball.cost.charges import summary
 from flyball.errors import InputError, NotFoundError
-from flyball.records import Finding, ModelVersion, Release, name_of
+from flyball.records import Finding, Release, name_of
 from flyball.records.identity import uuid7
 from flyball.registry.adapters import import_adapter
 from flyball.serving.config import ServingConfig
 from flyball.serving.engine_processes import start_engine, stop_engine, wait_ready
 from flyball.storage import tables
-from flyball.storage.artifacts import file_refs
 from flyball.storage.deployments import history, move_pointer
 from flyball.storage.ledger import Ledger
 from flyball.storage.traffic import add_feedback
@@ -26,7 +25,8 @@ from flyball.workflows.recorded_requests import Recorded, recorded_requests
 from flyball.workflows.replay import Named, Replayed, asking, replay
 from judged_traffic import Canary, project_on
 from record_samples import feedback_record
-from tiny_gguf import tiny_release, write_tiny_adapter, write_tiny_gguf
+from tiny_gguf import write_tiny_adapter
+from tiny_releases import add_release
 
 UNITS = 50
 
@@ -41,37 +41,12 @@ class Shop:
 
     def release(self, *, seed: int = 0, slots: int = 2, **more: object) -> str:
         """A release of a tiny model; another seed is another model, other slots the same answers."""
-        release = tiny_release(slots=slots, model=model(self.project, seed), **more)
-        self.project.ledger.append(release)
-        return name_of(release)
+        return add_release(self.project, seed=seed, slots=slots, **more)
 
     def replay(self, candidate: str, *, requests: int = 200, act: bool = False) -> Replayed:
         return replay(
             self.project, candidate, against=self.live, route=None, requests=requests, act=act, progress=quiet
         )
-
-
-def model(project: Project, seed: int) -> str:
-    """A tiny model that says letters, packaged once."""
-    folder = project.root / f"model-{seed}"
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        write_tiny_gguf(folder / "model.gguf", seed=seed, printable=True)
-    files = file_refs(folder)
-    made = ModelVersion(
-        project="shop",
-        training_run=None,
-        dataset=None,
-        architecture="llama",
-        parameters=28_000,
-        context_length=256,
-        formats=("gguf",),
-        files=files,
-        chat_template="",
-    )
-    project.ledger.append(made)
-    project.artifacts.put(name_of(made), folder, files)
-    return name_of(made)
 
 
 def named(project: Project, name: str) -> Named:

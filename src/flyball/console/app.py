@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -28,6 +30,7 @@ from flyball.console.chart_specs import (
 from flyball.console.context import ConsoleContext
 from flyball.console.front_page import choose_route, read_compared, read_findings, read_live, read_overview
 from flyball.console.page_rendering import Pages, static_files
+from flyball.console.playground import Form, Page, empty_page, form_of, posted_form, tried_page
 from flyball.console.record_page import read_record
 from flyball.console.request_list import Filters, read_answers, read_choices
 from flyball.console.request_page import read_story
@@ -36,7 +39,7 @@ from flyball.console.run_comparison import read_run_comparison
 from flyball.console.security_middleware import SecurityMiddleware
 from flyball.console.traffic import read_traffic
 from flyball.console.versions import read_datasets, read_models
-from flyball.errors import FlyballError, NotFoundError
+from flyball.errors import FlyballError, NotFoundError, RefusedError
 from flyball.storage.ledger import now_ms
 from flyball.telemetry import log
 
@@ -44,6 +47,8 @@ View = Callable[[Request], Response]
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 THREADS = 2
 """Pages are read from the ledger in threads; a page takes milliseconds, a thread and its connection megabytes."""
+TRIES = 2
+"""Threads for tries, which may take minutes: one that works, and one that tells the next that it must wait."""
 WIDTHS = {
     "traffic": {"wide": 640, "narrow": 330},
     "latency": {"wide": 640, "narrow": 330},
@@ -73,6 +78,7 @@ def build_app(context: ConsoleContext) -> Starlette:
         "/static/{name}": views.static,
     }
     routes = [Route(path, views.in_thread(view)) for path, view in pages.items()]
+    routes.append(Route("/playground", views.playground, methods=["GET", "POST"]))
     routes.append(Route("/charts/{name}-{size}-{theme}.svg", views.chart))
     return Starlette(
         routes=routes,
@@ -86,9 +92,10 @@ def build_app(context: ConsoleContext) -> Starlette:
 
 
 class Views:
-    """What each route does; the ledger is only read."""
+    """What each route does; the ledger is only read, but for the playground's audit entry and cost."""
 
     def __init__(self, context: ConsoleContext) -> None:
+        self._context = context
         self._ledger = context.ledger
         self._root = context.root
         self._files = static_files()
@@ -98,6 +105,8 @@ class Views:
         self._kept = CachedMetrics()
         self._charts = charts.ChartStore()
         self._threads = CapacityLimiter(THREADS)
+        self._tries = CapacityLimiter(TRIES)
+        self._token = secrets.token_urlsafe()
 
     def in_thread(self, view: View) -> Callable[[Request], Awaitable[Response]]:
         """The view as a coroutine, so that a slow ledger stops no other page."""
@@ -189,6 +198,33 @@ class Views:
             summary=summary,
             now_ms=now_ms(),
             drawable=charts.can_render() and bool(summary),
+        )
+
+    async def playground(self, request: Request) -> Response:
+        """Two releases, one input: the form, and after it was sent both answers."""
+        form = await posted_form(request) if request.method == "POST" else form_of(request.query_params)
+        view = self._try if request.method == "POST" else self._form
+        return await to_thread.run_sync(view, form, limiter=self._tries)
+
+    def _form(self, form: Form, error: FlyballError | None = None) -> Response:
+        return self._playground(empty_page(self._context.playground, form), error)
+
+    def _try(self, form: Form) -> Response:
+        if not hmac.compare_digest(form.token.encode(), self._token.encode()):
+            return self._form(form, RefusedError("the form is from before the console started", cure="send it again"))
+        try:
+            return self._playground(tried_page(self._context.playground, self._ledger, form), None)
+        except FlyballError as error:
+            return self._form(form, error)
+
+    def _playground(self, page: Page, error: FlyballError | None) -> Response:
+        return self._pages.page(
+            "playground.html",
+            page="playground",
+            status=error.http_status if error else 200,
+            found=page,
+            error=error,
+            token=self._token,
         )
 
     async def chart(self, request: Request) -> Response:

@@ -109,5 +109,4 @@ def console(project: Project, *, port: int | None) -> None:
     from flyball.console.context import ConsoleContext
     from flyball.console.server import run_console
 
-    context = ConsoleContext(ledger=project.ledger, settings=project.settings, root=project.root)
-    run_console(context, port=project.settings.console.port if port is None else port)
+    run_console(ConsoleContext(project=project), port=project.settings.console.port if port is None else port)
