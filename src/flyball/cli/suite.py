@@ -1,4 +1,4 @@
-"""Commands about suites: which families there are, what is in one, and a first one from labelled rows."""
+"""Commands about suites: which families there are, what is in one, a first one from rows, and one for CheckList."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from flyball.cli.output import emit, emit_lines, json_option, pairs, warned
 @click.group(
     "suite",
     epilog="\b\nExamples:\n  flyball suite list\n  flyball suite show cases.jsonl\n"
-    "  flyball suite show xstest:xstest.csv\n  flyball suite from labelled.csv --name tickets",
+    "  flyball suite show xstest:xstest.csv\n  flyball suite from labelled.csv --name tickets\n"
+    "  flyball suite export checklist:checks.yaml exported/",
 )
 def suite_command() -> None:
     """Cases that releases and servers are measured on; needs no project."""
@@ -106,3 +107,28 @@ def from_command(
     ]
     document = {"suite": str(made.path), "leaked": made.leaked, "gate": gate, "notes": made.notes, "settings": text}
     emit(document, as_json=as_json, text=lambda _: warned("\n".join([*said, "", text]), made.notes))
+
+
+@suite_command.command(
+    "export",
+    epilog="\b\nExample:\n  flyball evaluate URL --suite checklist:checks.yaml --out report\n"
+    "  flyball suite export checklist:checks.yaml exported/ --report report",
+)
+@click.argument("name", metavar="checklist:FILE")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of a report on this suite: its answers are written too, as predictions.txt.",
+)
+@json_option
+def export_command(name: str, folder: Path, report: Path | None, as_json: bool) -> None:
+    """Write behaviour tests as CheckList's raw file, with tests.json, which says which line is which test.
+
+    The suite `checklist:FOLDER` reads such a folder, of CheckList's tests too.
+    """
+    from flyball.workflows.suite_export import export_checklist
+
+    made = export_checklist(name, folder, root=Path.cwd(), report=report)
+    facts = {"folder": str(made.folder), "tests": made.tests, "cases": made.cases, "predictions": made.predictions}
+    emit(facts, as_json=as_json, text=pairs)

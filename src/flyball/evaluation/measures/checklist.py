@@ -2,7 +2,8 @@
 
 `passed` is 1 where an MFT got the expected answer, an INV the same answer before and after its edit, and a DIR an
 answer that moved as it must (up and down: not the other way; labels are ordered). Where the file names labels,
-answers are compared as labels, and an answer that names none fails. `failure_rate` is 1 − passed, as CheckList has it.
+answers are compared as labels, and an answer that names none fails. `failure_rate` is 1 − passed, as CheckList has it;
+where CheckList's test cases have several examples, its rate is `case_failure_rate`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import cast
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.answers import same
+from flyball.evaluation.measures.classes import share
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.measures.labelled import label_in
-from flyball.evaluation.measures.summaries import usual
+from flyball.evaluation.measures.summaries import slices_of, usual
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.records import Measure
 
@@ -27,19 +29,20 @@ def score(suite: Suite, answers: Mapping[str, Answer], _known: Known) -> Iterato
         after = answers[item.key]
         before = answers[item.original_key] if item.original_key else None
         error = after.error or (before.error if before else None)
-        labels = cast(Sequence[str], item.data.get("labels") or ())
-        wanted, found = item.expected, None
-        if labels and not error:
-            wanted = label_in(before.text, labels) if before else item.expected
-            found = label_in(after.text, labels)
-        passed = not error and (
-            moved_rightly(item, labels, wanted, found)
-            if labels
-            else same(after.text, before.text if before else item.expected or "")
-        )
-        yield scored(
-            suite, item, "passed", float(passed), error=error, expected=wanted if labels else None, answer=found
-        )
+        passed, wanted, found = False, item.expected if item.data.get("labels") else None, None
+        if not error:
+            passed, wanted, found = passes(item, before.text if before else None, after.text)
+        yield scored(suite, item, "passed", float(passed), error=error, expected=wanted, answer=found)
+
+
+def passes(item: Item, before: str | None, after: str) -> tuple[bool, str | None, str | None]:
+    """Whether the answer is as it must be, with the labels that were wanted and found (None: not known)."""
+    labels = cast(Sequence[str], item.data.get("labels") or ())
+    if not labels:
+        return same(after, item.expected or "" if before is None else before), None, None
+    wanted = item.expected if before is None else label_in(before, labels)
+    found = label_in(after, labels)
+    return moved_rightly(item, labels, wanted, found), wanted, found
 
 
 def moved_rightly(item: Item, labels: Sequence[str], before: str | None, after: str | None) -> bool:
@@ -70,4 +73,25 @@ def summarise(suite: str, name: str, group: Sequence[ItemScore], level: float) -
         )
 
 
-FAMILY = Family(kind="checklist", score=score, measures=("passed", "failure_rate"), summaries={"passed": summarise})
+def failed_cases(suite: Suite, scores: Sequence[ItemScore], level: float) -> Iterator[Measure]:
+    """CheckList's own failure rate where its test cases have several examples: one that fails fails its test case."""
+    case = {item.id: (item.slice, item.data.get("case")) for item in suite.items}
+    if len(set(case.values())) == len(case) or any(at is None for _, at in case.values()):
+        return
+    first: dict[tuple[str | None, object], ItemScore] = {}
+    for score in scores:
+        if score.measure == "passed" and (case[score.item] not in first or score.score < 1.0):
+            first[case[score.item]] = score
+    worst = list(first.values())
+    for part, some in ((None, worst), *sorted(slices_of(worst).items())):
+        failed = sum(score.score < 1.0 for score in some)
+        yield share(suite.name, "case_failure_rate", failed, len(some), level, part)
+
+
+FAMILY = Family(
+    kind="checklist",
+    score=score,
+    measures=("passed", "failure_rate"),
+    summaries={"passed": summarise},
+    derived=failed_cases,
+)

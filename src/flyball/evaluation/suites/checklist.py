@@ -19,12 +19,14 @@ import yaml
 from msgspec import Meta
 
 from flyball.errors import InputError, NotFoundError, nearest
+from flyball.evaluation.suites.checklist_files import asked, is_folder, load_folder
+from flyball.evaluation.suites.checklist_predictions import load_predictions
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.lexicons import BY_LOCALE
 from flyball.evaluation.suites.rewrites import KEEPING, TURNING, Edit
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.evaluation.suites.templates import SEED, Filled, filled, places_of, words_for
-from flyball.records import Message, canonical_json
+from flyball.records import canonical_json
 from flyball.records.yaml_documents import load_yaml
 
 SHAPE: Final = """tests:
@@ -72,7 +74,12 @@ class Base:
 
 
 def load(path: Path, name: str) -> Suite:
-    """Every case of the file's tests, each named by the hash of its test and its texts."""
+    """Every case of a file's tests, each named by the hash of its test and its texts; or of a folder of CheckList's."""
+    place, _, predictions = path.name.partition("?")
+    if predictions and is_folder(path.with_name(place)):
+        return load_predictions(path.with_name(place), predictions, name)
+    if is_folder(path):
+        return load_folder(path, name)
     checks = read(path)
     items: dict[str, Item] = {}
     for test in checks.tests:
@@ -189,20 +196,14 @@ def case(test: Test, checks: Checklist, base: Base, text: str, edit: str | None)
     name = hashlib.sha256(canonical_json([test.name, base.text, text])).hexdigest()[:32]
     return Item(
         id=name,
-        messages=messages(checks, text),
-        original=messages(checks, base.text) if edit else None,
+        messages=asked(checks.prompt, checks.system, text),
+        original=asked(checks.prompt, checks.system, base.text) if edit else None,
         expected=test.expect,
         slice=test.name,
         groups=groups,
         cluster=f"{test.name}: {base.source}",
         data={"type": test.type, "labels": list(checks.labels), "direction": test.direction},
     )
-
-
-def messages(checks: Checklist, text: str) -> tuple[Message, ...]:
-    """A text as it is asked."""
-    asked = Message(role="user", content=checks.prompt.replace("{text}", text))
-    return (asked,) if checks.system is None else (Message(role="system", content=checks.system), asked)
 
 
 FAMILY = SuiteFamily(
