@@ -1,4 +1,4 @@
-"""Commands about suites: which families there are, what is in one, a first one from rows, and one for CheckList."""
+"""Commands about suites: which families there are, what is in one, a first one from rows, and one for other tools."""
 
 from __future__ import annotations
 
@@ -112,23 +112,25 @@ def from_command(
 @suite_command.command(
     "export",
     epilog="\b\nExample:\n  flyball evaluate URL --suite checklist:checks.yaml --out report\n"
-    "  flyball suite export checklist:checks.yaml exported/ --report report",
+    "  flyball suite export checklist:checks.yaml exported/ --report report\n"
+    "  flyball suite export groups:loans.jsonl loans.csv --report report",
 )
-@click.argument("name", metavar="checklist:FILE")
-@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("name", metavar="FAMILY:FILE")
+@click.argument("path", metavar="FOLDER|FILE", type=click.Path(path_type=Path))
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of a report on this suite: its answers are written too, as predictions.txt.",
+    help="Folder of a report on this suite: its answers are written too.",
 )
 @json_option
-def export_command(name: str, folder: Path, report: Path | None, as_json: bool) -> None:
-    """Write behaviour tests as CheckList's raw file, with tests.json, which says which line is which test.
+def export_command(name: str, path: Path, report: Path | None, as_json: bool) -> None:
+    """Write behaviour tests for CheckList, or the answers to cases with groups for AI Fairness 360.
 
-    The suite `checklist:FOLDER` reads such a folder, of CheckList's tests too.
+    Behaviour tests become a FOLDER: raw.jsonl, tests.json, which says which line is which test, and predictions.txt.
+    Groups become a FILE, CSV or Parquet, and a JSON file beside. `checklist:FOLDER` and `aif360:FILE` read them again.
     """
-    from flyball.workflows.suite_export import export_checklist
+    from flyball.workflows.suite_export import export_suite
 
-    made = export_checklist(name, folder, root=Path.cwd(), report=report)
-    facts = {"folder": str(made.folder), "tests": made.tests, "cases": made.cases, "predictions": made.predictions}
+    made = export_suite(name, path, root=Path.cwd(), report=report)
+    facts = {"written": str(made.path), "tests": made.tests, "cases": made.cases, "predictions": made.predictions}
     emit(facts, as_json=as_json, text=pairs)

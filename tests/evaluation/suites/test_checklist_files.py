@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from flyball.evaluation.suites.catalog import load_suite
 from flyball.evaluation.suites.suite import Suite
 from flyball.evaluation.url_evaluation import evaluate_url
 from flyball.records import EvalReport
+from own_environment import own_environment
 
 LABELS = ["negative", "neutral", "positive"]
 TESTS: list[dict[str, Any]] = [
@@ -154,7 +153,7 @@ def test_what_is_written_is_read_as_the_same_cases(
     assert run(["suite", "export", "checklist:checks.yaml", "ours", "--report", "report", "--json"]) == 0
     made = msgspec.json.decode(capsys.readouterr().out)
     ours, again = load_suite("checklist:checks.yaml", dataset_dir=None, root=tmp_path), loaded(tmp_path / "ours")
-    assert made == {"folder": "ours", "tests": 4, "cases": len(ours.items), "predictions": 2 * len(ours.items) - 6}
+    assert made == {"written": "ours", "tests": 4, "cases": len(ours.items), "predictions": 2 * len(ours.items) - 6}
     same = [(i.slice, i.messages, i.original, i.expected, i.groups["cell"]) for i in ours.items]
     assert [(i.slice, i.messages, i.original, i.expected, i.groups["cell"]) for i in again.items] == same
     raw = [json.loads(line) for line in (tmp_path / "ours" / "raw.jsonl").read_text().split("\n")]
@@ -241,18 +240,7 @@ INSTALLS = (
 @pytest.mark.timeout(900)
 def test_the_real_package_gives_and_takes_the_same_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own environment (it needs old versions of others), and the Python of our page."""
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "env"], check=True)
-    python = str(tmp_path / "env" / "bin" / "python")
-    for packages in INSTALLS:
-        done = subprocess.run([python, "-m", "pip", "install", "-q", *packages], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"checklist 0.0.11 cannot be installed: {done.stderr[-300:]}")
-
-    def checklist(script: str) -> Any:
-        done = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
+    checklist = own_environment(tmp_path, *INSTALLS)
     (tmp_path / "theirs").mkdir()
     theirs = dict(checklist(WRITES + MAKES))
     suite = loaded(tmp_path / "theirs")

@@ -138,7 +138,7 @@ def details_of(
         outcomes=tuple(outcomes_of(suites, scores, known)),
         prepared=prepared,
         notes=tuple(note for suite in suites for note in suite.notes),
-        label_examples=tuple(label_examples(suites, labelled, answers, rows)),
+        label_examples=tuple(label_examples(suites, labelled, known, rows)),
         calibration=tuple(calibrations(suites, scores, answers)),
         spending=tuple(spendings(suites, scores, answers, price)),
     )

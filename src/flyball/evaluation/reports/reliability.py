@@ -64,7 +64,7 @@ def calibrations(
     """Of each suite whose answers are labels."""
     labelled = {score.suite for score in scores if score.measure == "accuracy" and score.expected is not None}
     for suite in suites:
-        if suite.name not in labelled:
+        if suite.name not in labelled or suite.elsewhere:
             continue
         items = [sure_of(score) for score in scores if score.suite == suite.name and score.measure == BRIER]
         if not items:

@@ -13,6 +13,7 @@ from flyball.errors import InputError
 from flyball.evaluation.suite_names import suite_name
 from flyball.evaluation.suites import (
     advglue,
+    aif360,
     bbq,
     bipia,
     canaries,
@@ -51,6 +52,7 @@ OF_THE_ROWS = ("test", *EDITS)
 """Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
+    aif360.FAMILY,
     bbq.FAMILY,
     bipia.FAMILY,
     canaries.FAMILY,

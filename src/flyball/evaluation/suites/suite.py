@@ -76,11 +76,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeElsewhere:
-    """The scores of cases that another program asked, by case; `missing`: why a case has none."""
+    """The scores of cases that another program asked, by case; `missing`: why a case has none.
+
+    `answers`: what was answered, for families that score it themselves.
+    """
 
     about: ScoresFile
     scores: Mapping[str, float]
     missing: Mapping[str, str]
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
