@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flyball.evaluation.answer_judge import rate_answers
 from flyball.evaluation.case_answers import Completer, Partial, ask_all
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.follow_ups import FollowingUp
+from flyball.evaluation.rated_answers import write_answers
 from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.scored_report import Measured, files_of, report_scores
 from flyball.evaluation.suites.catalog import OF_THE_ROWS, load_suites
 from flyball.evaluation.suites.suite import Suite, bodies_of
 from flyball.evaluation.training_overlap import Compared, compare_with_training
+from flyball.inference.http_client import ServerAccess
 from flyball.inference.prompt_path import PROMPT_PATH
 from flyball.records import JSON, DatasetVersion, EvalReport, Preparation, Release, fingerprint_of, name_of
 from flyball.telemetry import Progress, quiet
@@ -37,8 +40,10 @@ def evaluate(
     progress: Progress = quiet,
     trained_on: str | None = None,
     price: Price | None = None,
+    access: ServerAccess | None = None,
 ) -> EvalReport:
-    """The report on a release; `trained_on`: the dataset version of its model, with whose rows own suites are compared;
+    """The report on a release; `access`: who knows the secrets of judges;
+    `trained_on`: the dataset version of its model, with whose rows own suites are compared;
     `price`: of tokens in and out, for the report's details.
 
     `out` gets items.jsonl, report.json, report.html, report.md and junit.xml.
@@ -70,6 +75,7 @@ def evaluate(
         out=out,
         progress=progress,
         price=price,
+        access=access,
     )
 
 
@@ -90,6 +96,7 @@ def evaluate_suites(
     out: Path,
     progress: Progress,
     price: Price | None = None,
+    access: ServerAccess | None = None,
 ) -> EvalReport:
     """Ask and score loaded suites, and write the report; `request`: what each asks for besides its messages.
 
@@ -102,6 +109,15 @@ def evaluate_suites(
     bodies = {key: {**(request or {}), **body} for key, body in bodies_of(suites).items()}
     asker = FollowingUp(completer)
     answers = ask_all(bodies, asker, concurrency=config.concurrency, partial=partial, progress=progress)
+    ratings = rate_answers(
+        suites,
+        answers,
+        access=access,
+        concurrency=config.concurrency,
+        partial=out,
+        plan=plan,
+        progress=progress,
+    )
     measured = Measured(
         project=project,
         release=release,
@@ -113,6 +129,17 @@ def evaluate_suites(
         conditions={**(request or {}), "concurrency": config.concurrency},
         price=price,
     )
-    report = report_scores(suites, answers, measured, level=config.level, compared=compared, out=out, progress=progress)
-    partial.path.unlink(missing_ok=True)
+    report = report_scores(
+        suites,
+        answers,
+        measured,
+        level=config.level,
+        compared=compared,
+        ratings=ratings,
+        out=out,
+        progress=progress,
+    )
+    write_answers(out, suites, answers)
+    for kept in (partial.path, *out.glob("ratings-*.jsonl")):
+        kept.unlink(missing_ok=True)
     return report

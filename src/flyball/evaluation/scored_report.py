@@ -11,6 +11,7 @@ import msgspec
 from flyball.errors import InputError
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore, items_hash, write_items
+from flyball.evaluation.measures.rated import notes_on
 from flyball.evaluation.prepared_requests import changed_by_step
 from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.reports.details import details_of
@@ -48,6 +49,7 @@ def report_scores(
     *,
     level: float,
     compared: Compared,
+    ratings: Mapping[str, Answer],
     out: Path,
     progress: Progress,
 ) -> EvalReport:
@@ -55,7 +57,9 @@ def report_scores(
     scores: list[ItemScore] = [
         score
         for suite in suites
-        for score in score_suite(suite, answers, classification=measured.classification, labels=measured.labels)
+        for score in score_suite(
+            suite, answers, classification=measured.classification, labels=measured.labels, ratings=ratings
+        )
     ]
     report = EvalReport(
         project=measured.project,
@@ -74,7 +78,7 @@ def report_scores(
     write_items(out / "items.jsonl", scores)
     prepared = changed_by_step(bodies_of(suites).values(), measured.preparation)
     details = details_of(suites, scores, answers, prepared, measured.price)
-    notes = (*details.notes, *compared.notes)
+    notes = (*details.notes, *compared.notes, *notes_on(suites, scores, ratings))
     conditions = dict(measured.conditions)
     details = msgspec.structs.replace(details, conditions=conditions, notes=notes, leaked=compared.cases)
     write_report(out, report, details, progress=progress)

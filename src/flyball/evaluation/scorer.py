@@ -14,10 +14,16 @@ from flyball.records import Measure
 
 
 def score_suite(
-    suite: Suite, answers: Mapping[str, Answer], *, classification: bool, labels: Sequence[str] = ()
+    suite: Suite,
+    answers: Mapping[str, Answer],
+    *,
+    classification: bool,
+    labels: Sequence[str] = (),
+    ratings: Mapping[str, Answer] | None = None,
 ) -> Iterator[ItemScore]:
     """Scores of one suite, item by item; a case without an answer scores 0 and keeps the reason."""
-    return FAMILIES[suite.kind].score(suite, answers, Known(classification=classification, labels=labels))
+    known = Known(classification=classification, labels=labels, ratings=ratings or {})
+    return FAMILIES[suite.kind].score(suite, answers, known)
 
 
 def measure_suites(suites: Sequence[Suite], scores: Sequence[ItemScore], *, level: float) -> tuple[Measure, ...]:

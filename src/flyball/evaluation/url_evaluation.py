@@ -124,5 +124,6 @@ def evaluate_url(
         out=out,
         progress=progress,
         price=price,
+        access=way,
     )
     return report, read_items(out / "items.jsonl")

@@ -69,6 +69,7 @@ def evaluate_release(
             progress=progress,
             trained_on=trained_on(project, release),
             price=price_of(project, release),
+            access=project.way(None, None),
         )
 
 

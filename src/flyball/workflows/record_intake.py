@@ -125,7 +125,7 @@ def keep_report(project: Project, report: EvalReport, folder: Path) -> None:
     temporary = target.with_name(f".{target.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    for name in ("items.jsonl", "report.html", "report.json", "report.md", "junit.xml"):
+    for name in ("items.jsonl", "answers.jsonl", "report.html", "report.json", "report.md", "junit.xml"):
         if (folder / name).is_file():
             shutil.copy2(folder / name, temporary / name)
     temporary.replace(target)

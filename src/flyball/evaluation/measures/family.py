@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
@@ -13,10 +13,14 @@ from flyball.records import Measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of the task: whether answers are labels, and which labels the release may answer."""
+    """What is known of the task: whether answers are labels, and which labels the release may answer.
+
+    `ratings`: replies of judges on the answers (`answer_judge.rating_key`).
+    """
 
     classification: bool = False
     labels: Sequence[str] = ()
+    ratings: Mapping[str, Answer] = field(default_factory=dict)
 
 
 Score = Callable[[Suite, Mapping[str, Answer], Known], Iterator[ItemScore]]

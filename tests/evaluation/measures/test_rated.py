@@ -1,0 +1,142 @@
+"""A judge rates single answers: what it can read, what counts as failed, resuming, and correction by labels.
+
+The judge is a double: a scripted server that reads the answer it is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chat_server import ERROR, chat_server
+from flyball.cli.main import run
+from flyball.errors import ConfigError, InputError, NotFoundError
+from flyball.evaluation.answer_judge import Judge
+from flyball.evaluation.suites.catalog import load_suite
+
+RUBRIC = "5 is right, 1 is wrong."
+
+
+def project(folder: Path, judge_url: str, *, cases: int, **more: object) -> Path:
+    (folder / "judges").mkdir(exist_ok=True)
+    (folder / "judges/strict.yaml").write_text(json.dumps({"url": judge_url, "rubric": RUBRIC, **more}))
+    lines = [json.dumps({"text": f"Is {n} odd?", "label": "yes" if n % 2 else "no"}) for n in range(cases)]
+    (folder / "cases.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def evaluated(folder: Path, url: str, out: str, code: int = 0) -> dict[str, dict[str, float]]:
+    ask = ["evaluate", url, "--model", "m", "--suite", "rated:strict:cases.jsonl", "--out", str(folder / out)]
+    assert run(ask) == code
+    measures = msgspec.json.decode((folder / out / "report.json").read_bytes())["report"]["measures"]
+    return {one["name"]: one for one in measures if one.get("slice") is None}
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ("It is fine.\nRating: 4", 0.75),
+        ("**Rating: 5/5**", 1.0),
+        ("1", 0.0),
+        ("Rating: 6", None),
+        ("Rating: 2\nRating: 3", None),
+        ("I rate it highly.", None),
+        ("Rating: 4.5", None),
+        ("", None),
+    ],
+)
+def test_a_reply_gives_one_rating_on_the_scale_or_none(reply: str, score: float | None) -> None:
+    assert Judge(url="u", rubric=RUBRIC).rating_in(reply) == score
+
+
+def test_a_judge_may_pass_or_fail() -> None:
+    judge = Judge(url="u", rubric=RUBRIC, scale="pass_fail")
+    said = ("Rating: pass", "Rating: FAIL", "Rating: 1")
+    assert [judge.rating_in(one) for one in said] == [1.0, 0.0, None]
+
+
+def test_what_cannot_be_read_or_fails_counts_as_the_lowest_rating(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def judge(said: str, _: int) -> object:
+        if "Is 0 odd" in said:
+            return "No idea."
+        return ERROR if "Is 1 odd" in said else "Rating: 5"
+
+    with chat_server(judge) as rating, chat_server(lambda said, _: ERROR if "Is 2 " in said else "yes") as answering:
+        project(tmp_path, rating.url, cases=10)
+        found = evaluated(tmp_path, answering.url, "out")
+        assert len(rating.asked) == 9 and "Is 3 odd?" in "".join(rating.asked) and RUBRIC in rating.asked[0]
+    assert found["rating"]["n"] == 10 and found["rating"]["value"] == pytest.approx(0.7)
+    assert found["malformed"]["value"] == pytest.approx(0.3) and found["errors"]["value"] == pytest.approx(0.1)
+    notes = msgspec.json.decode((tmp_path / "out/report.json").read_bytes())["details"]["notes"]
+    assert any("the judge gave no rating of 1 answers; 1 ×" in one and "out of memory" in one for one in notes)
+    assert "rating_corrected" not in found and not list((tmp_path / "out").glob("*ratings*"))
+
+
+def test_a_killed_evaluation_asks_for_no_rating_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with chat_server(lambda *_: "Rating: 3") as rating, chat_server(lambda *_: "yes") as answering:
+        project(tmp_path, rating.url, cases=5)
+        with monkeypatch.context() as patched:
+            patched.setattr("flyball.evaluation.evaluation_run.report_scores", killed)
+            ask = ["evaluate", answering.url, "--model", "m", "--suite", "rated:strict:cases.jsonl", "--out", "out"]
+            assert run(ask) != 0
+        assert evaluated(tmp_path, answering.url, "out")["rating"]["value"] == 0.5
+        assert len(rating.asked) == len(answering.asked) == 5
+
+
+def test_people_correct_a_judge_that_is_too_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server always says yes, so half of the answers are right; the judge passes four fifths of them."""
+    monkeypatch.chdir(tmp_path)
+
+    def kind(said: str, _: int) -> str:
+        number = int(said.split("Is ")[1].split()[0])
+        return "Rating: 5" if number % 2 or number % 5 < 3 else "Rating: 1"
+
+    with chat_server(kind) as rating, chat_server(lambda *_: "yes") as answering:
+        project(tmp_path, rating.url, cases=600)
+        evaluated(tmp_path, answering.url, "before")
+        lines = [json.loads(line) for line in (tmp_path / "before/answers.jsonl").read_text().splitlines()]
+        labels = [{**one, "label": 5 if int(one["question"].split()[1]) % 2 else 1} for one in lines]
+        (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, labels[:150])))
+        project(tmp_path, rating.url, cases=600, labels="labels.jsonl")
+        with pytest.raises(InputError, match="holds 150 labels: 50 are missing"):
+            load_suite("rated:strict:cases.jsonl", dataset_dir=None, root=tmp_path)
+        (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, labels[:250])))
+        found = evaluated(tmp_path, answering.url, "after")
+        with chat_server(lambda *_: "no") as other:
+            evaluated(tmp_path, other.url, "other")
+    raw, corrected = found["rating"], found["rating_corrected"]
+    assert raw["value"] == pytest.approx(0.8) and raw["lower"] > 0.5
+    assert corrected["lower"] < 0.5 < corrected["upper"] and found["human_rating"]["n"] == 250
+    assert r"rating\_corrected" in (tmp_path / "after/report.md").read_text()
+    notes = msgspec.json.decode((tmp_path / "other/report.json").read_bytes())["details"]["notes"]
+    assert any("0 labels are of answers in this evaluation, 200 are missing" in one for one in notes)
+
+
+def test_what_is_wrong_in_a_judge_is_named(tmp_path: Path) -> None:
+    def load() -> None:
+        load_suite("rated:strict:cases.jsonl", dataset_dir=None, root=tmp_path)
+
+    project(tmp_path, "http://127.0.0.1:1/v1", cases=2, scale=[5, 1])
+    with pytest.raises(ConfigError, match="is empty"):
+        load()
+    project(tmp_path, "http://127.0.0.1:1/v1", cases=2, labels="labels.jsonl")
+    with pytest.raises(NotFoundError, match="no labels at"):
+        load()
+    (tmp_path / "labels.jsonl").write_text('{"item": "a", "answer": "b", "label": 9}')
+    with pytest.raises(InputError, match=r"labels.jsonl:1: the label 9.0 is not on the judge's scale"):
+        load()
+    (tmp_path / "judges/strict.yaml").unlink()
+    with pytest.raises(NotFoundError, match="no judge"):
+        load()
