@@ -35,6 +35,7 @@ from flyball.serving.config import ServingConfig
 from flyball.storage.config import LedgerConfig
 from flyball.telemetry import SECONDS
 from flyball.training.config import TrainConfig
+from flyball.training.search_config import SearchConfig
 
 FILE = "flyball.yaml"
 SCHEMA_VERSION = 1
@@ -66,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "classification"
     data: DataConfig
     train: TrainConfig = msgspec.field(default_factory=TrainConfig)
+    search: SearchConfig = msgspec.field(default_factory=SearchConfig)
     package: PackageConfig = msgspec.field(default_factory=PackageConfig)
     release: ReleaseConfig = msgspec.field(default_factory=ReleaseConfig)
     evaluate: EvaluateConfig = msgspec.field(default_factory=EvaluateConfig)
@@ -116,13 +118,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_settings(document: Mapping[str, Any], *, source: str = FILE) -> Settings:
     """Settings from plain YAML data."""
-    settings = parse(_with_kind(document), Settings, source=source)
+    settings = parse(with_kind(document), Settings, source=source)
     for problem, cure in contradictions(settings):
         raise ConfigError(f"{source}: {problem}", cure=cure)
     return settings
 
 
-def _with_kind(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_kind(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document with the kind of engine that is meant where it names none."""
     release = document.get("release")
     engine = release.get("engine") if isinstance(release, dict) else None
@@ -181,6 +183,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         yield (
             f"train.size: {size.hidden} hidden, {size.heads} heads and {size.kv_heads} kv_heads do not fit",
             "make hidden a multiple of heads, and heads one of kv_heads",
+        )
+    if "validation" in settings.evaluate.suites:
+        yield (
+            "evaluate.suites names validation, whose rows choose recipes, so that a gate on them proves nothing",
+            "name test; `flyball search` ranks by validation rows of itself",
         )
     labelled = settings.task == "classification"
     kinds = {suite_name(name): suite_kind(name) for name in settings.evaluate.suites}

@@ -30,10 +30,12 @@ class Places:
     root: Path
     home: Path | None = None
     """The project that `root` is a copy of, where DVC runs an experiment in one."""
+    trial: Path | None = None
+    """The folder of a trial of `flyball search`, which builds there."""
 
     @property
     def loop(self) -> Path:
-        return self.root / "loop"
+        return (self.trial or self.root) / "loop"
 
     @property
     def dataset(self) -> Path:
@@ -89,7 +91,12 @@ class Places:
     @property
     def checkpoints(self) -> Path:
         """States of trainings that are not over, a folder each."""
-        return self.state / "checkpoints"
+        return (self.trial or self.state) / "checkpoints"
+
+    @property
+    def search(self) -> Path:
+        """Studies of `flyball search`, and the trial that runs."""
+        return self.state / "search"
 
     @property
     def rows(self) -> Path:
@@ -120,10 +127,12 @@ class Project:
     root: Path
     settings: Settings
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    trial: Path | None = None
+    """The folder of a trial of `flyball search`: it is built there instead of in `loop/`."""
 
     @cached_property
     def places(self) -> Places:
-        return Places(self.root, self.home)
+        return Places(self.root, self.home, self.trial)
 
     @cached_property
     def home(self) -> Path:

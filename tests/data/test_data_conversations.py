@@ -12,7 +12,7 @@ import pytest
 from flyball.data.config import DataConfig, DedupeConfig, Fields, SourceConfig, SplitConfig
 from flyball.data.conversations import NotTurns, Turn, conversation_of
 from flyball.data.splits import validation_from_train
-from flyball.evaluation.suites.held_out import test_items as held_out_items
+from flyball.evaluation.suites.held_out import row_items
 from flyball.records import canonical_bytes
 from rows_on_disk import all_rows, build, everything, rejects, rows, write_lines
 
@@ -108,7 +108,7 @@ def test_rows_keep_turns_and_are_asked_with_them(tmp_path: Path) -> None:
     assert first.turns is not None and [turn["role"] for turn in msgspec.json.decode(first.turns)] == ["system", "user"]
     assert next(row.label for row in found if row.line == 42) is None
     assert [reject.detail for reject in rejects(tmp_path / "out")] == ["messages: empty"]
-    items = held_out_items(tmp_path / "out")
+    items = row_items(tmp_path / "out", "test")
     assert items and all([m.role for m in item.messages] == ["system", "user"] for item in items)
 
 
@@ -210,11 +210,11 @@ def test_rows_of_questions_alone_ask_all_of_them_in_order(tmp_path: Path) -> Non
     path = write_lines(tmp_path / "a.jsonl", lines)
     asked = {"split": SplitConfig(validation=0.0, test=0.5), **FREE}
     version = build(path, tmp_path / "out", fields=Fields(messages="turns", label=None), **asked)
-    items = held_out_items(tmp_path / "out")
+    items = row_items(tmp_path / "out", "test")
     assert len(items) > 5 and "turns:later" not in version.changed
     assert all(len(item.messages) == len(item.follow_ups) == 1 for item in items)
     assert {item.messages[0].content.split()[0] for item in items} == {"write"}
     assert {item.follow_ups[0].split()[0] for item in items} == {"now"}
     answered = build(path, tmp_path / "gold", fields=Fields(messages="turns", label="gold"), **asked)
     assert answered.changed["turns:later"] == 30, "one answer is one to the first question"
-    assert not any(item.follow_ups for item in held_out_items(tmp_path / "gold"))
+    assert not any(item.follow_ups for item in row_items(tmp_path / "gold", "test"))

@@ -41,6 +41,7 @@ def run_training(
     task: str = "classification",
     progress: Progress = quiet,
     head: Head | None = None,
+    **more: object,
 ) -> TrainingRun:
     return train(
         config,
@@ -53,6 +54,7 @@ def run_training(
         tracking_uri=STORE[0],
         progress=progress,
         head=head,
+        **more,
     )
 
 
@@ -106,6 +108,28 @@ def test_the_same_recipe_and_rows_give_the_same_weights_and_another_seed_gives_o
     assert first == second
     assert first.weights_hash != other.weights_hash
     assert first.tokenizer_hash == other.tokenizer_hash == run.tokenizer_hash
+
+
+def test_a_trial_that_is_watched_ends_with_the_same_weights_and_registers_no_model(tmp_path):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(STORE[0])
+    registered = len(client.search_model_versions("name = 'shop'"))
+    short = msgspec.structs.replace(RECIPE, steps=20, dropout=0.2)
+    dataset = write_dataset(tmp_path / "dataset", rows(200, seed=1), rows(60, seed=2))
+    alone = run_training(short, tmp_path, dataset, out="alone")
+    assert len(client.search_model_versions("name = 'shop'")) == registered + 1
+    looks: list[tuple[int, float, float]] = []
+    watched = run_training(
+        short, tmp_path, dataset, out="watched", trial="search x trial 3", watch=lambda *look: looks.append(look)
+    )
+    assert watched == alone
+    assert [tenths for tenths, _, _ in looks] == list(range(1, 10))
+    assert looks[-1][1] < looks[0][1]
+    assert len(client.search_model_versions("name = 'shop'")) == registered + 1
+    experiment = client.get_experiment_by_name("shop").experiment_id
+    (run,) = client.search_runs([experiment], "tags.`flyball.trial` = 'search x trial 3'")
+    assert run.info.status == "FINISHED" and run.info.run_name.endswith("search x trial 3")
 
 
 def test_fewer_rows_than_one_batch_are_refused_with_the_number_and_nothing_is_left(tmp_path):

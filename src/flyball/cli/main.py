@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("build", "The whole build and, if the gate passes, the deployment."),
     "data": ("build", "Collect, clean, redact, deduplicate, validate, split, version."),
     "train": ("build", "Train on the dataset version."),
+    "search": ("search", "Look for a better recipe: trials within a budget, ranked by validation rows."),
     "package": ("build", "Package the trained weights for serving."),
     "compose": ("build", "Compose the release: model, prompts, sampling, constraint, engine."),
     "evaluate": ("evaluate", "Measure the release in its engine, or any OpenAI-compatible URL."),
@@ -61,7 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("project", "JSON Schema of flyball.yaml, for editors."),
     "completion": ("project", "Shell completion: bash, zsh or fish."),
 }
-HIDDEN = {"stage": "build", "process": "serve"}  # run by DVC and by the supervisor
+HIDDEN = {"stage": "build", "process": "serve", "trial": "search"}  # run by DVC, by the supervisor, by a search
 
 
 EXIT_CODES = {

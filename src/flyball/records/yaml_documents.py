@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -59,3 +60,8 @@ class OnceOnly(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[m
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
             seen.add(key.value if isinstance(key.value, str) else id(key))
         return dict(super().construct_mapping(node, deep=deep))
+
+
+OnceOnly.add_implicit_resolver(  # numbers as in YAML 1.2, and so in DVC: YAML 1.1 takes 1e-4 for text
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)

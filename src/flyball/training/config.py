@@ -7,6 +7,19 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+BY_STEPS = (
+    *("steps", "batch_size", "micro_batch", "learning_rate", "warmup"),
+    *("weight_decay", "dropout", "seed"),
+)
+READ_BY: dict[str, tuple[str, ...]] = {
+    "scratch": (*BY_STEPS, "word_dropout", "size"),
+    "finetune": (*BY_STEPS, "base", "size.context"),
+    "lora": (*BY_STEPS, "base", "size.context", "lora"),
+    "linear": ("linear", "seed"),
+    "command": ("command",),
+    "none": ("base",),
+}
+"""Fields of a recipe, or sections of them, that decide the weights of each method."""
 SMALLEST_CONTEXT = 256
 """Tokens of the context that is chosen for short rows."""
 

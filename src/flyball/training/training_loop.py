@@ -22,8 +22,12 @@ CLIP = 1.0
 RATES = {"scratch": 2e-3, "finetune": 2e-4, "lora": 2e-4}
 LAST_RATE = 0.02  # the cosine ends at this share of the learning rate
 
+LOOKS = 10
+"""So many times in a training whoever watches it is told how far it has come."""
 Report = Callable[[int, float, float], None]
 """Called with (step, loss, learning rate)."""
+Look = Callable[[int], None]
+"""Called with the look's number, from 1 to LOOKS - 1: the training is as many LOOKS-ths done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +89,13 @@ def fit(
     progress: Progress,
     report: Report,
     checkpoints: Checkpoints | None = None,
+    look: Look | None = None,
 ) -> list[LossPoint]:
     """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number.
 
     Ids from `first_word` on may be dropped from prompts; None: no id may. With `checkpoints` it goes on after the step
-    of the newest one, to the same bits as without a break; ctrl-c leaves one and raises KeyboardInterrupt.
+    of the newest one, to the same bits as without a break; ctrl-c leaves one and raises KeyboardInterrupt. `look` may
+    measure the model, which changes no bit of what follows.
     """
     optimiser = optimiser_of(model, config)
     batches = endless_batches(
@@ -121,6 +127,10 @@ def fit(
             curve.append(LossPoint(step=step, loss=value, rate=rate))
             report(step, value, rate)
             tokens += sum(len(example.ids) for example in batch)
+            done_looks, looks = (step - 1) * LOOKS // config.steps, step * LOOKS // config.steps
+            if look is not None and done_looks < looks < LOOKS:
+                look(looks)
+                model.train()
             if checkpoints is not None and step < config.steps and (checkpoints.due or interrupted.is_set()):
                 checkpoints.save(step, _state(model, optimiser, curve))
             if interrupted.is_set():

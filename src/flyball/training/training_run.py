@@ -6,7 +6,7 @@ whole at the end.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ from flyball.training.text_lengths import most_characters
 from flyball.training.tracking_store import RUN_OF
 from flyball.training.user_command import train_by_command
 
+MOST_WATCHED = 512
+"""Validation rows at most that are measured while a training runs."""
+Watch = Callable[[int, float, float], None]
+"""Called with (tenths of the training done, validation loss, validation exact match)."""
 WITHOUT_STEPS = ("command", "linear")
 """Methods that make no optimiser steps of ours."""
 
@@ -54,20 +58,25 @@ def train(
     progress: Progress,
     head: Head | None = None,
     checkpoints_dir: Path | None = None,
+    trial: str | None = None,
+    watch: Watch | None = None,
 ) -> TrainingRun:
     """Train and write `out`; InputError for rows or a recipe that cannot be trained, or a loss that is no number.
 
     With `checkpoints_dir` a training that was stopped goes on from its newest checkpoint there. `experiment` is the
-    name that DVC gave this, where it runs one; `head` what the release puts before the turns of a request.
+    name that DVC gave this, where it runs one; `head` what the release puts before the turns of a request. `trial` is
+    the name of a search's trial, whose model MLflow does not register; `watch` is told how it gets on, if by steps.
     """
     head = head or Head()
     recipe = recipe_of(config, head)
     name = fingerprint(dataset)
     called = run_name(config, recipe, name) + (f", experiment {experiment}" if experiment else "")
-    tracker = Tracker(tracking_uri, project=project, run_name=called)
+    tracker = Tracker(tracking_uri, project=project, run_name=called + (f", {trial}" if trial else ""))
     tracker.params(flattened(recipe))
     if experiment:
         tracker.tag("flyball.experiment", experiment)
+    if trial:
+        tracker.tag("flyball.trial", trial)
     tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
     status = "KILLED"
     checkpoints = _checkpoints(checkpoints_dir, config, recipe, name, base_dir)
@@ -87,7 +96,7 @@ def train(
                 )
             else:
                 metrics = _fit_and_save(
-                    config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress, checkpoints
+                    config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress, checkpoints, watch
                 )
             run = TrainingRun(
                 project=project,
@@ -109,7 +118,7 @@ def train(
         status = "FAILED"
         raise
     finally:
-        tracker.finish(status, artifact=out if status == "FINISHED" else None)
+        tracker.finish(status, artifact=out if status == "FINISHED" and not trial else None)
     return run
 
 
@@ -171,6 +180,7 @@ def _fit_and_save(
     tracker: Tracker,
     progress: Progress,
     checkpoints: Checkpoints | None,
+    watch: Watch | None,
 ) -> dict[str, float]:
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -181,6 +191,11 @@ def _fit_and_save(
     training = _examples(learner, rows, most)
     require_enough(training, batch_size=config.batch_size)
     held_out = _examples(learner, list(read_rows(dataset_dir, "validation")), most)
+
+    def look(tenths: int) -> None:
+        if watch is not None and held_out.items:
+            watch(tenths, *training_loop.measure(learner.model, held_out.items[:MOST_WATCHED]))
+
     curve = training_loop.fit(
         learner.model,
         training.items,
@@ -189,6 +204,7 @@ def _fit_and_save(
         progress=progress,
         report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
         checkpoints=checkpoints,
+        look=look if watch is not None else None,
     )
     progress("measuring on validation rows", config.steps, config.steps)
     metrics = _metrics(learner, training, held_out, curve, config) | {"max_characters": float(most)}

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -21,6 +21,9 @@ from flyball.records.record_files import read_document, write_document
 from flyball.settings import expand, source_path
 from flyball.telemetry import Progress, peak_memory_mb
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.training.training_run import Watch
 
 AGREEMENT = "agreement.json"
 """Beside a model that was taken as it is: whether its package gives its probabilities (probability_check.py)."""
@@ -93,7 +96,9 @@ def dataset(project: Project, progress: Progress, *, out: Path | None = None) ->
     )
 
 
-def training(project: Project, progress: Progress) -> TrainingRun:
+def training(
+    project: Project, progress: Progress, *, trial: str | None = None, watch: Watch | None = None
+) -> TrainingRun:
     """Rows and recipe in, weights out; rows are rendered as the release of these settings will be asked."""
     # Read by OpenMP when torch loads: threads that spin at barriers cost fourfold where cores are shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -120,6 +125,8 @@ def training(project: Project, progress: Progress) -> TrainingRun:
             examples=examples_of(asked),
             labels=project.settings.task == "classification" and asked.constraint != "none",
         ),
+        trial=trial,
+        watch=watch,
     )
 
 

@@ -43,13 +43,15 @@ from flyball.evaluation.suites.counterfactual import counterfactual_item
 from flyball.evaluation.suites.family import SuiteFamily
 from flyball.evaluation.suites.files import Columns, file_items
 from flyball.evaluation.suites.group_rows import small_groups
-from flyball.evaluation.suites.held_out import noted, test_items
+from flyball.evaluation.suites.held_out import noted, row_items
 from flyball.evaluation.suites.invariance import invariance_item
 from flyball.evaluation.suites.suite import Item, Suite, sample
 
 EDITS = {"invariance": invariance_item, "counterfactual": counterfactual_item}
 """Suites of edited rows, whose answers must stay the same: one edit a row, so that cases stay independent."""
-OF_THE_ROWS = ("test", *EDITS)
+VALIDATION = "validation"
+"""The rows that recipes are chosen by, for `flyball search`; a gate never decides on them."""
+OF_THE_ROWS = ("test", VALIDATION, *EDITS)
 """Suites made of a dataset's held-out rows; any other name is a file, or a family and its file."""
 _FAMILIES: tuple[SuiteFamily, ...] = (
     advglue.FAMILY,
@@ -144,9 +146,9 @@ def load_suite(
     if name in OF_THE_ROWS:
         if dataset_dir is None:
             raise InputError(f"the suite {name} needs a dataset", cure="give a JSONL file instead")
-        rows = test_items(dataset_dir)
+        rows = row_items(dataset_dir, VALIDATION if name == VALIDATION else "test")
         held_out = sample(rows, max_items)
-        items = held_out if name == "test" else tuple(filter(None, map(EDITS[name], held_out)))
+        items = held_out if name not in EDITS else tuple(filter(None, map(EDITS[name], held_out)))
         notes = (*noted(items), *_sampled(name, held_out, len(rows)))
     else:
         cases, notes = file_items(root / name, columns)

@@ -1,4 +1,4 @@
-"""The suite `test`: the held-out rows of a dataset. I/O: reads them."""
+"""The suites `test` and `validation`: held-out rows of a dataset. I/O: reads them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from flyball.evaluation.suites.suite import Item
 from flyball.records import Message
 
 
-def test_items(dataset_dir: Path) -> tuple[Item, ...]:
-    """The held-out rows that have an expected answer; all of them where none has one: then they are only asked."""
+def row_items(dataset_dir: Path, split: str) -> tuple[Item, ...]:
+    """The rows of one side that have an expected answer; all of them where none has one: then they are only asked."""
     from flyball.data.rows import read_rows  # pyarrow loads with the rows; files and URLs do without it
 
     items = tuple(
         item_of(row.row_id, messages_of(row.text, row.turns), expected=row.label)
-        for row in read_rows(dataset_dir, "test")
+        for row in read_rows(dataset_dir, split)
     )
     return tuple(item for item in items if item.expected is not None) or items
 
