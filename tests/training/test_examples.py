@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from flyball.errors import InputError
 from flyball.training.batches import epoch_batches, padding_share
+from flyball.training.collation import collate
 from flyball.training.examples import Example, LabelledText, Refusal, make_examples, require_enough, targets_of
-from flyball.training.training_loop import collate, without_words
+from flyball.training.objectives.supervised import without_words
 from small_models import make_row
 
 
@@ -52,7 +53,7 @@ def test_what_the_template_refuses_is_left_out_and_counted_and_said_where_nothin
     made = examples([make_row("refuse", "x"), make_row("abc", "x")])
     assert (len(made.items), made.refused) == (1, 1)
     with pytest.raises(InputError, match="renders none of 1 rows: no such turns"):
-        require_enough(examples([make_row("refuse", "x")]), batch_size=1)
+        require_enough(0, batch_size=1, refused=1, refusal="no such turns", none="no labels")
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=400), batch_size=st.integers(1, 40), epoch=st.integers(0, 3))

@@ -1,15 +1,23 @@
-"""A step in parts is the step in one; a checkpoint of adapters does not hold the base."""
+"""A step in parts is the step in one, and what a plain loop makes; a checkpoint of adapters does not hold the base."""
 
 from __future__ import annotations
+
+import math
+from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 from torch import nn
 
+from flyball.errors import InputError
 from flyball.telemetry import quiet
+from flyball.training.batches import endless_batches
+from flyball.training.checkpoints import Checkpoints
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Example
+from flyball.training.learner import Learner
+from flyball.training.objectives.supervised import Supervised
 from flyball.training.training_loop import LossPoint, fit
 
 
@@ -35,10 +43,47 @@ EXAMPLES = [
 CONFIG = TrainConfig(steps=12, batch_size=8, learning_rate=0.01)
 
 
+def supervised(model: nn.Module, config: TrainConfig = CONFIG) -> Supervised:
+    def unused(*_: object) -> None:
+        raise AssertionError("the loop renders and saves nothing")
+
+    learner = Learner(model=model, context=16, first_word=None, render=unused, save=unused)  # type: ignore[arg-type]
+    return Supervised(config, learner)
+
+
 def trained(config: TrainConfig) -> tuple[Tiny, list[LossPoint]]:
     model = Tiny()
-    curve = fit(model, EXAMPLES, config, first_word=None, progress=quiet, report=lambda *_: None)
+    curve = fit(supervised(model, config), EXAMPLES, progress=quiet, report=lambda _: None)
     return model, curve
+
+
+def test_the_loop_makes_the_bits_of_a_plain_one() -> None:
+    model, curve = trained(CONFIG)
+    plain, losses = Tiny(), []
+    matrices = [one for one in plain.parameters() if one.ndim == 2]
+    vectors = [one for one in plain.parameters() if one.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": CONFIG.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.98), fused=True)
+    batches = endless_batches([len(one.ids) for one in EXAMPLES], batch_size=8, seed=CONFIG.seed)
+    for step in range(1, CONFIG.steps + 1):
+        share = (step - 1) / (CONFIG.steps - 1)  # one step of warm-up
+        rate = 0.01 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        batch = [EXAMPLES[index] for index in next(batches)]
+        width = max(len(one.ids) for one in batch)
+        ids = torch.tensor([[*one.ids, *[0] * (width - len(one.ids))] for one in batch])
+        places = [(row, at) for row, one in enumerate(batch) for at in range(*one.learned[0])]
+        positions = torch.tensor([row * width + at - 1 for row, at in places])
+        targets = torch.tensor([batch[row].ids[at] for row, at in places])
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(plain(ids, positions), targets)
+        loss.backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+    assert [point.loss for point in curve] == losses
+    assert all(torch.equal(one, other) for one, other in zip(model.parameters(), plain.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 100])
@@ -58,27 +103,18 @@ def test_a_step_that_is_not_divided_keeps_its_bits() -> None:
     assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), again.parameters(), strict=True))
 
 
-def test_what_is_held_is_not_in_a_checkpoint_and_training_goes_on(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_held_is_not_in_a_checkpoint_and_training_goes_on(tmp_path: Path) -> None:
     from safetensors import safe_open
-
-    from flyball.training.checkpoints import Checkpoints
 
     def run(stop_at: int | None) -> Tiny:
         model = Tiny(held=True)
 
-        def report(step: int, _loss: float, _rate: float) -> None:
-            if step == stop_at:
+        def report(point: LossPoint) -> None:
+            if point.step == stop_at:
                 raise ConnectionError("cut off")
 
-        fit(
-            model,
-            EXAMPLES,
-            CONFIG,
-            first_word=None,
-            progress=quiet,
-            report=report,
-            checkpoints=Checkpoints(tmp_path, "held", every_s=1e-9),
-        )
+        kept = Checkpoints(tmp_path, "held", every_s=1e-9)
+        fit(supervised(model), EXAMPLES, progress=quiet, report=report, checkpoints=kept)
         return model
 
     with pytest.raises(ConnectionError):
@@ -89,5 +125,31 @@ def test_what_is_held_is_not_in_a_checkpoint_and_training_goes_on(tmp_path) -> N
     assert {"weights.head.weight", "weights.head.bias"} == {name for name in names if name.startswith("weights.")}
     resumed = run(None)
     fresh = Tiny(held=True)
-    fit(fresh, EXAMPLES, CONFIG, first_word=None, progress=quiet, report=lambda *_: None)
+    fit(supervised(fresh), EXAMPLES, progress=quiet, report=lambda _: None)
     assert torch.equal(resumed.head.weight, fresh.head.weight)
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_no_number_stops_before_its_step_and_the_last_good_checkpoint_is_named(
+    tmp_path: Path, what: str
+) -> None:
+    class Breaking(Supervised):
+        """The loss of step 6 is no number, or its gradient alone."""
+
+        steps = 0
+
+        def loss(self, model, part):  # type: ignore[no-untyped-def]
+            value, found = super().loss(model, part)
+            self.steps += 1
+            if self.steps == 6:
+                zero = 0.0 * model.head.weight.sum()
+                value = value * math.nan if what == "loss" else value + torch.sqrt(zero * zero)
+            return value, found
+
+    model, kept = Tiny(), Checkpoints(tmp_path, "broken", every_s=1e-9)
+    objective = Breaking(CONFIG, supervised(model).learner)
+    with pytest.raises(InputError, match=f"the {what} is nan at step 6; the last good checkpoint is .*step-000000005"):
+        fit(objective, EXAMPLES, progress=quiet, report=lambda _: None, checkpoints=kept)
+    state = kept.newest()
+    assert state is not None and torch.equal(state["weights.head.weight"], model.head.weight)
+    assert all(bool(weight.isfinite().all()) for weight in model.parameters())

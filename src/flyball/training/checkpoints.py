@@ -12,7 +12,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,35 +46,45 @@ class Checkpoints:
 
     def newest(self) -> State | None:
         """The newest whole one; a damaged one is set aside with a warning, and the one before it is taken."""
-        for path in reversed(self._all()):
-            try:
-                if _digest(path) == path.stem.rpartition("-")[2]:
-                    found: State = load_file(path)
-                    return found
-                reason = "its bytes are not those that were written"
-            except (OSError, SafetensorError) as error:
-                reason = str(error)
-            log.warning("the checkpoint %s is damaged (%s); the one before it is taken", path, reason)
-            path.replace(path.with_suffix(".damaged"))
-        return None
+        whole = (_read(path, "the one before it is taken") for path in reversed(self._all()))
+        return next((state for state in whole if state is not None), None)
+
+    @property
+    def newest_path(self) -> Path | None:
+        """Where the newest one is."""
+        return next(reversed(self._all()), None)
+
+    def keep(self, name: str, compute: Callable[[], State]) -> State:
+        """What `compute` gives, once: kept beside the checkpoints, and read from there by a training that goes on."""
+        for path in self._folder.glob(f"kept-{name}-*.safetensors"):
+            if (found := _read(path, "it is computed again")) is not None:
+                return found
+        state = compute()
+        self._write(f"kept-{name}", state)
+        return state
 
     def save(self, step: int, state: Mapping[str, Tensor]) -> bool:
         """Write the state after `step`; False, with a warning, where the disk does not take it: training goes on."""
         self._saved = time.monotonic()
+        if not self._write(f"step-{step:09d}", state):
+            return False
+        for old in self._all()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return True
+
+    def _write(self, name: str, state: Mapping[str, Tensor]) -> bool:
         draft = self._folder / f"draft-{os.getpid()}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             save_file(dict(state), draft)
             sync(draft)
-            draft.rename(self._folder / f"step-{step:09d}-{_digest(draft)}.safetensors")
+            draft.rename(self._folder / f"{name}-{_digest(draft)}.safetensors")
             sync(self._folder)
         except (OSError, SafetensorError) as error:
             with suppress(OSError):
                 draft.unlink()
-            log.warning("no checkpoint at step %d: %s. Free space under %s", step, error, self._folder)
+            log.warning("no checkpoint %s: %s. Free space under %s", name, error, self._folder)
             return False
-        for old in self._all()[:-KEPT]:
-            old.unlink(missing_ok=True)
         return True
 
     def remove(self) -> None:
@@ -83,6 +93,20 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.safetensors"))
+
+
+def _read(path: Path, otherwise: str) -> State | None:
+    """A whole file's tensors; a damaged one is set aside with a warning that says what is done `otherwise`."""
+    try:
+        if _digest(path) == path.stem.rpartition("-")[2]:
+            found: State = load_file(path)
+            return found
+        reason = "its bytes are not those that were written"
+    except (OSError, SafetensorError) as error:
+        reason = str(error)
+    log.warning("the checkpoint %s is damaged (%s); %s", path, reason, otherwise)
+    path.replace(path.with_suffix(".damaged"))
+    return None
 
 
 def _digest(path: Path) -> str:

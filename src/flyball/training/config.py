@@ -96,6 +96,10 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "the model is `base` as it is, or that of a server (release.engine.kind openai)."
         ),
     ] = "scratch"
+    objective: Annotated[
+        Literal["supervised"],
+        Meta(description="What the steps of scratch, finetune and lora minimise."),
+    ] = "supervised"
     base: (
         Annotated[
             str,

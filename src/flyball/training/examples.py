@@ -98,16 +98,15 @@ def make_examples(rows: Iterable[LabelledText], *, render: Render, context: int,
     )
 
 
-def require_enough(examples: Examples, *, batch_size: int) -> None:
-    """InputError when the training rows do not fill one batch."""
-    rows = len(examples.items)
-    if rows == 0 and examples.refused:
+def require_enough(rows: int, *, batch_size: int, refused: int, refusal: str, none: str) -> None:
+    """InputError when the training rows do not fill one batch; `none` says why there may be none but by refusals."""
+    if rows == 0 and refused:
         raise InputError(
-            f"the model's chat template renders none of {examples.refused} rows: {examples.refusal}",
+            f"the model's chat template renders none of {refused} rows: {refusal}",
             cure="train another base, or rows without system turns and with turns that alternate",
         )
     if rows == 0:
-        raise InputError("no training row has a label", cure="check data.sources fields in flyball.yaml")
+        raise InputError(none, cure="check data.sources fields in flyball.yaml")
     if rows < batch_size:
         raise InputError(
             f"{rows} training rows are fewer than one batch of {batch_size}",

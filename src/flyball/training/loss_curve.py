@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,9 +18,11 @@ class CurvePoint(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
 
 
-def write_curve(path: Path, points: Sequence[CurvePoint]) -> None:
-    """Write a list of objects, one point a line."""
-    lines = b",\n".join(msgspec.json.encode(point) for point in points)
+def write_curve(path: Path, points: Sequence[CurvePoint], measured: Sequence[Mapping[str, float]] = ()) -> None:
+    """Write a list of objects, one point a line, each with what else was `measured` at its step."""
+    more = measured or [{}] * len(points)
+    rows = (msgspec.structs.asdict(point) | dict(found) for point, found in zip(points, more, strict=True))
+    lines = b",\n".join(map(msgspec.json.encode, rows))
     path.write_bytes(b"[\n" + lines + b"\n]\n")
 
 

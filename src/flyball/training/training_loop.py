@@ -1,68 +1,46 @@
-"""The training loop: AdamW, warm-up and cosine, gradient clipping, loss on answers only. Deterministic on one CPU."""
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, any objective. Deterministic on one CPU."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from flyball.errors import InputError
 from flyball.telemetry import Progress, log
 from flyball.training.batches import endless_batches
 from flyball.training.checkpoints import Checkpoints, interruption
 from flyball.training.config import TrainConfig
-from flyball.training.examples import Example, targets_of
+from flyball.training.objectives.objective import Item, Objective
 
 CLIP = 1.0
-RATES = {"scratch": 2e-3, "finetune": 2e-4, "lora": 2e-4}
 LAST_RATE = 0.02  # the cosine ends at this share of the learning rate
-
-LOOKS = 10
-"""So many times in a training whoever watches it is told how far it has come."""
-Report = Callable[[int, float, float], None]
-"""Called with (step, loss, learning rate)."""
-Look = Callable[[int], None]
-"""Called with the look's number, from 1 to LOOKS - 1: the training is as many LOOKS-ths done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossPoint:
-    """One step of the loss curve."""
+    """One step of the loss curve, and what else the objective measures of a step."""
 
     step: int
     loss: float
     rate: float
+    measured: Mapping[str, float] = field(default_factory=dict)
 
 
-def collate(batch: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids (batch, width) padded on the right, flat positions and their targets."""
-    width = max(len(example.ids) for example in batch)
-    ids = torch.tensor([[*example.ids, *[0] * (width - len(example.ids))] for example in batch])
-    positions, targets = targets_of(batch, width)
-    return ids, torch.tensor(positions), torch.tensor(targets)
+Report = Callable[[LossPoint], None]
+"""Called after each step."""
+LOOKS = 10
+"""So many times in a training whoever watches it is told how far it has come."""
+Look = Callable[[int], None]
+"""Called with the look's number, from 1 to LOOKS - 1: the training is as many LOOKS-ths done."""
 
 
-def without_words(ids: Tensor, batch: Sequence[Example], *, share: float, first_word: int) -> Tensor:
-    """Ids with a random `share` of the prompts' words (ids from `first_word` on) replaced by padding.
-
-    A model that never sees quite the same text twice learns to do without any one word (word dropout, Iyyer 2015).
-    """
-    in_prompt = torch.ones(ids.shape, dtype=torch.bool)
-    for row, example in enumerate(batch):
-        for begin, end in example.learned:
-            in_prompt[row, begin:end] = False
-    dropped = (torch.rand(ids.shape) < share) & in_prompt & (ids >= first_word)
-    return ids.masked_fill(dropped, 0)
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: TrainConfig, *, highest: float) -> float:
     """Linear warm-up, then a cosine down to LAST_RATE; `step` counts from 1."""
-    highest = config.learning_rate or RATES[config.method]
     warm = max(1, round(config.steps * config.warmup))
     if step <= warm:
         return highest * step / warm
@@ -71,66 +49,67 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 
 def optimiser_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; norms and other vectors do not decay."""
+    """AdamW; norms and other vectors do not decay. The loop sets its rate."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate(1, config), betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
 def fit(
-    model: nn.Module,
-    examples: Sequence[Example],
-    config: TrainConfig,
+    objective: Objective[Item],
+    items: Sequence[Item],
     *,
-    first_word: int | None,
     progress: Progress,
     report: Report,
     checkpoints: Checkpoints | None = None,
     look: Look | None = None,
 ) -> list[LossPoint]:
-    """Train `model` in place for `config.steps`; returns the loss curve. InputError when the loss is no number.
+    """Train the objective's model in place for `steps` of its recipe; returns the loss curve.
 
-    Ids from `first_word` on may be dropped from prompts; None: no id may. With `checkpoints` it goes on after the step
-    of the newest one, to the same bits as without a break; ctrl-c leaves one and raises KeyboardInterrupt. `look` may
-    measure the model, which changes no bit of what follows.
+    With `checkpoints` it goes on after the step of the newest one, to the same bits as without a break; ctrl-c leaves
+    one and raises KeyboardInterrupt. InputError when the loss or its gradient is no number: the weights stay as they
+    were before that step, and so do the checkpoints. `look` may measure the model, which changes no bit of what
+    follows.
     """
+    config, model = objective.config, objective.learner.model
+    highest = config.learning_rate or objective.rates[config.method]
     optimiser = optimiser_of(model, config)
-    batches = endless_batches(
-        [len(example.ids) for example in examples], batch_size=config.batch_size, seed=config.seed
-    )
+    lengths = [objective.length(item) for item in items]
+    batches = endless_batches(lengths, batch_size=config.batch_size, seed=config.seed)
     curve: list[LossPoint] = []
     if checkpoints is not None and (state := checkpoints.newest()) is not None:
-        curve = _resume(model, optimiser, state, report)
+        curve = _resume(model, optimiser, state, objective.step_metrics)
         log.warning("going on after step %d of %d, from a checkpoint", len(curve), config.steps)
+    for point in curve:
+        report(point)  # to a new tracking run
     done = len(curve)
     for _ in range(done):
         next(batches)
     began, tokens = time.monotonic(), 0
-    model.train()
+    model.train(objective.dropout)
     with interruption() as interrupted:
         for step in range(done + 1, config.steps + 1):
-            rate = learning_rate(step, config)
+            rate = learning_rate(step, config, highest=highest)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            batch = [examples[index] for index in next(batches)]
+            batch = [items[index] for index in next(batches)]
             optimiser.zero_grad(set_to_none=True)
-            value = _backward(model, batch, config, first_word)
-            if not math.isfinite(value):
-                raise InputError(
-                    f"the loss is {value} at step {step}", cure="lower train.learning_rate, or raise train.warmup"
-                )
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            value, measured = _backward(objective, batch)
+            _require_finite("loss", value, step, checkpoints)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            _require_finite("gradient", norm.item(), step, checkpoints)
             optimiser.step()
-            curve.append(LossPoint(step=step, loss=value, rate=rate))
-            report(step, value, rate)
-            tokens += sum(len(example.ids) for example in batch)
+            point = LossPoint(step=step, loss=value, rate=rate, measured=measured)
+            curve.append(point)
+            report(point)
+            tokens += sum(len(one.ids) for item in batch for one in objective.sequences(item))
             done_looks, looks = (step - 1) * LOOKS // config.steps, step * LOOKS // config.steps
             if look is not None and done_looks < looks < LOOKS:
                 look(looks)
-                model.train()
+                model.train(objective.dropout)
             if checkpoints is not None and step < config.steps and (checkpoints.due or interrupted.is_set()):
                 checkpoints.save(step, _state(model, optimiser, curve))
             if interrupted.is_set():
@@ -148,20 +127,32 @@ def fit(
     return curve
 
 
-def _backward(model: nn.Module, batch: Sequence[Example], config: TrainConfig, first_word: int | None) -> float:
-    """The mean loss per learned token of a batch, its gradients added up over parts of `micro_batch` rows."""
-    size = config.micro_batch or len(batch)
-    learned = sum(example.targets for example in batch)
-    value = 0.0
+def _backward(objective: Objective[Item], batch: Sequence[Item]) -> tuple[float, dict[str, float]]:
+    """The mean loss of a batch and its step metrics; gradients are added up over parts of `micro_batch` rows."""
+    size = objective.config.micro_batch or len(batch)
+    whole = objective.weight(batch)
+    value, measured = 0.0, dict.fromkeys(objective.step_metrics, 0.0)
     for begin in range(0, len(batch), size):
         part = batch[begin : begin + size]
-        ids, positions, targets = collate(part)
-        if first_word is not None and config.word_dropout:
-            ids = without_words(ids, part, share=config.word_dropout, first_word=first_word)
-        loss = F.cross_entropy(model(ids, positions), targets) * (len(targets) / learned)
+        share = objective.weight(part) / whole
+        mean, found = objective.loss(objective.learner.model, part)
+        loss = mean * share
         loss.backward()
         value += loss.item()
-    return value
+        for name, number in found.items():
+            measured[name] += number * share
+    return value, measured
+
+
+def _require_finite(what: str, value: float, step: int, checkpoints: Checkpoints | None) -> None:
+    """InputError for a number that is none, which names the step and the state before it that is kept."""
+    if math.isfinite(value):
+        return
+    kept = checkpoints.newest_path if checkpoints is not None else None
+    raise InputError(
+        f"the {what} is {value} at step {step}" + (f"; the last good checkpoint is {kept}" if kept else ""),
+        cure="lower train.learning_rate, or raise train.warmup",
+    )
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, curve: Sequence[LossPoint]) -> dict[str, Tensor]:
@@ -173,14 +164,14 @@ def _state(model: nn.Module, optimiser: torch.optim.Optimizer, curve: Sequence[L
     }
     held = {name for name, weight in model.named_parameters() if not weight.requires_grad}  # as in the base
     weights = {f"weights.{name}": value.clone() for name, value in model.state_dict().items() if name not in held}
-    points = torch.tensor([(point.loss, point.rate) for point in curve], dtype=torch.float64)
+    points = torch.tensor([(point.loss, point.rate, *point.measured.values()) for point in curve], dtype=torch.float64)
     return {**weights, **moments, "random": torch.get_rng_state(), "curve": points}
 
 
 def _resume(
-    model: nn.Module, optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor], report: Report
+    model: nn.Module, optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor], step_metrics: Sequence[str]
 ) -> list[LossPoint]:
-    """Put everything back as it was; the curve up to there, reported again to a new tracking run."""
+    """Put everything back as it was; the curve up to there."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in state.items():
         if name.startswith("optimiser."):
@@ -192,25 +183,7 @@ def _resume(
         strict=False,  # what is held is in the base
     )
     torch.set_rng_state(state["random"])
-    points = enumerate(state["curve"].tolist(), 1)
-    curve = [LossPoint(step=step, loss=loss, rate=rate) for step, (loss, rate) in points]
-    for point in curve:
-        report(point.step, point.loss, point.rate)
-    return curve
-
-
-def measure(model: nn.Module, examples: Sequence[Example], *, batch_size: int = 64) -> tuple[float, float]:
-    """Mean loss per answer token, and the share of examples whose every answer token is the most likely one."""
-    model.eval()
-    order = sorted(range(len(examples)), key=lambda index: len(examples[index].ids))
-    total = tokens = exact = 0.0
-    for begin in range(0, len(order), batch_size):
-        batch = [examples[index] for index in order[begin : begin + batch_size]]
-        ids, positions, targets = collate(batch)
-        with torch.inference_mode():
-            logits = model(ids, positions)
-            total += F.cross_entropy(logits, targets, reduction="sum").item()
-        tokens += len(targets)
-        right = (logits.argmax(-1) == targets).split([example.targets for example in batch])
-        exact += sum(bool(part.all()) for part in right)
-    return (total / tokens, exact / len(examples)) if examples else (0.0, 0.0)
+    return [
+        LossPoint(step=step, loss=loss, rate=rate, measured=dict(zip(step_metrics, measured, strict=True)))
+        for step, (loss, rate, *measured) in enumerate(state["curve"].tolist(), 1)
+    ]

@@ -14,7 +14,7 @@ import msgspec
 import torch
 
 from flyball import __version__
-from flyball.data.rows import read_rows
+from flyball.data.rows import Row, read_rows
 from flyball.errors import InputError
 from flyball.inference.label_scorer import LINEAR
 from flyball.inference.model_folders import whole_folder
@@ -26,12 +26,13 @@ from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.checkpoints import Checkpoints
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
-from flyball.training.examples import Examples, make_examples, require_enough
 from flyball.training.learner import Learner, from_base, from_scratch
 from flyball.training.linear_model import train_linear
 from flyball.training.loss_curve import CurvePoint, write_curve
 from flyball.training.mlflow_tracking import Tracker
 from flyball.training.model_writer import flattened, hash_of
+from flyball.training.objectives.catalog import OBJECTIVES
+from flyball.training.objectives.objective import Item, Objective, Prepared
 from flyball.training.text_lengths import most_characters
 from flyball.training.tracking_store import RUN_OF
 from flyball.training.user_command import train_by_command
@@ -39,7 +40,7 @@ from flyball.training.user_command import train_by_command
 MOST_WATCHED = 512
 """Validation rows at most that are measured while a training runs."""
 Watch = Callable[[int, float, float], None]
-"""Called with (tenths of the training done, validation loss, validation exact match)."""
+"""Called with (tenths of the training done, validation loss, validation exact match or 0 where it is not measured)."""
 WITHOUT_STEPS = ("command", "linear")
 """Methods that make no optimiser steps of ours."""
 
@@ -147,6 +148,8 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     recipe: dict[str, Any] = msgspec.to_builtins(config)
     recipe.pop("tracking")
     recipe.pop("checkpoint_every_s")
+    if config.objective == "supervised":
+        recipe.pop("objective")  # recipes from before it keep their names
     if config.method != "lora":
         recipe.pop("lora")
     linear = recipe.pop("linear")
@@ -185,37 +188,47 @@ def _fit_and_save(
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     progress("reading rows", 0, 0)
+    kind = OBJECTIVES[config.objective]
     rows = list(read_rows(dataset_dir, "train"))
-    learner = _learner(config, task, dataset, base_dir, rows, head)
-    most = most_characters(rows, render=learner.render, context=learner.context)
-    training = _examples(learner, rows, most)
-    require_enough(training, batch_size=config.batch_size)
-    held_out = _examples(learner, list(read_rows(dataset_dir, "validation")), most)
+    asked = kind.asked(rows)
+    learner = _learner(config, task, dataset, base_dir, asked, head)
+    most = most_characters(asked, render=learner.render, context=learner.context)
+    objective = kind(config, learner)
+    training = objective.prepare(rows, most)
+    objective.require_enough(training)
+    held_out = objective.prepare(read_rows(dataset_dir, "validation"), most)
+    keep = checkpoints.keep if checkpoints is not None else lambda _name, compute: compute()
+    items = objective.before(training.items, "train", keep)
+    checked = objective.before(held_out.items, "validation", keep)
 
     def look(tenths: int) -> None:
-        if watch is not None and held_out.items:
-            watch(tenths, *training_loop.measure(learner.model, held_out.items[:MOST_WATCHED]))
+        if watch is not None and checked:
+            figures = objective.measure(learner.model, checked[:MOST_WATCHED])
+            watch(tenths, figures["loss"], figures.get("exact_match", 0.0))
 
     curve = training_loop.fit(
-        learner.model,
-        training.items,
-        config,
-        first_word=learner.first_word,
+        objective,
+        items,
         progress=progress,
-        report=lambda step, loss, rate: tracker.point({"loss": loss, "learning_rate": rate}, step),
+        report=lambda point: tracker.point(
+            {"loss": point.loss, "learning_rate": point.rate, **point.measured}, point.step
+        ),
         checkpoints=checkpoints,
         look=look if watch is not None else None,
     )
     progress("measuring on validation rows", config.steps, config.steps)
-    metrics = _metrics(learner, training, held_out, curve, config) | {"max_characters": float(most)}
+    metrics = _metrics(objective, training, curve) | {"max_characters": float(most)}
+    if checked:
+        figures = objective.measure(learner.model, checked)
+        metrics |= {f"validation_{name}": float(value) for name, value in figures.items()}
     learner.save(folder)
     points = [CurvePoint(step=p.step, loss=round(p.loss, 6), learning_rate=p.rate) for p in curve]
-    write_curve(folder / "curve.json", points)
+    write_curve(folder / "curve.json", points, [p.measured for p in curve])
     return metrics
 
 
 def _learner(
-    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Any], head: Head
+    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Row], head: Head
 ) -> Learner:
     if config.method == "scratch":
         labels = dataset.labels if task == "classification" else ()
@@ -227,37 +240,23 @@ def _learner(
     return from_base(base_dir, config, rows, head)
 
 
-def _examples(learner: Learner, rows: Sequence[Any], most: int) -> Examples:
-    return make_examples(rows, render=learner.render, context=learner.context, most=most)
-
-
 def _metrics(
-    learner: Learner,
-    training: Examples,
-    held_out: Examples,
-    curve: Sequence[training_loop.LossPoint],
-    config: TrainConfig,
+    objective: Objective[Item], training: Prepared[Item], curve: Sequence[training_loop.LossPoint]
 ) -> dict[str, float]:
     """Numbers without a clock in them: they are part of the run's fingerprint. All floats, so that they parse back."""
+    config, model = objective.config, objective.learner.model
     last = [point.loss for point in curve[-max(1, len(curve) // 20) :]]
-    lengths = [len(example.ids) for example in training.items]
+    lengths = [objective.length(item) for item in training.items]
     batches = epoch_batches(lengths, batch_size=config.batch_size, seed=config.seed, epoch=0)
-    trained, held = (_count(learner.model, trained=wanted) for wanted in (True, False))
+    trained, held = (_count(model, trained=wanted) for wanted in (True, False))
     counted = {
         "loss": sum(last) / len(last),
         "parameters": held or trained,  # adapters end up in the weights beside them
-        "rows": len(training.items),
-        "rows_truncated": training.truncated,
-        "rows_too_long": training.too_long,
-        "rows_refused": training.refused,
-        "rows_unlabelled": training.unlabelled,
+        **training.counts,
         "padding_share": padding_share(lengths, batches),
     }
     if held:
         counted["parameters_trained"] = trained
-    if held_out.items:
-        loss, exact = training_loop.measure(learner.model, held_out.items)
-        counted |= {"validation_loss": loss, "validation_exact_match": exact}
     return {name: float(value) for name, value in counted.items()}
 
 
