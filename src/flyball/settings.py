@@ -177,6 +177,16 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
         )
     if train.method == "linear" and settings.task != "classification":
         yield f"train.method is linear, task is {settings.task}", "set task: classification, or another method"
+    if train.objective != "supervised":
+        if train.method not in ("scratch", "finetune", "lora"):
+            yield f"train.objective is {train.objective}, train.method is {train.method}", "leave train.objective out"
+        if train.objective == "dpo" and train.method == "scratch":
+            yield (
+                "train.objective is dpo, train.method is scratch",
+                "set train.method: lora or finetune, and train.base",
+            )
+        if settings.task != "chat":
+            yield f"train.objective is {train.objective}, task is {settings.task}", "set task: chat"
     if train.method == "command" and not train.command:
         yield "train.method is command, but train.command is missing", "set train.command to what trains"
     if size.hidden % size.heads or size.heads % size.kv_heads:

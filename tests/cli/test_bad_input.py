@@ -43,6 +43,18 @@ SETTINGS = {
     "finetune without a base": (TINY + "train: {method: finetune}\n", "train.base is missing", "set train.base"),
     "lora without a base": (TINY + "train: {method: lora}\n", "method is lora, but train.base is", "set train.base"),
     "lora that trains no layer": (TINY + "train: {lora: {targets: []}}\n", "train.lora.targets is []", "not empty"),
+    "preferences from scratch": (
+        TINY + "task: chat\ntrain: {objective: dpo}\n",
+        *("objective is dpo, train.method is scratch", "train.method: lora or finetune"),
+    ),
+    "preferences between labels": (
+        TINY + "train: {objective: dpo, method: lora, base: b}\n",
+        *("objective is dpo, task is classification", "task: chat"),
+    ),
+    "an objective of what makes no steps": (
+        TINY + "train: {objective: dpo, method: command, command: x}\n",
+        *("objective is dpo, train.method is command", "leave train.objective out"),
+    ),
     "heads that do not fit": (TINY + "train: {size: {hidden: 100, heads: 3}}\n", "100 hidden, 3 heads", "multiple"),
     "shrinking canary steps": (TINY + "rollout: {canary_steps: [0.5, 0.1]}\n", "[0.5, 0.1]", "growing"),
     "nesting without end": (TINY + "x: " + "[" * 5000 + "\n", "nesting depth", "fix the line"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from flyball.errors import InputError
@@ -17,6 +20,7 @@ from flyball.training.checkpoints import Checkpoints
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Example
 from flyball.training.learner import Learner
+from flyball.training.objectives.dpo import Dpo, Pair
 from flyball.training.objectives.supervised import Supervised
 from flyball.training.training_loop import LossPoint, fit
 
@@ -127,6 +131,47 @@ def test_what_is_held_is_not_in_a_checkpoint_and_training_goes_on(tmp_path: Path
     fresh = Tiny(held=True)
     fit(supervised(fresh), EXAMPLES, progress=quiet, report=lambda _: None)
     assert torch.equal(resumed.head.weight, fresh.head.weight)
+
+
+def preferring(model: nn.Module, config: TrainConfig = CONFIG) -> Dpo:
+    return Dpo(config, supervised(model).learner)
+
+
+PAIRED = [
+    Pair(chosen=one, rejected=other, reference=(-2.0, -3.0 + number / 24))
+    for number, (one, other) in enumerate(zip(EXAMPLES, reversed(EXAMPLES), strict=True))
+]
+
+
+@settings(max_examples=12, deadline=None)
+@given(stops=st.lists(st.integers(1, 11), max_size=3), micro=st.sampled_from([None, 3]), of_pairs=st.booleans())
+def test_wherever_it_stops_it_goes_on_to_the_same_bits(stops: list[int], micro: int | None, of_pairs: bool) -> None:
+    """Weights, moments and the whole curve, of tokens and of pairs."""
+    config = msgspec.structs.replace(CONFIG, micro_batch=micro)
+
+    def run(folder: Path, stop_at: int | None) -> tuple[Tiny, list[LossPoint]]:
+        model = Tiny(held=True)
+        kept = Checkpoints(folder, "one", every_s=1e-9)
+
+        def report(point: LossPoint) -> None:
+            if point.step == stop_at:
+                raise ConnectionError("cut off")
+
+        if of_pairs:
+            return model, fit(preferring(model, config), PAIRED, progress=quiet, report=report, checkpoints=kept)
+        return model, fit(supervised(model, config), EXAMPLES, progress=quiet, report=report, checkpoints=kept)
+
+    with tempfile.TemporaryDirectory() as broken, tempfile.TemporaryDirectory() as whole:
+        for stop in sorted(set(stops)):
+            with pytest.raises(ConnectionError):
+                run(Path(broken), stop)
+        model, curve = run(Path(broken), None)
+        expected, points = run(Path(whole), None)
+        one, other = (Checkpoints(Path(folder), "one", every_s=1).newest() for folder in (broken, whole))
+    assert curve == points and (set(points[0].measured) == {"reward_margin", "preference_accuracy"}) is of_pairs
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), expected.parameters(), strict=True))
+    assert one is not None and other is not None and one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])

@@ -92,6 +92,7 @@ def _training(record: TrainingRun) -> tuple[Fact, ...]:
     return (
         *measured,
         Fact(label="method", value=record.method),
+        *([Fact(label="objective", value=str(record.recipe["objective"]))] if "objective" in record.recipe else []),
         Fact(label="steps", value=text_formats.count(record.steps)),
         _ref("dataset", record.dataset),
     )

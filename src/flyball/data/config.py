@@ -40,7 +40,9 @@ class Fields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         | None
     ) = None
     rejected: (
-        Annotated[str, Meta(description="The answer that was not preferred; kept with the row, and not learned.")]
+        Annotated[
+            str, Meta(description="The answer that was not preferred; kept with the row for train.objective dpo.")
+        ]
         | None
     ) = None
     split: Annotated[str, Meta(description="Column with the data set's own sides; they stand exactly.")] | None = None

@@ -278,7 +278,7 @@ def _rejected(columns: Sequence[Column], found: Guess) -> tuple[FieldGuess, ...]
     column = next((column for column in columns if "rejected" in column.parts), None)
     if column is None or not preferred:
         return ()
-    return (FieldGuess(role="rejected", column=column.name, explanation="kept for preference tuning, not learned"),)
+    return (FieldGuess(role="rejected", column=column.name, explanation="kept for train.objective: dpo"),)
 
 
 def _sides(columns: Sequence[Column], taken: set[str]) -> FieldGuess | None:

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta
 
 BY_STEPS = (
-    *("steps", "batch_size", "micro_batch", "learning_rate", "warmup"),
+    *("objective", "steps", "batch_size", "micro_batch", "learning_rate", "warmup"),
     *("weight_decay", "dropout", "seed"),
 )
 READ_BY: dict[str, tuple[str, ...]] = {
     "scratch": (*BY_STEPS, "word_dropout", "size"),
-    "finetune": (*BY_STEPS, "base", "size.context"),
-    "lora": (*BY_STEPS, "base", "size.context", "lora"),
+    "finetune": (*BY_STEPS, "base", "size.context", "dpo"),
+    "lora": (*BY_STEPS, "base", "size.context", "lora", "dpo"),
     "linear": ("linear", "seed"),
     "command": ("command",),
     "none": ("base",),
@@ -84,6 +84,14 @@ class LinearConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = (1.0, 5.0, 20.0, 100.0)
 
 
+class DpoConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Direct preference optimisation, for objective dpo."""
+
+    beta: Annotated[
+        float, Meta(gt=0, description="How dear it is to move away from the model as it was; lower moves further.")
+    ] = 0.1
+
+
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recipe: from scratch, from a base model, or a command of the user's."""
 
@@ -97,8 +105,11 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = "scratch"
     objective: Annotated[
-        Literal["supervised"],
-        Meta(description="What the steps of scratch, finetune and lora minimise."),
+        Literal["supervised", "dpo"],
+        Meta(
+            description="What scratch, finetune and lora minimise. supervised: the answers, given what was asked; dpo: "
+            "preferred answers become likelier than rejected ones (fields.rejected), not from scratch."
+        ),
     ] = "supervised"
     base: (
         Annotated[
@@ -114,6 +125,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ]
         | None
     ) = None
+    dpo: DpoConfig = msgspec.field(default_factory=DpoConfig)
     lora: LoraConfig = msgspec.field(default_factory=LoraConfig)
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)
     linear: LinearConfig = msgspec.field(default_factory=LinearConfig)
@@ -131,7 +143,14 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         | None
     ) = None
     learning_rate: (
-        Annotated[float, Meta(gt=0, description="null: 0.002 from scratch, 0.0002 for finetune and lora.")] | None
+        Annotated[
+            float,
+            Meta(
+                gt=0,
+                description="null: 0.002 from scratch, 0.0002 for finetune and lora; for dpo 1e-6 and 1e-5.",
+            ),
+        ]
+        | None
     ) = None
     warmup: Annotated[float, Meta(ge=0, le=0.5, description="Share of the steps in which the learning rate rises.")] = (
         0.05

@@ -136,8 +136,9 @@ def _checkpoints(
 
 def run_name(config: TrainConfig, recipe: Mapping[str, Any], dataset: str) -> str:
     """What tells this run from others in MLflow's list: how, how long, on which rows, by which recipe."""
+    objective = "" if config.objective == "supervised" else f" {config.objective}"
     steps = "" if config.method in WITHOUT_STEPS else f" {config.steps} steps"
-    return f"{config.method}{steps}, data {dataset[:8]}, recipe {fingerprint_of(recipe)[:8]}"
+    return f"{config.method}{objective}{steps}, data {dataset[:8]}, recipe {fingerprint_of(recipe)[:8]}"
 
 
 def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
@@ -150,6 +151,8 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
     recipe.pop("checkpoint_every_s")
     if config.objective == "supervised":
         recipe.pop("objective")  # recipes from before it keep their names
+    if config.objective != "dpo":
+        recipe.pop("dpo")
     if config.method != "lora":
         recipe.pop("lora")
     linear = recipe.pop("linear")
@@ -198,8 +201,8 @@ def _fit_and_save(
     objective.require_enough(training)
     held_out = objective.prepare(read_rows(dataset_dir, "validation"), most)
     keep = checkpoints.keep if checkpoints is not None else lambda _name, compute: compute()
-    items = objective.before(training.items, "train", keep)
-    checked = objective.before(held_out.items, "validation", keep)
+    items = objective.before(training.items, "train", keep=keep, progress=progress)
+    checked = objective.before(held_out.items, "validation", keep=keep, progress=progress)
 
     def look(tenths: int) -> None:
         if watch is not None and checked:

@@ -85,7 +85,8 @@ def fact(name: str, record: object, at_ms: int) -> dict[str, Any]:
         case DatasetVersion():
             detail = {split.name: split.rows for split in record.splits}
         case TrainingRun():
-            shown = [key for key in ("loss", "validation_loss", "validation_exact_match") if key in record.metrics]
+            told = ("loss", "validation_loss", "validation_exact_match", "validation_preference_accuracy")
+            shown = [key for key in told if key in record.metrics]
             detail = {"steps": record.steps, **{key: round(record.metrics[key], 4) for key in shown}}
         case ModelVersion():
             detail = {"parameters": record.parameters, "formats": list(record.formats)}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from flyball.training.objectives.dpo import Dpo
 from flyball.training.objectives.objective import Objective
 from flyball.training.objectives.supervised import Supervised
 
-OBJECTIVES: Final[dict[str, type[Objective[Any]]]] = {kind.name: kind for kind in (Supervised,)}
+OBJECTIVES: Final[dict[str, type[Objective[Any]]]] = {kind.name: kind for kind in (Supervised, Dpo)}

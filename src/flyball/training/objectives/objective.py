@@ -10,6 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 from torch import Tensor, nn
 
 from flyball.data.rows import Row
+from flyball.telemetry import Progress
 from flyball.training.config import TrainConfig
 from flyball.training.examples import Example
 from flyball.training.learner import Learner
@@ -60,7 +61,7 @@ class Objective(ABC, Generic[Item]):
     def require_enough(self, training: Prepared[Item]) -> None:
         """InputError where the training items do not fill one batch."""
 
-    def before(self, items: Sequence[Item], name: str, keep: Keep) -> Sequence[Item]:
+    def before(self, items: Sequence[Item], name: str, *, keep: Keep, progress: Progress) -> Sequence[Item]:
         """The items of split `name` with what the model says of them before its first step."""
         return items
 
