@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyball.cli.output import emit, json_option, pairs, show, table, with_project
+from flyball.cli.output import ProgressLine, emit, json_option, pairs, show, table, with_project
 
 if TYPE_CHECKING:
     from flyball.evaluation.comparison import Comparison
@@ -20,25 +20,33 @@ MOST_FLIPS = 20
 @click.command(
     "compare",
     epilog="\b\nExamples:\n  flyball compare 3f9c2a71b0de 81d0c4e2aa17\n"
-    "  flyball compare before/ after/ --suite cases.jsonl --out comparison.html",
+    "  flyball compare before/ after/ --suite cases.jsonl --out comparison.html\n"
+    "  flyball compare before/ after/ --judge strict",
 )
 @click.argument("first", metavar="A")
 @click.argument("others", metavar="B [C…]", nargs=-1, required=True)
 @click.option(
     "--suite", "suites", multiple=True, metavar="FILE|FAMILY:FILE", help="Where the texts of cases are, to show them."
 )
+@click.option("--judge", metavar="NAME|URL", help="Ask judges/NAME.yaml, or a server, which stored answer is better.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write FILE.html or FILE.md too."
 )
 @click.option("--project", "-C", "folder", metavar="DIR", help="The project's folder; default: this one or above.")
 @json_option
 def compare_command(
-    first: str, others: tuple[str, ...], suites: tuple[str, ...], out: Path | None, folder: str | None, as_json: bool
+    first: str,
+    others: tuple[str, ...],
+    suites: tuple[str, ...],
+    judge: str | None,
+    out: Path | None,
+    folder: str | None,
+    as_json: bool,
 ) -> None:
     """Paired differences (B − A) on the same cases, with intervals, and the cases that changed.
 
     A, B, … are releases or reports of the ledger (first digits do), or folders of `flyball evaluate URL --out`.
-    Asks no server. Refused where the suites are not the same.
+    Asks no server but the one of --judge. Refused where the suites are not the same.
     """
     if out is not None and out.suffix not in (".html", ".md"):
         raise click.BadParameter(f"{out.name} ends neither in .html nor in .md", param_hint="--out")
@@ -53,7 +61,7 @@ def compare_command(
         return opened[0]
 
     try:
-        found = compare_reports([first, *others], suites=suites, opened=open_once)
+        found = compare_reports([first, *others], suites=suites, opened=open_once, judge=judge, progress=ProgressLine())
     finally:
         for project in opened:
             project.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -30,12 +31,13 @@ Scores = Mapping[str, ItemScore]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One evaluation under the name that it was asked for, with its evidence."""
+    """One evaluation under the name that it was asked for, with its evidence; `folder`: where its files are."""
 
     name: str
     report: EvalReport
     items: Sequence[ItemScore]
     details: Details
+    folder: Path | None = None
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

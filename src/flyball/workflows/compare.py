@@ -15,6 +15,7 @@ from flyball.evaluation.suites.catalog import load_suite
 from flyball.evaluation.suites.suite import Suite
 from flyball.records import EvalReport, Release
 from flyball.records.identity import short
+from flyball.telemetry import Progress, quiet
 
 if TYPE_CHECKING:
     from flyball.storage.ledger import Ledger
@@ -24,14 +25,30 @@ Texts = dict[tuple[str, str], str]
 
 
 def compare_reports(
-    names: Sequence[str], *, suites: Sequence[str], opened: Callable[[], Project]
+    names: Sequence[str],
+    *,
+    suites: Sequence[str],
+    opened: Callable[[], Project],
+    judge: str | None = None,
+    progress: Progress = quiet,
 ) -> tuple[Comparison, ...]:
-    """Each of `names` against the first; `opened` gives the project, which report folders alone do not need."""
+    """Each of `names` against the first; `opened` gives the project, which report folders alone do not need.
+
+    `judge`: the name of one in judges/, or a URL, that says which of two stored answers is better.
+    """
     project = None if all(is_report_path(name) for name in names) else opened()
     candidates = [measured_under(project, name) for name in names]
     first, *others = alike(candidates)
     texts = texts_of(project, suites, [first, *others])
-    return tuple(compare(first, other, texts=texts) for other in others)
+    if judge is None:
+        return tuple(compare(first, other, texts=texts) for other in others)
+    from flyball.workflows.evaluate_url import access_of  # HTTP loads with it
+    from flyball.workflows.judged_comparison import judge_named, judged_pair
+
+    access = project.way(None) if project else access_of(api_key=None, headers=())
+    asked = judge_named(judge, project.root if project else Path.cwd(), access)
+    pairs = [judged_pair(first, other, asked, access=access, progress=progress) for other in others]
+    return tuple(compare(*pair, texts=texts) for pair in pairs)
 
 
 def is_report_path(name: str) -> bool:
@@ -89,7 +106,7 @@ def read_measured(path: Path, name: str) -> Measured:
         raise CorruptionError(
             f"{folder / 'items.jsonl'} does not hold the scores of the report beside it", cure="evaluate again"
         )
-    return Measured(name=name, report=document.report, items=items, details=document.details)
+    return Measured(name=name, report=document.report, items=items, details=document.details, folder=folder)
 
 
 def texts_of(project: Project | None, suites: Sequence[str], measured: Sequence[Measured]) -> Texts:
