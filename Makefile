@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 COMPILED := build/compiled/.made
 
-.PHONY: install demo models model-servers image test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
+.PHONY: install demo models model-servers image helm test test-long test-clients check docs compiled test-compiled bench bench-peers soak format clean
 
 install: $(STAMP)
 
@@ -33,6 +33,11 @@ model-servers: .peers/triton
 DOCKER_CA ?= /etc/ssl/certs/ca-certificates.crt
 image:
 	DOCKER_BUILDKIT=1 docker build --network=host --target serve --secret id=ca,src=$(DOCKER_CA) --tag flyball .
+
+# The chart: linted, rendered over its values, checked against the schemas of Kubernetes, and its pods run as processes.
+helm: install
+	$(BIN)/python tests/support/helm_program.py
+	$(BIN)/python -m pytest tests/deploy
 
 # A file's tests stay in one worker; `serial` ones run alone (tests/support/serial_tests.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -63,3 +63,12 @@ def test_a_secret_is_shown_once_and_nowhere_kept(folder: Path) -> None:
     assert made["id"] in listed.out and made["secret"] not in listed.out
     secret = made["secret"].encode()
     assert not [path for path in folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
+
+
+def test_a_given_secret_is_not_printed_and_makes_one_key(folder: Path) -> None:
+    secret = "fb-" + "0123456789abcdef" * 2
+    create = ("key", "create", "ops", "--admin", "--secret", "env:OPS_KEY", "--json", *STATE)
+    first, again = (flyball(*create, cwd=folder, environment={"OPS_KEY": secret}) for _ in range(2))
+    assert first.json == again.json and set(first.json) == {"id", "name"}
+    assert secret not in first.out + first.err
+    assert "OPS_KEY is not set" in refused(*create, cwd=folder, code=2)

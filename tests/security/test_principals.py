@@ -102,3 +102,21 @@ def test_a_key_that_makes_no_sense_is_refused_and_not_stored(ledger: Ledger, wro
     with pytest.raises(InputError):
         create_key(ledger, **{"name": "bot", **wrong})
     assert load_keyring(ledger).empty
+
+
+def test_a_secret_made_elsewhere_becomes_one_key_however_often_it_is_given(ledger: Ledger) -> None:
+    given = "fb-" + "0123456789abcdef" * 2
+    made, secret = create_key(ledger, name="ops", role="admin", secret=given)
+    assert secret == given and load_keyring(ledger).find(given) == made
+    revoke_key(ledger, made.id)
+    again, _ = create_key(ledger, name="ops", role="admin", secret=given)
+    assert again == made and load_keyring(ledger).find(given) is None, "a revoked key came back"
+    assert len(list_keys(ledger)) == 1
+
+
+@pytest.mark.parametrize("weak", ["", "short", "fb-" + "a" * 28, "with blank " * 4, "ü" * 40, "line\n" * 10])
+def test_a_secret_that_can_be_guessed_or_not_be_sent_is_refused(ledger: Ledger, weak: str) -> None:
+    with pytest.raises(InputError, match="openssl rand") as refused:
+        create_key(ledger, name="ops", secret=weak)
+    assert not weak or weak not in str(refused.value)
+    assert load_keyring(ledger).empty

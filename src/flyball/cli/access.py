@@ -34,7 +34,8 @@ def key_command() -> None:
 @key_command.command(
     "create",
     epilog="\b\nExamples:\n  flyball key create shop-web --budget-usd 5 --requests-per-minute 600\n"
-    "  flyball key create ops --admin --state .flyball-gateway",
+    "  flyball key create ops --admin --state .flyball-gateway\n"
+    "  flyball key create ops --admin --secret env:FLYBALL_ADMIN_KEY",
 )
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="May force variants and give feedback on any request.")
@@ -45,16 +46,29 @@ def key_command() -> None:
 @click.option("--concurrency", type=int, help="Requests at once; default: no limit.")
 @click.option("--budget-usd", type=float, help="Hard: requests over it get 429.")
 @click.option("--days", type=click.FloatRange(0, min_open=True), help="Expires after so many days.")
+@click.option(
+    "--secret",
+    "reference",
+    metavar="REFERENCE",
+    help="Take the secret that env:NAME or file:PATH names; a key that has it already is left as it is.",
+)
 @json_option
 @with_new_ledger
-def key_create(ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, **limits: Any) -> None:
+def key_create(
+    ledger: Ledger, name: str, admin: bool, as_json: bool, days: float | None, reference: str | None, **limits: Any
+) -> None:
     """Create a key; its secret is shown this once."""
     from flyball.security.principals import create_key
+    from flyball.settings import secret as secret_of
 
     expires_ms = int((time.time() + days * 86400) * 1000) if days else None
+    given = secret_of(reference, Path.cwd()) if reference else None
     principal, secret = create_key(
-        ledger, name=name, role="admin" if admin else "client", expires_ms=expires_ms, **limits
+        ledger, name=name, role="admin" if admin else "client", expires_ms=expires_ms, secret=given, **limits
     )
+    if given is not None:
+        emit({"id": principal.id, "name": principal.name}, as_json=as_json, text=pairs)
+        return
     emit({"id": principal.id, "name": name, "secret": secret}, as_json=as_json, text=pairs)
     say("keep the secret: it is not stored and not shown again")
 

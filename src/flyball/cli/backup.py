@@ -1,14 +1,17 @@
-"""Commands that keep a project: backup, restore."""
+"""Commands that keep a project: backup, restore, migrate."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, with_project
+from flyball.cli.output import ProgressLine, emit, emit_lines, json_option, pairs, say, with_ledger, with_project
 from flyball.wiring import Project
+
+if TYPE_CHECKING:
+    from flyball.storage.ledger import Ledger
 
 
 @click.command(
@@ -28,6 +31,21 @@ def backup_command(project: Project, url: str, keep: int | None, as_json: bool) 
 
     document = back_up(project, url, keep=keep, progress=ProgressLine())
     emit(document, as_json=as_json, text=_backup_text)
+
+
+@click.command("migrate", epilog="\b\nExamples:\n  flyball migrate")
+@json_option
+@with_ledger
+def migrate_command(ledger: Ledger, as_json: bool) -> None:
+    """Create the ledger's tables, or bring them up to date: before an upgrade, in one place.
+
+    Every other command does it too, when it opens the ledger.
+    """
+    from flyball.storage.schema import HEAD
+
+    emit(
+        {"ledger": ledger.engine.url.render_as_string(hide_password=True), "schema": HEAD}, as_json=as_json, text=pairs
+    )
 
 
 @click.command(

@@ -58,6 +58,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("models", "Give a model out: Hugging Face folder, GGUF, adapter, MLflow."),
     "backup": ("backup", "Back the project up while it serves, to a folder or a URL."),
     "restore": ("backup", "A project from a backup, in a new place."),
+    "migrate": ("backup", "Create the ledger's tables, or bring them up to date."),
     "doctor": ("project", "Check this machine and project."),
     "schema": ("project", "JSON Schema of flyball.yaml, for editors."),
     "completion": ("project", "Shell completion: bash, zsh or fish."),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from flyball.errors import InputError, NotFoundError
 from flyball.records.identity import uuid7
@@ -55,6 +55,8 @@ LOCAL = Principal(id="local", name="local", role="admin")
 """The caller on loopback while no key exists."""
 
 MOST_OF_A_NAME = 90
+LEAST_SECRET = 32
+"""Characters: nobody guesses so many."""
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency", "budget_usd")
 
 
@@ -109,9 +111,13 @@ def create_key(
     concurrency: int | None = None,
     budget_usd: float | None = None,
     expires_ms: int | None = None,
+    secret: str | None = None,
     actor: str = LOCAL.name,
 ) -> tuple[Principal, str]:
-    """A fresh key and its secret, which is shown once: only its hash is stored."""
+    """A key and its fresh secret, which is shown once: only its hash is stored.
+
+    With a `secret` that was made elsewhere the key has that one, and one that has it already is left as it is.
+    """
     principal = Principal(
         id=uuid7(),
         name=name,
@@ -125,14 +131,34 @@ def create_key(
         expires_ms=expires_ms,
     )
     _check(principal)
-    secret = f"fb-{secrets.token_urlsafe(32)}"
+    if secret is not None:
+        _check_secret(secret)
+    made = secret or f"fb-{secrets.token_urlsafe(32)}"
     with ledger.begin() as connection:
-        connection.execute(tables.api_keys.insert().values(**_row(ledger.project, principal, secret)))
+        if secret is not None and (known := _known(connection, ledger.project, secret)) is not None:
+            return known, secret
+        connection.execute(tables.api_keys.insert().values(**_row(ledger.project, principal, made)))
         details = {"name": name, "role": role, "routes": principal.routes}
         audit.record(
             ledger, actor=actor, action="key.create", subject=principal.id, details=details, connection=connection
         )
-    return principal, secret
+    return principal, made
+
+
+def _check_secret(secret: str) -> None:
+    if len(secret) < LEAST_SECRET or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise InputError(
+            f"the secret has {len(secret)} characters, or other than printable ASCII ones",
+            cure=f"use {LEAST_SECRET} or more random letters and digits, such as of `openssl rand -hex 24`",
+        )
+
+
+def _known(connection: Connection, project: str, secret: str) -> Principal | None:
+    """The principal of a stored key, also of a revoked one."""
+    column = tables.api_keys.c
+    where = (column.project == project, column.secret_hash == _digest(secret))
+    row = connection.execute(select(tables.api_keys).where(*where)).first()
+    return None if row is None else _entry(row, {}).principal
 
 
 def revoke_key(ledger: Ledger, id: str, *, actor: str = LOCAL.name) -> None:

@@ -6,6 +6,7 @@ them.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from flyball.cost.config import CostConfig
+from flyball.errors import FlyballError
 from flyball.gateway.config import GatewayConfig
 from flyball.gateway.context import GatewayContext, IngestContext
 from flyball.gateway.settings_reload import Source
@@ -21,7 +23,7 @@ from flyball.settings import FILE, load_settings, proxy_for, secret
 from flyball.storage.ledger import reach_ledger
 from flyball.supervision.parent_death import end_with_parent, ends_with
 from flyball.supervision.stop_signal import told_to_stop
-from flyball.telemetry import configure_logging
+from flyball.telemetry import configure_logging, log
 from flyball.wiring import Project
 
 
@@ -39,8 +41,13 @@ def start(project: Project, name: str, *, worker: int, host: str | None, port: i
 
 
 def end_with_supervisor(project: Project) -> None:
-    """Ask the kernel for SIGTERM when the supervisor dies (Linux)."""
+    """Ask the kernel for SIGTERM when the supervisor dies (Linux); the first process of a container has none.
+
+    Its parent is the container runtime: the signal would come when a thread of that ends.
+    """
     parent = project.environment.get("FLYBALL_SUPERVISOR")
+    if os.getpid() == 1:
+        return
     if parent:
         if not ends_with(int(parent)):
             sys.exit(0)  # it died before we could ask
@@ -77,12 +84,17 @@ def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
 
 
 def ingester(project: Project) -> None:
-    """Segments to the ledger."""
-    from flyball.gateway.recording.ingester import run_ingester
+    """Segments to the ledger until told to stop, and then all that is there: its gateway has ended before it."""
+    from flyball.gateway.recording.ingester import ingest_once, run_ingester
     from flyball.gateway.recording.scheduling import give_way
 
     give_way()
-    run_ingester(ingest_context(project), stop=told_to_stop())
+    context = ingest_context(project)
+    run_ingester(context, stop=told_to_stop())
+    try:
+        ingest_once(context)
+    except FlyballError as error:
+        log.error("segments wait in %s for the next start: %s", context.segments_dir, error)
 
 
 def ingest_context(project: Project) -> IngestContext:
