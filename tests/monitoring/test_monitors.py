@@ -13,6 +13,7 @@ from flyball.monitoring.config import MonitorConfig
 from flyball.monitoring.monitor import LiveView
 from flyball.monitoring.monitor_runs import run_monitors
 from flyball.monitoring.monitor_state import load
+from flyball.monitoring.monitors import WATCHES
 from flyball.records import Finding
 from flyball.storage.ledger import Ledger, open_ledger
 from traffic_samples import RELEASE, ROUTE, Traffic
@@ -53,7 +54,7 @@ def test_new_words_give_one_drift_finding_with_examples_and_the_words(ledger: Le
     assert (finding.kind, finding.route, finding.release) == ("drift", ROUTE, RELEASE)
     assert set(finding.examples) <= set(new) and finding.examples
     assert finding.evidence["new_words"][0]["word"] == "esim"
-    assert finding.evidence["e_value"] >= 1 / finding.evidence["alpha"] == 4 / CONFIG.alpha
+    assert finding.evidence["e_value"] >= 1 / finding.evidence["alpha"] == pytest.approx(WATCHES / CONFIG.alpha)
     assert finding.value > 0.5 > finding.reference == 0.05
     assert "never saw in training" in finding.explanation and "esim" in finding.explanation
     assert [stored.record for stored in ledger.find(Finding)] == [finding]

@@ -10,7 +10,7 @@ over the past as powers are: close together lately, far apart long ago; the othe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from flyball.statistics.sequences import BernoulliAbove, BernoulliBelow
@@ -36,13 +36,13 @@ class ChangeTest:
         if self.n % BLOCK == 0:
             self._start(place)
         self.n += 1
-        started = sum(_weight(block) * sequence.update(float(outcome)) for block, _, sequence in self._starts)
+        started = sum(block_weight(block) * sequence.update(float(outcome)) for block, _, sequence in self._starts)
         return started + self._not_started
 
     @property
     def e_value(self) -> float:
         """Evidence now: 1 before anything was seen."""
-        return sum(_weight(block) * sequence.e_value for block, _, sequence in self._starts) + self._not_started
+        return sum(block_weight(block) * sequence.e_value for block, _, sequence in self._starts) + self._not_started
 
     @property
     def _not_started(self) -> float:
@@ -72,24 +72,26 @@ class ChangeTest:
     def _start(self, place: int) -> None:
         self._starts.append((self.n // BLOCK + 1, place, _kind(self.direction)(self.limit)))
         if len(self._starts) > KEPT:
-            del self._starts[self._dispensable()]
+            ages = [self.n + BLOCK - BLOCK * (block - 1) for block, _, _ in self._starts]
+            best = max(range(len(self._starts)), key=lambda index: _evidence(self._starts[index]))
+            del self._starts[dispensable(ages, best=best)]
 
-    def _dispensable(self) -> int:
-        """The start whose neighbours are closest together, seen from now; never the one with the most evidence."""
-        ages = [self.n + BLOCK - BLOCK * (block - 1) for block, _, _ in self._starts]
-        best = max(range(len(self._starts)), key=lambda index: _evidence(self._starts[index]))
-        inner = (index for index in range(1, len(ages) - 1) if index != best)
-        return min(inner, key=lambda index: ages[index - 1] / ages[index + 1])
+
+def dispensable(ages: Sequence[int], *, best: int) -> int:
+    """The start whose neighbours are closest together, seen from now; never the one with the most evidence."""
+    inner = (index for index in range(1, len(ages) - 1) if index != best)
+    return min(inner, key=lambda index: ages[index - 1] / ages[index + 1])
+
+
+def block_weight(block: int) -> float:
+    """The weight of the start at a block, from 1 on; all weights sum to 1."""
+    return 1.0 / (block * (block + 1))
 
 
 def _kind(direction: Direction) -> type[BernoulliAbove] | type[BernoulliBelow]:
     return BernoulliAbove if direction == "above" else BernoulliBelow
 
 
-def _weight(block: int) -> float:
-    return 1.0 / (block * (block + 1))
-
-
 def _evidence(start: tuple[int, int, BernoulliAbove | BernoulliBelow]) -> float:
     block, _, sequence = start
-    return _weight(block) * sequence.e_value
+    return block_weight(block) * sequence.e_value

@@ -21,6 +21,12 @@ class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     drift_margin: Annotated[
         float, Meta(gt=0, lt=1, description="A finding when the share of requests with new words grows by this much.")
     ] = 0.05
+    reference_requests: Annotated[
+        int, Meta(ge=200, description="The first so many requests of a release are what later ones are compared with.")
+    ] = 1500
+    mix_margin: Annotated[
+        float, Meta(gt=0, lt=1, description="A finding when a share of the mix of a column moves by this much or more.")
+    ] = 0.02
     latency_p99_ms: (
         Annotated[
             float,

@@ -10,6 +10,7 @@ from flyball.monitoring.change_detection import ChangeTest
 from flyball.monitoring.config import MonitorConfig
 from flyball.monitoring.drift import drift_evidence
 from flyball.monitoring.explanations import explain, name_failures, what_failed
+from flyball.monitoring.mix_monitor import watch_mixes
 from flyball.monitoring.monitor import LiveView, Monitor, Observation
 from flyball.monitoring.monitor_state import Place, Progress, load, save
 from flyball.monitoring.monitors import WATCHES, observe, watches_for
@@ -66,6 +67,11 @@ def run_monitors(ledger: Ledger, *, config: MonitorConfig, route: str, live: Liv
             findings += [finding] if finding else []
             if not more:
                 break
+    for _ in range(BATCHES):
+        found, more = watch_mixes(ledger, config=config, alpha=scene.alpha, route=route, release=live.release)
+        findings += found
+        if not more:
+            break
     return findings
 
 
@@ -85,7 +91,8 @@ def _advance(scene: _Scene, watch: Monitor) -> tuple[Finding | None, bool]:
     finding = _finding(scene, watch, progress, alarm) if alarm else None
     progress.finding = finding.id if finding else None
     through = alarm.seq if alarm else batch.through_seq
-    moved = save(scene.ledger, place, progress, through_seq=max(through, place.through_seq), finding=finding)
+    through = max(through, place.through_seq)
+    moved = save(scene.ledger, place, progress, through_seq=through, findings=[finding] if finding else [])
     return (finding if moved else None), moved and finding is None and batch.full
 
 
@@ -120,7 +127,7 @@ def _take(observations: list[Observation], watch: Monitor, progress: Progress, a
     wanted = watch.direction == "above"
     alarm = None
     for one in observations:
-        if not progress.admits(one, fair=watch.people > 1):
+        if not progress.admits(one.person, fair=watch.people > 1):
             continue
         e_value = test.update(one.seen, place=one.seq)
         if one.seen is wanted:

@@ -6,6 +6,7 @@ control process, or a crash between the two, can neither count an observation tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,29 +30,34 @@ class Example(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     person: str
 
 
-class Progress(msgspec.Struct, kw_only=True):
-    """The state of one running test: requests by id only, so that erasure has nothing to look for here."""
+class Seen(msgspec.Struct, kw_only=True):
+    """How many observations there were, and who made those of the current block (shortened)."""
 
-    test: dict[str, Any]
     seen: int = 0
-    people: list[str] = []  # of the current block, shortened
-    recent: list[Example] = []  # newest last
-    pending: list[str] = []  # feedback whose request is not in the ledger yet
-    lost: int = 0  # pending feedback given up because there was too much of it
-    finding: str | None = None
+    people: list[str] = []
 
-    def admits(self, one: Observation, *, fair: bool) -> bool:
-        """Whether this observation counts; takes note of it. `fair`: a person counts once per block."""
+    def admits(self, who: str | None, *, fair: bool) -> bool:
+        """Whether an observation of this person counts; takes note of it. `fair`: a person counts once per block."""
         if self.seen % FAIR_BLOCK == 0:
             self.people = []
         self.seen += 1
-        person = (one.person or "")[:16]
+        person = (who or "")[:16]
         if not fair or not person:
             return True
         if person in self.people:
             return False
         self.people.append(person)
         return True
+
+
+class Progress(Seen, kw_only=True):
+    """The state of one running test: requests by id only, so that erasure has nothing to look for here."""
+
+    test: dict[str, Any]
+    recent: list[Example] = []  # newest last
+    pending: list[str] = []  # feedback whose request is not in the ledger yet
+    lost: int = 0  # pending feedback given up because there was too much of it
+    finding: str | None = None
 
     def remember(self, one: Observation) -> None:
         """Keep an observation as a possible example."""
@@ -80,8 +86,8 @@ def load(ledger: Ledger, name: str) -> Place:
     return Place(name=name) if row is None else Place(name=name, through_seq=row.through_seq, state=row.state)
 
 
-def save(ledger: Ledger, place: Place, progress: Progress, *, through_seq: int, finding: Finding | None) -> bool:
-    """Move a test on, with its finding, in one transaction; False when another process was first."""
+def save(ledger: Ledger, place: Place, progress: Seen, *, through_seq: int, findings: Sequence[Finding] = ()) -> bool:
+    """Move a test on, with its findings, in one transaction; False when another process was first."""
     column = tables.monitors.c
     values = {"through_seq": through_seq, "state": msgspec.json.encode(progress).decode()}
     with ledger.begin() as connection:
@@ -96,6 +102,6 @@ def save(ledger: Ledger, place: Place, progress: Progress, *, through_seq: int, 
                 column.state == place.state,
             )
             moved = connection.execute(update(tables.monitors).where(same).values(**values)).rowcount == 1
-        if moved and finding is not None:
+        for finding in findings if moved else ():
             ledger.append(finding, connection=connection)
     return moved

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from flyball.monitoring.columns import COLUMNS
 from flyball.monitoring.config import MonitorConfig
 from flyball.monitoring.drift import PEOPLE, drift_monitor
 from flyball.monitoring.monitor import LiveView, Monitor, Observation, inside
 from flyball.monitoring.observations import Answered
 
-WATCHES = 4
+WATCHES = 4 + len(COLUMNS)
 """α is shared evenly among all of them, watched or not, so that switching one off changes nothing for the others."""
 ERROR_LIMIT = 0.02
 """Share of failed or cut answers that is still ordinary."""

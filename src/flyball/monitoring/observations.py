@@ -28,6 +28,7 @@ class Answered:
     person: str | None
     outcome: str
     total_ms: float
+    answer_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ def answered_since(ledger: Ledger, *, route: str, release: str, after_seq: int, 
     """Answered requests of one release on one route, oldest first."""
     column = tables.requests.c
     query = (
-        select(column.seq, column.id, column.subject, column.outcome, column.total_ms)
+        select(column.seq, column.id, column.subject, column.outcome, column.total_ms, column.completion_tokens)
         .where(column.project == ledger.project, column.route == route, column.release == release)
         .where(column.seq > after_seq, column.outcome.in_(ANSWERED), IS_TRAFFIC)
         .order_by(column.seq)
@@ -62,7 +63,14 @@ def answered_since(ledger: Ledger, *, route: str, release: str, after_seq: int, 
     )
     with ledger.read() as connection:
         return [
-            Answered(seq=row.seq, request=row.id, person=row.subject, outcome=row.outcome, total_ms=row.total_ms)
+            Answered(
+                seq=row.seq,
+                request=row.id,
+                person=row.subject,
+                outcome=row.outcome,
+                total_ms=row.total_ms,
+                answer_tokens=row.completion_tokens,
+            )
             for row in connection.execute(query)
         ]
 
@@ -73,6 +81,15 @@ def user_texts(ledger: Ledger, requests: Sequence[str]) -> dict[str, str]:
         documents = _documents(connection, ledger.project, requests)
     texts = {name: user_text(payload_document(body)) for name, body in documents.items()}
     return {name: text for name, text in texts.items() if text}
+
+
+def texts_and_answers(ledger: Ledger, requests: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The redacted user message and the answer of each request that still has both."""
+    with ledger.read() as connection:
+        documents = _documents(connection, ledger.project, requests)
+    found = {name: payload_document(body) for name, body in documents.items()}
+    both = {name: (user_text(document), answer_text(document)) for name, document in found.items()}
+    return {name: (text, answer) for name, (text, answer) in both.items() if text and answer is not None}
 
 
 def graded_since(
