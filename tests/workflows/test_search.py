@@ -46,9 +46,10 @@ def killed_in_its_second_trial(root: Path) -> float:
             assert process.poll() is None, "it ended before it was killed"
             if (root / ".flyball/search/recipe.db").is_file():
                 trials = existing_study(root / ".flyball/search", "recipe").trials()
-                children = [one for one in psutil.Process(process.pid).children() if "trial" in one.cmdline()]
-                if [one.state for one in trials] == ["complete", "running"] and children:
-                    break
+                if [one.state for one in trials] == ["complete", "running"]:
+                    children = psutil.Process(process.pid).children()
+                    if any(one.status() != psutil.STATUS_ZOMBIE for one in children):
+                        break
             time.sleep(0.2)
     finally:
         process.kill()
@@ -95,9 +96,9 @@ def test_a_search_for_something_else_needs_another_name(tmp_path: Path) -> None:
 
 
 def search_of(path: Path, interrupted_after: int | None) -> list[float]:
-    """What twelve trials draw, the process changed after some of them, where one is left running."""
+    """What nine trials draw, the process changed after some of them, where one is left running."""
     study, drawn = Study(path, name="x", direction="minimize"), []
-    while len(drawn) < 12:
+    while len(drawn) < 9:
         trial = study.ask(seed=7)
         value = trial.suggest_float("x", 0.0, 1.0)
         if len(drawn) == interrupted_after:
@@ -111,8 +112,8 @@ def search_of(path: Path, interrupted_after: int | None) -> list[float]:
 
 def test_an_interrupted_search_draws_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
     whole = search_of(tmp_path / "whole.db", None)
-    assert search_of(tmp_path / "broken.db", 8) == whole
-    assert len(set(whole)) == 12
+    assert search_of(tmp_path / "broken.db", 7) == whole
+    assert len(set(whole)) == 9
     assert Study(tmp_path / "whole.db", name="x", direction="minimize").importances(["x"]) == {"x": 1.0}
 
 

@@ -25,6 +25,7 @@ from flyball.wiring import Project
 from flyball.workflows.build_lock import only_one
 from flyball.workflows.run import build
 from flyball.workflows.search_space import (
+    DECIDES_NOTHING,
     Document,
     Space,
     encoded,
@@ -124,7 +125,10 @@ def search(project: Project, name: str, *, budget: Budget, watch: Watch, say: Ca
         if unfinished := study.redo_unfinished():
             say(f"going on; trial {', '.join(map(str, unfinished))} did not end and is tried again")
         study.begin_with(space.current(document) or {})
-        spent = sum(trial.seconds for trial in study.trials())
+        earlier = study.trials()
+        for trial in earlier:
+            watch(trial, "")
+        spent = sum(trial.seconds for trial in earlier)
         run = _Run(
             project=project,
             name=name,
@@ -174,7 +178,7 @@ def plan_of(
 ) -> dict[str, Any]:
     """All that must stay the same for trials to compare: how it is drawn, what is measured, and what is not tried."""
     config = project.settings.search
-    rest = with_values(document, {field.path: None for field in space.fields})
+    rest = with_values(document, dict.fromkeys([*(field.path for field in space.fields), *DECIDES_NOTHING]))
     fixed = {key: value_in(rest, key) for key in ("train", "package", "release", "task")}
     return {
         "fields": {path: encoded(values) for path, values in config.fields.items()},
@@ -306,8 +310,10 @@ def _wait(run: _Run, trial: Any, folder: Path, process: subprocess.Popen[bytes])
         if run.left_s is not None and run.left_s <= 0:
             interrupt(process)
             return "stopped"
-        left = "" if run.left_s is None else f", {run.left_s:.0f} s left"
-        run.watch(None, f"trial {trial.number}, {max(reported, default=0)}0 %, {time.monotonic() - began:.0f} s{left}")
+        left = "" if run.left_s is None else f" · {run.left_s:.0f} s left of the budget"
+        run.watch(
+            None, f"trial {trial.number} · {max(reported, default=0)}0 % · {time.monotonic() - began:.0f} s{left}"
+        )
         time.sleep(LOOK_S)
     return "ended"
 
