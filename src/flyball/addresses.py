@@ -97,7 +97,7 @@ class Target:
 
     def place(self, name: str) -> str:
         """What stands in a request line for a path such as /chat/completions."""
-        path = self.base + name + (f"?{self.query}" if self.query else "")
+        path = self.base + name + (f"{'&' if '?' in name else '?'}{self.query}" if self.query else "")
         return f"http://{self.authority}{path}" if self.proxy and not self.secure else path
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs
 
 LABELS = ("billing", "other", "refund")
 SCORES = {"billing": (0.7, 0.2, 0.1), "other": (0.1, 0.8, 0.1), "refund": (0.05, 0.05, 0.9)}
@@ -87,6 +88,84 @@ class OpenInferenceDouble(ModelServerDouble):
         }
         wanted = [one["name"] for one in asked.get("outputs", [])] or self.outputs
         return 200, {"model_name": "desk", "model_version": "1", "outputs": [given[name] for name in wanted]}
+
+
+class TorchServeDouble(ModelServerDouble):
+    """https://docs.pytorch.org/serve/management_api.html and inference_api.html; the real one is in the long tests."""
+
+    form = "scores"
+
+    def __init__(self, *, loaded: bool = True) -> None:
+        super().__init__(loaded=loaded)
+        self.workers = 1 if loaded else 0
+
+    def answer(self, method: str, path: str, body: bytes) -> Answer:
+        path, _, query = path.partition("?")
+        match method, path:
+            case "POST", "/models":
+                if self.loaded:
+                    return 409, {"code": 409, "message": "Model version 1.0 is already registered for model desk"}
+                assert parse_qs(query)["url"] == ["desk.mar"]
+                self.loaded = True
+            case "GET", "/models/desk/1.0" if self.loaded:
+                workers = [{"id": f"{9000 + one}", "status": "READY"} for one in range(self.workers)]
+                return 200, [{"modelName": "desk", "modelVersion": "1.0", "workers": workers}]
+            case "PUT", "/models/desk/1.0" if self.loaded:
+                self.workers = int(parse_qs(query)["min_worker"][0])
+            case "DELETE", "/models/desk/1.0" if self.loaded:
+                self.loaded, self.workers = False, 0
+            case "PUT", "/models/desk/1.0/set-default" if self.loaded:
+                pass
+            case "POST", "/predictions/desk/1.0" if self.loaded:
+                return self.predict(body)
+            case _:
+                return 404, {"code": 404, "type": "ModelNotFoundException", "message": "Model not found: desk"}
+        return 200, {"status": "done"}
+
+    def predict(self, body: bytes) -> Answer:
+        if not self.workers:
+            return 503, {"code": 503, "message": "Model desk has no worker to serve inference request."}
+        label = label_of(body.decode())
+        scores = dict(zip(LABELS, SCORES[label], strict=True))
+        forms = {
+            "scores": scores,
+            "pairs": [[{"label": name, "score": score} for name, score in scores.items()]],
+            "best": {label: scores[label]},
+            "label": {"label": label, "scores": list(scores.values())},
+            "list": list(scores.values()),
+            "text": label,
+        }
+        return 200, forms[self.form]
+
+
+class TensorFlowServingDouble(ModelServerDouble):
+    """https://www.tensorflow.org/tfx/serving/api_rest; no registry has the server itself."""
+
+    form = "scores"
+
+    def answer(self, method: str, path: str, body: bytes) -> Answer:
+        names = ("/v1/models/desk/versions/1", "/v1/models/desk/labels/stable", "/v1/models/desk")
+        model = next((one for one in names if path.startswith(one)), None)
+        if model is None:
+            return 404, {"error": "Could not find any versions of model None"}
+        match method, path.removeprefix(model):
+            case "GET", "":
+                state = "AVAILABLE" if self.loaded else "LOADING"
+                status = {"version": "1", "state": state, "status": {"error_code": "OK", "error_message": ""}}
+                return 200, {"model_version_status": [status]}
+            case "POST", ":predict":
+                (instance,) = json.loads(body)["instances"]
+                return 200, {"predictions": [self.predicted(instance)]}
+            case "POST", ":classify":
+                (example,) = json.loads(body)["examples"]
+                label = label_of(example["text"])
+                return 200, {"result": [[[str(at), score] for at, score in enumerate(SCORES[label])]]}
+        return 404, {"error": "Malformed request"}
+
+    def predicted(self, instance: Any) -> Any:
+        label = label_of(instance["text"] if isinstance(instance, dict) else instance)
+        scores = list(SCORES[label])
+        return {"scores": scores, "label": label, "both": {"class": [label], "probabilities": scores}}[self.form]
 
 
 def _logits(label: str) -> list[float]:

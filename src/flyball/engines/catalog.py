@@ -20,6 +20,8 @@ FILES: Final = (
     "openai",
     "onnx",
     "open_inference",
+    "torchserve",
+    "tensorflow_serving",
 )
 KINDS: Final[tuple[EngineKind, ...]] = tuple(import_module(f"{__package__}.{name}").KIND for name in FILES)
 DEFAULT: Final = BUILT_IN

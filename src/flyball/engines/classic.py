@@ -51,6 +51,7 @@ class Call:
     body: bytes | None = None
     content_type: str = "application/json"
     management: bool = False
+    there: tuple[int, ...] = ()  # statuses that say that it was done before
 
 
 class ClassicKind(EngineKind):

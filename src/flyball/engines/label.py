@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.errors import UpstreamError
@@ -25,6 +25,16 @@ def likeliest(labels: Sequence[str], probabilities: Sequence[float], *, name: st
     """The label with the highest probability, of two equal ones the first; `name`: the one that the model chose."""
     best = max(range(len(labels)), key=probabilities.__getitem__)
     return Label(labels[best] if name is None else name, labels, probabilities)
+
+
+def from_named_scores(scores: Mapping[str, float], *, logits: bool) -> Label:
+    """The label of scores by name; of a server that gives the best few alone, no probabilities are known."""
+    if not scores:
+        raise UpstreamError("the model gives no label", cure="look at the model")
+    names, values = tuple(scores), tuple(scores.values())
+    if logits or abs(sum(values) - 1) <= _TOLERANCE:
+        return from_scores(values, names, logits=logits)
+    return Label(likeliest(names, values).name)
 
 
 def from_scores(scores: Sequence[float], labels: Sequence[str], *, logits: bool, name: str | None = None) -> Label:
