@@ -18,11 +18,12 @@ from test_console_browser import CONTRAST, UNNAMED, opened
 
 from console_site import served_context
 from flyball.console.context import ConsoleContext
-from flyball.console.playground import marked_spans, split_words
+from flyball.console.playground import marked_spans, note_on, split_words
 from flyball.security import audit
 from flyball.storage.deployments import move_pointer
 from flyball.storage.ledger import open_ledger
 from flyball.wiring import Project
+from flyball.workflows.playground import Tried
 from judged_traffic import project_on
 from tiny_releases import add_release
 
@@ -171,13 +172,25 @@ def test_marks_leave_each_text_whole_and_the_rest_equal(first: list[str], second
         assert "".join(text for text, _ in spans) == "".join(words)
     unmarked = ["".join(text for text, differs in spans if not differs).split() for spans in (left, right)]
     assert "".join(unmarked[0]) == "".join(unmarked[1])
-    same = [word.strip() for word in first] == [word.strip() for word in second]
-    assert same == (not any(differs for _, differs in (*left, *right)))
+    said = [[word.strip() for word in words if word.strip()] for words in (first, second)]
+    assert (said[0] == said[1]) == (not any(differs for _, differs in (*left, *right)))
+
+
+def test_where_no_mark_is_seen_a_sentence_says_why() -> None:
+    def note(first: str, second: str, **more: Any) -> str:
+        spans = marked_spans(split_words(first), split_words(second))
+        return note_on([Tried(name="a", text=first), Tried(name="b", text=second, **more)], spans, marked=True)
+
+    assert note("a b", "a b") == "Both answers are the same."
+    assert note("a b", "a\nb") == "The answers differ in blanks alone."
+    assert note("a b", "a c") == note("", "", problem="it failed") == ""
+    long = [Tried(name="a", text="x y"), Tried(name="b", text="z")]
+    assert "too long" in note_on(long, [(("x y", False),), (("z", False),)], marked=False)
 
 
 def test_words_are_marked_whole_and_in_scripts_without_spaces_each_character() -> None:
     first, second = (split_words(text) for text in ("It comes on Monday.", "It comes  on Friday, surely."))
     left, right = marked_spans(first, second)
-    assert left == (("It comes on", False), (" Monday", True), (".", False))
-    assert right == (("It comes  on", False), (" Friday, surely", True), (".", False))
+    assert left == (("It comes on", False), (" ", False), ("Monday", True), (".", False))
+    assert right == (("It comes  on", False), (" ", False), ("Friday, surely", True), (".", False))
     assert split_words("届いた x") == ["届", "い", "た", " x"]

@@ -62,8 +62,7 @@ class Page:
     form: Form
     choices: tuple[Choice, ...]
     sides: tuple[Side, ...] = ()
-    same: bool = False
-    marked: bool = True
+    note: str = ""
     fields: tuple[tuple[str, str, str, str], ...] = ()
     cases: tuple[tuple[str, str], ...] = ()
 
@@ -143,8 +142,7 @@ def tried_page(playground: Playground, ledger: Ledger, form: Form) -> Page:
             Side(tried=one, role=roles[one.name], spans=part, figures=figures(one))
             for one, part in zip(tried, spans, strict=True)
         ),
-        same=not any(one.problem for one in tried) and tried[0].text == tried[1].text,
-        marked=marked,
+        note=note_on(tried, spans, marked=marked),
         fields=tuple((row["part"], row["field"], shown(row["first"]), shown(row["second"])) for row in diff["fields"]),
         cases=tuple(suite_cases(messages, tried)),
     )
@@ -153,6 +151,15 @@ def tried_page(playground: Playground, ledger: Ledger, form: Form) -> Page:
 def split_words(text: str) -> list[str]:
     """A text in words and signs, each with the space before it."""
     return _WORD.findall(text)
+
+
+def note_on(tried: Sequence[Tried], spans: Sequence[Sequence[Span]], *, marked: bool) -> str:
+    """What to say where no marks are seen; nothing where a side failed or words differ."""
+    if any(one.problem for one in tried) or any(differs for part in spans for _, differs in part):
+        return ""
+    if tried[0].text == tried[1].text:
+        return "Both answers are the same."
+    return "The answers differ in blanks alone." if marked else "The answers are too long to mark their differences."
 
 
 def marked_spans(first: Sequence[str], second: Sequence[str]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
@@ -165,8 +172,9 @@ def marked_spans(first: Sequence[str], second: Sequence[str]) -> tuple[tuple[Spa
     one, two = [word.strip() for word in first], [word.strip() for word in second]
     for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes():
         for side, text in ((left, "".join(first[a:b])), (right, "".join(second[c:d]))):
-            if text:
-                side.append((text, kind != "equal"))
+            words = text if kind == "equal" else text.lstrip()
+            blanks = text[: len(text) - len(words)]
+            side += [span for span in ((blanks, False), (words, kind != "equal")) if span[0]]
     return tuple(left), tuple(right)
 
 
