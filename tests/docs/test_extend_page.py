@@ -1,4 +1,4 @@
-"""The page "Add an engine, a source, a suite, a measure", followed to the letter (engines: tests/engines)."""
+"""The page "Add an engine, a source, a suite, …", followed to the letter (engines: tests/engines)."""
 
 from __future__ import annotations
 

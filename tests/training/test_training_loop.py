@@ -51,7 +51,7 @@ def supervised(model: nn.Module, config: TrainConfig = CONFIG) -> Supervised:
     def unused(*_: object) -> None:
         raise AssertionError("the loop renders and saves nothing")
 
-    learner = Learner(model=model, context=16, first_word=None, render=unused, save=unused)  # type: ignore[arg-type]
+    learner = Learner(model=model, context=16, first_word=None, render=unused, text=unused, save=unused)  # type: ignore[arg-type]
     return Supervised(config, learner)
 
 

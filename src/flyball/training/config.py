@@ -105,10 +105,11 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = "scratch"
     objective: Annotated[
-        Literal["supervised", "dpo"],
+        Literal["supervised", "text", "dpo"],
         Meta(
-            description="What scratch, finetune and lora minimise. supervised: the answers, given what was asked; dpo: "
-            "preferred answers become likelier than rejected ones (fields.rejected), not from scratch."
+            description="What scratch, finetune and lora minimise. supervised: the answers, given what was asked; "
+            "text: every token of rows without answers, packed to the context; dpo: preferred answers become likelier "
+            "than rejected ones (fields.rejected), not from scratch."
         ),
     ] = "supervised"
     base: (

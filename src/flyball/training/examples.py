@@ -30,7 +30,7 @@ class Example:
     `shortened`: a text of its row was cut.
     """
 
-    ids: tuple[int, ...]
+    ids: Sequence[int]
     learned: tuple[Span, ...]
     shortened: bool = False
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class Learner:
     """A model about to be trained: `save` writes it as a Hugging Face folder; `render` makes examples of rows.
 
+    `text` splits a plain text, with the tokens that the tokenizer puts around one and the one that ends it.
+
     Ids from `first_word` on stand for text, those before it are markers; None where they are not apart.
     """
 
@@ -36,6 +38,7 @@ class Learner:
     context: int
     first_word: int | None
     render: Render
+    text: Encode
     save: Callable[[Path], None]
 
 
@@ -52,10 +55,11 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
     vocabulary, ids = tokenizer.get_vocab_size(), tokenizer.get_vocab()
     end = ids[END]
     answers = {label: [ids[token_of(label)], end] for label in labels}
+    encode, harmless = encoder(tokenizer), neutraliser(SPECIAL_TOKENS)
     renderer = Renderer(
         chat_format(CHAT_TEMPLATE, {"eos_token": END}, SPECIAL_TOKENS),
-        encode=encoder(tokenizer),
-        harmless=neutraliser(SPECIAL_TOKENS),
+        encode=encode,
+        harmless=harmless,
         head=head,
         answers=answers.get,
     )
@@ -76,6 +80,7 @@ def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequ
         context=context,
         first_word=len(SPECIAL_TOKENS),
         render=renderer,
+        text=lambda text: [*encode(harmless(text)), end],
         save=save,
     )
 
@@ -95,6 +100,8 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     except Exception as error:
         raise CorruptionError(f"{base}/tokenizer.json cannot be read: {error}", cure="copy the model again") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     loaded = load_base(base, config)
     if tokenizer.get_vocab_size() > loaded.config.vocab_size:
         raise InputError(
@@ -111,10 +118,17 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         token = token_of(answer)
         return [ids[token], *encode(form.ending)] if token in ids else None
 
+    harmless = neutraliser(of_tokenizer(document, folder.tokenizer, folder.chat_template))
+    end = encode(tokens["eos_token"])
+
+    def text(plain: str) -> list[int]:
+        found = list(tokenizer.encode(harmless(plain)).ids)
+        return found if found[-len(end) :] == end else [*found, *end]
+
     renderer = Renderer(
         form,
         encode=encode,
-        harmless=neutraliser(of_tokenizer(document, folder.tokenizer, folder.chat_template)),
+        harmless=harmless,
         head=head,
         answers=answers,
     )
@@ -130,6 +144,7 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         context=min(context, loaded.config.max_position_embeddings),
         first_word=None,
         render=renderer,
+        text=text,
         save=save,
     )
 

@@ -37,7 +37,7 @@ def objective_of(model: torch.nn.Module, config: TrainConfig) -> Dpo:
     def unused(*_: object) -> None:
         raise AssertionError("nothing is rendered or saved")
 
-    return Dpo(config, Learner(model=model, context=32, first_word=None, render=unused, save=unused))  # type: ignore[arg-type]
+    return Dpo(config, Learner(model=model, context=32, first_word=None, render=unused, text=unused, save=unused))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rows", [None, 1, 2])
