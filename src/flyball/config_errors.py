@@ -80,8 +80,8 @@ def shown(value: Any) -> str:
 
 
 def parts(path: str) -> Iterator[str]:
-    """The keys and positions in a path such as `data.sources[0].path`."""
-    yield from filter(None, re.split(r"[.\[\]]+", path))
+    """The keys and positions in a path such as `data.sources[0].path`; `[...]` is any key of a section."""
+    yield from re.findall(r"\[\.\.\.\]|[^.\[\]]+", path)
 
 
 def value_at(document: Any, path: str) -> Any:
@@ -103,6 +103,8 @@ def kind_at(kind: Any, path: str, document: Any = ABSENT) -> Any:
             kind = Literal[tuple(str(one.__struct_config__.tag) for one in structs_in(kind))]
         elif struct is not None:
             kind = get_type_hints(struct, include_extras=True).get(part, Any)
+        elif get_origin(bare(kind)) is dict:
+            kind = get_args(bare(kind))[-1]
         else:
             kind = next((arg for arg in get_args(bare(kind)) if arg is not Ellipsis), Any)
             if part.isdigit() and struct_in(kind) is None and get_origin(bare(kind)) in (list, tuple):

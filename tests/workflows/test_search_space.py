@@ -40,7 +40,7 @@ def space(fields: dict[str, Any]) -> Any:
     ("fields", "said"),
     [
         ({}, "nothing to search"),
-        ({"train.learning_rat": {"low": 1, "high": 2}}, r"unknown key train.learning_rat.*|learning_rat\b"),
+        ({"train.learning_rat": {"low": 1, "high": 2}}, "unknown key train.learning_rat$"),
         ({"train.learning_rate": {"low": 0.1, "high": 0.01}}, "low 0.1, above high 0.01"),
         ({"train.learning_rate": {"low": 0.1, "high": 0.1}}, "one value"),
         ({"train.learning_rate": {"low": 0, "high": 1, "log": True}}, "low 0 and log"),
@@ -68,6 +68,7 @@ def test_what_cannot_be_searched_is_named(fields: dict[str, Any], said: str) -> 
     ("more", "said"),
     [
         ({"measure": "chrf"}, "does not measure"),
+        ({"measure": "brier"}, "less is better"),
         ({"suite": "test"}, "the gate decides on"),
         ({"suite": "invariance"}, "the gate decides on"),
         ({"suite": "nothing:file"}, "nothing"),
@@ -76,6 +77,12 @@ def test_what_cannot_be_searched_is_named(fields: dict[str, Any], said: str) -> 
 def test_a_measure_that_no_suite_has_and_a_suite_of_the_gate_are_refused(more: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         measured_by(parse_settings(searching({}, **more)))
+
+
+def test_a_wrong_key_of_a_range_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(searching({"train.steps": {"low": 1, "hi": 3}}))
+    assert "hi" in caught.value.message and "high" in caught.value.cure
 
 
 def test_trials_are_ranked_by_validation_rows_which_no_gate_may_use() -> None:

@@ -13,6 +13,7 @@ import msgspec
 from flyball.engines.catalog import DEFAULT, LINEAR
 from flyball.errors import ConfigError, InputError
 from flyball.evaluation.config import known_measures, suite_kind
+from flyball.evaluation.measure_names import ALWAYS, BRIER, LATENCIES
 from flyball.evaluation.suite_names import suite_name
 from flyball.records.canonical import fingerprint_of
 from flyball.settings import FILE, Settings, parse, parse_settings
@@ -22,6 +23,7 @@ from flyball.training.search_config import RangeConfig
 SECTIONS = ("train", "package", "release")
 DECIDES_NOTHING = ("train.threads", "train.checkpoint_every_s", "train.tracking")
 METHOD, ENGINE = "train.method", "release.engine"
+LESS_IS_BETTER = (BRIER, *LATENCIES, *ALWAYS)
 SOURCE = f"search.fields in {FILE}"
 Document = Mapping[str, Any]
 Values = Mapping[str, Any]
@@ -253,6 +255,11 @@ def measured_by(settings: Settings) -> tuple[str, str]:
         raise ConfigError(
             f"search.measure is {measure}, which the suite {suite_name(config.suite)} does not measure",
             cure=f"name one of {', '.join(dict.fromkeys(known))}",
+        )
+    if measure in LESS_IS_BETTER and config.direction == "maximize":
+        raise ConfigError(
+            f"search.measure is {measure}, of which less is better, and search.direction is maximize",
+            cure="set search.direction: minimize",
         )
     return config.suite, measure
 
