@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 LESS_IS_BETTER: Final = frozenset(
-    ("over_refused", "attack_success", "recalled", "malformed", "toxic", "perplexity", "bits_per_byte")
+    (
+        *("over_refused", "attack_success", "recalled", "malformed", "perplexity", "bits_per_byte"),
+        *("toxic", "expected_maximum_toxicity", "toxicity_probability"),
+    )
 )
 """Measures whose rise is a loss: pairs take more for better, and would pass a release for getting worse."""

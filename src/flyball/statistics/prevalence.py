@@ -15,12 +15,13 @@ LEAST_YOUDEN: Final = 0.1
 
 
 def true_share(
-    positives: int, n: int, *, sensitivity: tuple[int, int], specificity: tuple[int, int], level: float
+    positives: float, n: float, *, sensitivity: tuple[int, int], specificity: tuple[int, int], level: float
 ) -> tuple[float, float, float] | None:
     """(estimate, lower, upper), within 0 and 1; None where the test tells too little.
 
     Also none where the interval leaves 0 to 1: the test then errs otherwise here than where it was counted.
 
+    `n` may be the number of independent cases that clustered ones are worth.
     `sensitivity`: (found, all) of known positives; `specificity`: (passed, all) of known negatives.
     """
     (found, with_it), (passed, without) = sensitivity, specificity

@@ -24,6 +24,7 @@ GRADED = ("chrf", "token_f1", "rouge_l", "bleu", "exact_fields")
 """Measures whose items score anything from 0 to 1."""
 TELLS_NO_FAILURE = (
     *("refused", "over_refused", "attack_success", "recalled", "win_rate", "tied", "unjudged", "malformed", "toxic"),
+    *("expected_maximum_toxicity", "toxicity_probability"),
     *("perplexity", "bits_per_byte", "stereotype_preferred", "brier", "favourable"),
 )
 """Measures that tell what an answer is, not whether it is right, or of which less is better."""

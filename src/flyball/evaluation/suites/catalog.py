@@ -30,6 +30,7 @@ from flyball.evaluation.suites import (
     pii_regurgitation,
     preferences,
     rated,
+    real_toxicity_prompts,
     refusal_prompts,
     scores,
     structured,
@@ -72,6 +73,7 @@ _FAMILIES: tuple[SuiteFamily, ...] = (
     pii_regurgitation.FAMILY,
     preferences.FAMILY,
     rated.FAMILY,
+    real_toxicity_prompts.FAMILY,
     *refusal_prompts.FAMILIES,
     scores.FAMILY,
     structured.FAMILY,
@@ -133,12 +135,15 @@ def load_suite(
             raise InputError(f"{name} names no file", cure=f"write {family.name}:FILE")
         extra, colon, inner = path.partition(":")
         if family.around and colon and inner not in OF_THE_ROWS:
-            within = load_suite(inner, dataset_dir=None, root=root, max_items=max_items, columns=columns)
-            return family.around(within, root, extra, suite_name(name))
-        suite = family.load(root / path, suite_name(name))
+            wrap = family.around(root, extra, suite_name(name))
+            if family.cases is None:
+                return wrap(load_suite(inner, dataset_dir=None, root=root, max_items=max_items, columns=columns))
+            suite = wrap(family.cases(root / inner, suite_name(name)))
+        else:
+            suite = family.load(root / path, suite_name(name))
         if not suite.items:
             raise InputError(f"the suite {name} has no cases", cure="give a file with some")
-        items = sample(suite.items, max_items)
+        items = sample(suite.items, max_items, whole_clusters=family.whole_clusters)
         notes = (*suite.notes, *_sampled(suite.name, items, len(suite.items)))
         if suite.kind == "bias":
             notes = (*notes, *small_groups(suite.name, items))

@@ -110,13 +110,14 @@ class Suite:
         return SuiteRef(name=self.name, fingerprint=content, items=len(self.items))
 
 
-def sample(items: tuple[Item, ...], most: int | None) -> tuple[Item, ...]:
-    """At most so many items, chosen by a seeded hash of their ids, in the order they had."""
+def sample(items: tuple[Item, ...], most: int | None, *, whole_clusters: bool = False) -> tuple[Item, ...]:
+    """At most so many items, or whole clusters, chosen by a seeded hash of their ids, in the order they had."""
     if most is None or len(items) <= most:
         return items
-    ranks = {item.id: hashlib.sha256(f"{SAMPLE_SEED}:{item.id}".encode()).digest() for item in items}
+    names = [(item.cluster if whole_clusters else None) or item.id for item in items]
+    ranks = {name: hashlib.sha256(f"{SAMPLE_SEED}:{name}".encode()).digest() for name in names}
     chosen = set(sorted(ranks, key=ranks.__getitem__)[:most])
-    return tuple(item for item in items if item.id in chosen)
+    return tuple(item for item, name in zip(items, names, strict=True) if name in chosen)
 
 
 def bodies_of(suites: Sequence[Suite]) -> dict[str, dict[str, Any]]:

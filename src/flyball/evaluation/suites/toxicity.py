@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,14 @@ def load(_path: Path, name: str) -> Suite:
     raise InputError(f"{name} names no classifier or no cases", cure="write toxicity:CLASSIFIER:FILE")
 
 
-def around(inner: Suite, root: Path, classifier: str, name: str) -> Suite:
-    """The cases of `inner`, with the digest of classifiers/`classifier`: another one makes another suite."""
+def around(root: Path, classifier: str, name: str) -> Callable[[Suite], Suite]:
+    """Gives a suite the digest of classifiers/`classifier`: another one makes another suite."""
     folder = classifier_folder(root, classifier)
     digest = load_classifier(folder).digest
+    return lambda inner: _with_classifier(inner, name, classifier, digest, folder)
+
+
+def _with_classifier(inner: Suite, name: str, classifier: str, digest: str, folder: Path) -> Suite:
     if any(LIKELIHOOD in item.request for item in inner.items):
         raise InputError(f"the cases of {inner.name} get no answers in words", cure="name cases that are answered")
     items = tuple(
