@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +19,12 @@ def load(_path: Path, name: str) -> Suite:
     raise InputError(f"{name} names no judge or no cases", cure="write rated:JUDGE:FILE")
 
 
-def around(inner: Suite, root: Path, judge_name: str, name: str) -> Suite:
-    """The cases of `inner`, with the digest of judges/`judge_name`.yaml: another rubric makes another suite.
+def around(root: Path, judge_name: str, name: str) -> Callable[[Suite], Suite]:
+    """Gives a suite the digest of judges/`judge_name`.yaml: another rubric makes another suite.
 
     InputError where its file of labels holds fewer than a correction needs.
     """
     judge = load_judge(root, judge_name)
-    if any(LIKELIHOOD in item.request for item in inner.items):
-        raise InputError(f"the cases of {inner.name} get no answers in words", cure="name cases that are answered")
     labelled = labels_of(root, judge)
     if judge.labels and len(labelled) < FEWEST_LABELS:
         raise InputError(
@@ -34,6 +33,12 @@ def around(inner: Suite, root: Path, judge_name: str, name: str) -> Suite:
             cure=f"label {FEWEST_LABELS} cases of this suite drawn at random, or leave `labels` out until then",
         )
     about = {"judge": judge.digest, "judged_by": judge_name}
+    return lambda inner: _rated(inner, name, about, root)
+
+
+def _rated(inner: Suite, name: str, about: dict[str, str], root: Path) -> Suite:
+    if any(LIKELIHOOD in item.request for item in inner.items):
+        raise InputError(f"the cases of {inner.name} get no answers in words", cure="name cases that are answered")
     items = tuple(replace(item, original=None, data=about) for item in inner.items)
     return Suite(name=name, kind="rated", items=items, notes=inner.notes, folder=root)
 
