@@ -23,11 +23,21 @@ models: install
 	$(BIN)/python tests/support/real_models.py
 
 # Real model servers for the long tests, each in an environment of its own; without them their tests are skipped.
-model-servers: .peers/triton
+model-servers: .peers/triton .peers/kserve .peers/torchserve
 
 .peers/triton:
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet nvidia-pytriton==0.7.0 'numpy<2'
+
+.peers/kserve:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet kserve==0.21.0 'pandas<3'
+
+# It needs a Java of at least 17 too (openjdk-17-jre-headless).
+.peers/torchserve:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$@/bin/python -m pip install --quiet torchserve==0.12.0 torch-model-archiver Pillow wheel enum-compat pyyaml numpy
 
 # The serving image; behind a proxy with a certificate of its own, DOCKER_CA names the file that holds it.
 DOCKER_CA ?= /etc/ssl/certs/ca-certificates.crt

@@ -73,6 +73,7 @@ class OpenInferenceDouble(ModelServerDouble):
         return 404, {"error": "not found"}
 
     def infer(self, asked: Any) -> Answer:
+        assert asked["id"]  # KServe needs one
         (tensor,) = asked["inputs"]
         assert (tensor["name"], tensor["datatype"]) == ("text", "BYTES")
         if tensor["shape"] != [1, 1]:

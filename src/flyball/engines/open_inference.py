@@ -18,6 +18,8 @@ from flyball.engines.label import Label, from_scores
 from flyball.errors import UpstreamError
 
 _PROTOCOL = "the Open Inference Protocol"
+_ID = "flyball"
+"""KServe's ModelServer answers 500 where a request has none."""
 _FLOATS = ("FP16", "FP32", "FP64", "BF16")
 _NUMBERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 
@@ -78,10 +80,9 @@ class OpenInference(ClassicKind):
 
     def question(self, config: OpenInferenceConfig, known: Mapping[str, Any], text: str) -> Call:
         """One text, and the outputs by name where the settings name them."""
-        tensor = {"name": known["input"], "shape": known["shape"], "datatype": "BYTES", "data": [text]}
-        body: dict[str, Any] = {
-            "inputs": [{**tensor, "parameters": {"content_type": "str"}}]
-        }  # which MLServer asks for
+        tensor: dict[str, Any] = {"name": known["input"], "shape": known["shape"], "datatype": "BYTES", "data": [text]}
+        tensor["parameters"] = {"content_type": "str"}  # which MLServer asks for
+        body: dict[str, Any] = {"id": _ID, "inputs": [tensor]}
         if wanted := [{"name": name} for name in (config.label, config.scores) if name]:
             body["outputs"] = wanted
         return Call(method="POST", path=f"{_model(config)}/infer", body=msgspec.json.encode(body))

@@ -107,19 +107,22 @@ class ClassicClient:
         )
 
     def _ask(self, call: Call, timeout_s: float) -> tuple[int, bytes]:
-        client = self._client(call.management, timeout_s)
+        place, client = shown(self._url(call.management)), self._client(call.management, timeout_s)
         try:
             return client.ask(call.method, call.path, call.body, content_type=call.content_type)
         except TimeoutError as error:
             raise UpstreamError(
-                f"{self._place} did not answer {call.method} {call.path} within {timeout_s:g} s",
+                f"{place} did not answer {call.method} {call.path} within {timeout_s:g} s",
                 cure="look at the server's log",
                 status=504,
             ) from error
         except (OSError, http.client.HTTPException) as error:
             raise UpstreamError(
-                f"{self._place} does not answer: {error}", cure="start that server, or fix release.engine.url"
+                f"{place} does not answer: {error}", cure="start that server, or fix its address in release.engine"
             ) from error
+
+    def _url(self, management: bool) -> str:
+        return self.kind.management_url(self.settings) if management else str(self.settings.url)
 
     def _client(self, management: bool, timeout_s: float) -> ServerClient:
         """A client with today's key: files of keys are read anew, since some servers change theirs every hour."""
@@ -128,9 +131,8 @@ class ClassicClient:
             held = self._clients.get((management, timeout_s))
             if held is not None and held[0] == key:
                 return held[1]
-            url = self.kind.management_url(self.settings) if management else str(self.settings.url)
             way = replace(self._way, secrets=lambda name: key if name == self._way.api_key else self._secret(name))
-            client = root_client(url, way, timeout_s=timeout_s)
+            client = root_client(self._url(management), way, timeout_s=timeout_s)
             self._clients[management, timeout_s] = (key, client)
             return client
 
