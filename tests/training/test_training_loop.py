@@ -174,27 +174,25 @@ def test_wherever_it_stops_it_goes_on_to_the_same_bits(stops: list[int], micro: 
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("of_pairs", [False, True])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_no_number_stops_before_its_step_and_the_last_good_checkpoint_is_named(
-    tmp_path: Path, what: str
+    tmp_path: Path, what: str, of_pairs: bool
 ) -> None:
-    class Breaking(Supervised):
-        """The loss of step 6 is no number, or its gradient alone."""
-
-        steps = 0
-
-        def loss(self, model, part):  # type: ignore[no-untyped-def]
-            value, found = super().loss(model, part)
-            self.steps += 1
-            if self.steps == 6:
-                zero = 0.0 * model.head.weight.sum()
-                value = value * math.nan if what == "loss" else value + torch.sqrt(zero * zero)
-            return value, found
-
     model, kept = Tiny(), Checkpoints(tmp_path, "broken", every_s=1e-9)
-    objective = Breaking(CONFIG, supervised(model).learner)
+    objective, items = (preferring(model), PAIRED) if of_pairs else (supervised(model), EXAMPLES)
+    whole, steps = objective.loss, iter(range(1, 13))
+
+    def broken(model, part):  # type: ignore[no-untyped-def]
+        value, found = whole(model, part)
+        if next(steps) == 6:
+            zero = 0.0 * model.head.weight.sum()
+            value = value * math.nan if what == "loss" else value + torch.sqrt(zero * zero)
+        return value, found
+
+    objective.loss = broken  # type: ignore[method-assign]
     with pytest.raises(InputError, match=f"the {what} is nan at step 6; the last good checkpoint is .*step-000000005"):
-        fit(objective, EXAMPLES, progress=quiet, report=lambda _: None, checkpoints=kept)
+        fit(objective, items, progress=quiet, report=lambda _: None, checkpoints=kept)  # type: ignore[type-var]
     state = kept.newest()
     assert state is not None and torch.equal(state["weights.head.weight"], model.head.weight)
     assert all(bool(weight.isfinite().all()) for weight in model.parameters())

@@ -7,6 +7,7 @@ whole at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -256,11 +257,21 @@ def _metrics(
         "loss": sum(last) / len(last),
         "parameters": held or trained,  # adapters end up in the weights beside them
         **training.counts,
-        "padding_share": padding_share(lengths, batches),
+        "padding_share": _padding_share(objective, training.items, batches),
     }
     if held:
         counted["parameters_trained"] = trained
     return {name: float(value) for name, value in counted.items()}
+
+
+def _padding_share(objective: Objective[Item], items: Sequence[Item], batches: Sequence[Sequence[int]]) -> float:
+    """Of all sequences: an item may have several, which stand in one batch."""
+    lengths = [[len(one.ids) for one in objective.sequences(item)] for item in items]
+    ends = [0, *accumulate(map(len, lengths))]
+    flat = [length for some in lengths for length in some]
+    return padding_share(
+        flat, [[at for item in batch for at in range(ends[item], ends[item + 1])] for batch in batches]
+    )
 
 
 def _count(model: torch.nn.Module, *, trained: bool) -> int:
