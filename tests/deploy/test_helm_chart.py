@@ -26,24 +26,24 @@ MATRIX: tuple[tuple[str, ...], ...] = (
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_helm_lints_it_strictly_and_kubernetes_would_take_every_object(name: str, tmp_path: Path) -> None:
-    done = helm("lint", "--strict", str(CHART), "--values", values_file(name), home=tmp_path)
+def test_helm_lints_it_strictly_and_kubernetes_would_take_every_object(name: str) -> None:
+    done = helm("lint", "--strict", str(CHART), "--values", values_file(name))
     assert done.returncode == 0, done.stdout
-    documents = rendered(tmp_path, "--values", values_file(name))
+    documents = rendered("--values", values_file(name))
     assert len(documents) >= 10
     for document, version in itertools.product(documents, VERSIONS):
         check(document, version)
 
 
-def test_every_combination_of_switches_is_valid(tmp_path: Path) -> None:
+def test_every_combination_of_switches_is_valid() -> None:
     for choices in itertools.product(*MATRIX):
         sets = [part for choice in choices for part in ("--set", choice)]
-        for document in rendered(tmp_path, "--values", values_file("minimal"), *sets):
+        for document in rendered("--values", values_file("minimal"), *sets):
             check(document, "1.37")
 
 
-def test_a_typing_error_and_an_unknown_kind_would_be_seen(tmp_path: Path) -> None:
-    documents = rendered(tmp_path, "--values", values_file("everything"))
+def test_a_typing_error_and_an_unknown_kind_would_be_seen() -> None:
+    documents = rendered("--values", values_file("everything"))
     gateway = next(one for one in documents if one["kind"] == "StatefulSet")
     gateway["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
     with pytest.raises(jsonschema.ValidationError, match="readinesProbe"):
@@ -68,16 +68,16 @@ def test_a_typing_error_and_an_unknown_kind_would_be_seen(tmp_path: Path) -> Non
         (("--set", "image.pullPolicy=Sometimes"), "/image/pullPolicy"),
     ],
 )
-def test_values_that_cannot_work_are_refused_with_their_cure(flags: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_values_that_cannot_work_are_refused_with_their_cure(flags: tuple[str, ...], said: str) -> None:
     escaped = [flag.replace("{", r"\{").replace(",", r"\,") if "config=" in flag else flag for flag in flags]
-    done = helm("template", "shop", str(CHART), "--values", values_file("minimal"), *escaped, home=tmp_path)
+    done = helm("template", "shop", str(CHART), "--values", values_file("minimal"), *escaped)
     assert done.returncode != 0 and said in done.stderr, done.stderr
 
 
 def test_more_workers_than_one_in_a_pod_are_refused(tmp_path: Path) -> None:
     settings = tmp_path / "flyball.yaml"
     settings.write_text(_config("minimal") + "gateway: {workers: 2}\n")
-    done = helm("template", "shop", str(CHART), "--set-file", f"config={settings}", home=tmp_path)
+    done = helm("template", "shop", str(CHART), "--set-file", f"config={settings}")
     assert done.returncode != 0 and "gateway.workers is above 1" in done.stderr
 
 
@@ -85,7 +85,7 @@ def test_settings_reach_the_pods_as_they_were_written(tmp_path: Path) -> None:
     text = _config("minimal") + 'gateway: {max_body_bytes: 4194304, total_timeout_s: 300.0}  # as it is: "{{ x }}"\n'
     settings = tmp_path / "flyball.yaml"
     settings.write_text(text)
-    documents = rendered(tmp_path, "--set-file", f"config={settings}")
+    documents = rendered("--set-file", f"config={settings}")
     found = next(one for one in documents if one["kind"] == "ConfigMap")["data"]["flyball.yaml"]
     assert found == text
     assert parse_settings(yaml.safe_load(found)).gateway.max_body_bytes == 4_194_304
@@ -104,11 +104,11 @@ def test_every_value_is_documented_with_its_default_and_has_a_schema() -> None:
             found = found["properties"][part]
 
 
-def test_its_rules_are_those_of_the_monitoring_folder_and_name_its_job(tmp_path: Path) -> None:
+def test_its_rules_are_those_of_the_monitoring_folder_and_name_its_job() -> None:
     source = ROOT / "deploy/monitoring/prometheus/rules"
     files = {path.name: path.read_text() for path in source.glob("*.yml")}
     assert files and files == {path.name: path.read_text() for path in (CHART / "rules").glob("*.yml")}
-    documents = rendered(tmp_path, "--values", values_file("everything"))
+    documents = rendered("--values", values_file("everything"))
     rule = next(one for one in documents if one["kind"] == "PrometheusRule")
     groups = [group for name in sorted(files) for group in yaml.safe_load(files[name])["groups"]]
     assert rule["spec"]["groups"] == groups

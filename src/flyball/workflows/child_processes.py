@@ -47,6 +47,7 @@ def end_with_supervisor(project: Project) -> None:
     """
     parent = project.environment.get("FLYBALL_SUPERVISOR")
     if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the kernel drops what its handler is not there yet for
         return
     if parent:
         if not ends_with(int(parent)):
