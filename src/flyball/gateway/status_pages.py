@@ -23,7 +23,10 @@ _GET = (b"GET", b"HEAD")
 _ABOUT = msgspec.json.encode(
     {
         "object": "gateway",
-        "api": ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/feedback"],
+        "api": [
+            *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/feedback"),
+            "/v2/models/{model}/infer",
+        ],
         "health": ["/healthz", "/readyz", "/metrics"],
     }
 )

@@ -30,6 +30,7 @@ from flyball.gateway.http.exchange import Exchange
 from flyball.gateway.http.open_files import client_connections
 from flyball.gateway.http.openai_errors import HttpRefusal
 from flyball.gateway.http.server import Connection, HttpServer
+from flyball.gateway.infer import is_infer_path, take_inference
 from flyball.gateway.metrics import Metrics
 from flyball.gateway.metrics_pages import MetricsPages
 from flyball.gateway.recording.endpoint_findings import EndpointFindings
@@ -67,7 +68,7 @@ _COMPLETIONS: dict[bytes, Kind] = {
 }
 FEEDBACK: Final = b"/v1/feedback"
 ROUTES: Final[dict[str, str]] = {
-    **{path.decode(): "POST" for path in (*_COMPLETIONS, FEEDBACK)},
+    **{path.decode(): "POST" for path in (*_COMPLETIONS, FEEDBACK, b"/v2/models/{model}/infer")},
     **{path.decode(): "GET" for path in (*PAGES, MODELS + b"/{model}")},
 }
 """Every path that is answered, and by which method; docs/reference/openapi.yaml describes them."""
@@ -225,6 +226,14 @@ class Gateway:
     def _handle(self, exchange: Exchange) -> None:
         path = exchange.path.partition(b"?")[0]
         kind = _COMPLETIONS.get(path)
+        if kind is None and exchange.method == b"POST" and is_infer_path(path):
+            try:
+                take_inference(self.state, exchange, path)
+                kind = "chat"
+            except HttpRefusal as refusal:
+                self.state.metrics.refused.add(refusal.code)
+                refuse(exchange, refusal)
+                return
         if kind is not None and exchange.method == b"POST":
             started = RequestCoroutine(answer(self.state, exchange, kind), self._answered)
             self.state.courses.add(started)
@@ -248,7 +257,7 @@ class Gateway:
                 where = exchange.headers[b"origin"].decode("latin-1")
                 raise HttpRefusal(403, f"pages of {where} may not call (gateway.cors_origins)", code="foreign_origin")
             exchange.confirm(origins.preflight(exchange.headers))
-        elif path in _COMPLETIONS or path == FEEDBACK:
+        elif path in _COMPLETIONS or path == FEEDBACK or is_infer_path(path):
             message = "only POST is answered here"
             if is_preflight(exchange.method, exchange.headers):
                 message += "; pages of other origins may call where gateway.cors_origins allows them"

@@ -63,6 +63,7 @@ class Exchange:
         "size",
         "started",
         "state",
+        "translate",
     )
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -80,6 +81,7 @@ class Exchange:
         self.state = "reading"  # reading | waiting | streaming | answered | gone
         self.on_disconnect: Callable[[], object] | None = None
         self.on_writable: Callable[[bool], None] | None = None
+        self.translate: Callable[[int, bytes], bytes] | None = None  # a whole answer in another protocol
 
     def text(self, name: bytes) -> str | None:
         """A request header as text; None when it is missing or empty."""
@@ -99,6 +101,8 @@ class Exchange:
         """Send a whole answer; `headers` are complete lines."""
         if self.state != "waiting":
             return
+        if self.translate is not None:
+            body = self.translate(status, body)
         keep = self._keeps()
         head = b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s%s\r\n" % (
             STATUS_LINE[status],
