@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 import yaml
@@ -24,6 +24,7 @@ from flyball.evaluation.suite_names import suite_name
 from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig, ObjectivesConfig
+from flyball.monitoring.notices.config import Channel, NoticesConfig
 from flyball.records.yaml_documents import load_yaml
 from flyball.references import expand as expand
 from flyball.references import filled
@@ -78,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     console: ConsoleConfig = msgspec.field(default_factory=ConsoleConfig)
     monitor: MonitorConfig = msgspec.field(default_factory=MonitorConfig)
     objectives: ObjectivesConfig = msgspec.field(default_factory=ObjectivesConfig)
+    notices: NoticesConfig = msgspec.field(default_factory=NoticesConfig)
     improve: ImproveConfig = msgspec.field(default_factory=ImproveConfig)
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
     security: SecurityConfig = msgspec.field(default_factory=SecurityConfig)
@@ -221,6 +223,8 @@ def json_schema() -> dict[str, Any]:
     for kind in KINDS:
         tag = schema["$defs"][kind.config.__name__]["properties"]["kind"]
         tag["description"] = f"The kind of engine; without it {DEFAULT.name} is meant."
+    for channel in get_args(Channel):
+        schema["$defs"][channel.__name__]["properties"]["kind"]["description"] = "The kind of channel."
     return schema
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from flyball.cli.output import json_option, say, with_project
+from flyball.cli.output import emit_lines, json_option, say, with_project
 from flyball.wiring import Project
 
 
 @click.group("monitoring", epilog="\b\nExample:\n  flyball monitoring render deploy/monitoring")
 def monitoring_command() -> None:
-    """Rules, alerts and dashboards for Prometheus, Alertmanager and Grafana."""
+    """Rules, alerts and dashboards for Prometheus, Alertmanager and Grafana; notices."""
 
 
 @monitoring_command.command(
@@ -64,3 +64,15 @@ def render_command(
         return
     say("\n".join(str(path) for path in written))
     say(f"check: promtool test rules {folder}/prometheus/tests/*.yml")
+
+
+@monitoring_command.command("notices", epilog="\b\nExample:\n  flyball monitoring notices")
+@json_option
+@with_project
+def notices_command(project: Project, as_json: bool) -> int:
+    """Send a notice to every channel of `notices`, to see that it arrives; exit code 5 where one was not taken."""
+    from flyball.workflows.notices import try_channels
+
+    rows = try_channels(project)
+    emit_lines(rows, as_json=as_json, columns=("channel", "kind", "sent", "problem"))
+    return 0 if all(row["sent"] for row in rows) else 5

@@ -89,6 +89,7 @@ class Memory:
     monitoring: PeriodicJob = field(default_factory=lambda: PeriodicJob("monitoring"))
     retention: PeriodicJob = field(default_factory=lambda: PeriodicJob("retention"))
     judging: PeriodicJob = field(default_factory=lambda: PeriodicJob("judging"))
+    notices: PeriodicJob = field(default_factory=lambda: PeriodicJob("notices"))
     findings: FindingCounts = field(default_factory=FindingCounts)
     metrics: PeriodicJob = field(default_factory=lambda: PeriodicJob("metrics"))
 
@@ -100,8 +101,8 @@ class ControlContext:
     `holder` names this control process to the lease: the same after a restart, so that it takes over at once (such as
     the host's name and the project's folder); different on another host. The callables close the loop without control
     importing what they need: `terms(name, release)` says which key and prices count for a release now; `watch(route,
-    live release)` runs the monitors, `propose(route, findings)` makes of them a
-    proposal, `retention(now_ms)` lets go what is too old, `judge()` has sampled answers judged; what listens is told of
+    live release)` runs the monitors, `propose(route, findings)` makes of them a proposal, `retention(now_ms)` lets go
+    what is too old, `judge()` has sampled answers judged, `notify()` tells people what is new; what listens is told of
     findings and proposals.
     """
 
@@ -120,6 +121,8 @@ class ControlContext:
     propose: Callable[[str, Sequence[Finding]], Proposal | None] | None = None
     retention: Callable[[int], object] | None = None
     judge: Callable[[], object] | None = None
+    notify: Callable[[], object] | None = None
+    notify_every_s: float = 30.0
     secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
     proxy_for: Callable[[str], str | None] | None = None  # the environment's proxy for a URL
     home: str = ""  # where file: of a reference begins

@@ -102,6 +102,7 @@ def _lead(
         publish_routes(context, world, engines)
     _watch(context, world)
     _judge(context)
+    _notify(context)
     _sweep(context)
     return world
 
@@ -168,6 +169,12 @@ def _sweep(context: ControlContext) -> None:
     """Let go what is too old to keep."""
     if (retention := context.retention) is not None:
         context.memory.retention.run(context.background, lambda: retention(now_ms()), every_s=RETENTION_EVERY_S)
+
+
+def _notify(context: ControlContext) -> None:
+    """Tell people, beyond the console, of what is new."""
+    if context.notify is not None:
+        context.memory.notices.run(context.background, context.notify, every_s=context.notify_every_s)
 
 
 def _judge(context: ControlContext) -> None:

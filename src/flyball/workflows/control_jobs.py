@@ -23,6 +23,7 @@ from flyball.telemetry import log
 from flyball.wiring import Project
 from flyball.workflows.engine_terms import EngineTerms
 from flyball.workflows.judge_program import JudgeProgram
+from flyball.workflows.notices import outbox_of
 from flyball.workflows.release_preparation import in_prepared
 
 
@@ -65,6 +66,8 @@ def control_context(project: Project) -> ControlContext:
         propose=suggest,
         retention=retain,
         judge=JudgeProgram(project, settings.rollout.judge).judge if settings.rollout.judge else None,
+        notify=outbox_of(project).send_due if settings.notices.to else None,
+        notify_every_s=settings.notices.every_s,
         on_proposal=(lambda proposal: accept_in_background(project, proposal),),
     )
 

@@ -1,0 +1,1 @@
+"""Notices: what people are told of, beyond the console: by e-mail, in Slack, at any webhook."""
