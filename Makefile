@@ -98,14 +98,18 @@ format: install
 
 # Each prints its JSON object last; all together take most of an hour on two cores that do nothing else.
 bench: install compiled
-	for name in loop engines gateway contagion growth rollout crashes switches equals load gate_statistics; do $(BIN)/python bench/$$name.py || exit 1; done
+	for name in loop engines gateway contagion growth rollout crashes switches equals load gate_statistics drift; do $(BIN)/python bench/$$name.py || exit 1; done
 
-# The gateways that bench/gateway.py compares with, each in an environment of its own.
+# The gateways that bench/gateway.py compares with, and the drift detectors of bench/drift.py, each in an environment of its own.
 bench-peers:
 	$(PYTHON) -m venv .peers/litellm
 	.peers/litellm/bin/python -m pip install --quiet 'litellm[proxy]==1.106.12'
 	$(PYTHON) -m venv .peers/tensorzero
 	.peers/tensorzero/bin/python -m pip install --quiet 'tensorzero==2026.6.0' openai
+	$(PYTHON) -m venv .peers/river
+	.peers/river/bin/python -m pip install --quiet river==0.26.1
+	$(PYTHON) -m venv .peers/evidently
+	.peers/evidently/bin/python -m pip install --quiet evidently==0.7.23 'pandas<3'
 
 # Other people's clients, each in an environment of its own; without them their tests are skipped.
 .peers/sdks-node:
