@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import func, select
 
 from flyball.errors import CorruptionError, NotFoundError, RefusedError
 from flyball.security.keys import ProjectKey
-from flyball.storage import leases, tables
+from flyball.storage import leases, schema, tables
 from flyball.storage.backups.ledger_rows import check_empty, keep_rows, put_rows
 from flyball.storage.backups.manifest import ids, read_manifest
 from flyball.storage.backups.objects import Objects
 from flyball.storage.backups.places import Folder, Place, open_place
+from flyball.storage.connections import connect
 from flyball.storage.ledger import Ledger, open_ledger
 from flyball.workflows.backup import sealed_objects
 from lineage_samples import chain
@@ -131,3 +133,27 @@ def test_every_table_is_counted(ledger: Ledger, tmp_path: Path) -> None:
         kept, counts = keep_rows(connection, ledger, sealed(Folder(tmp_path)))
         assert connection.execute(select(func.count()).select_from(tables.requests)).scalar_one() == 0
     assert set(kept) == set(counts) == set(tables.metadata.tables) - {"limit_workers"}
+
+
+def test_a_filled_ledger_goes_one_version_back_and_forth_and_an_older_backup_is_restored(
+    ledger: Ledger, empty_url: str, tmp_path: Path
+) -> None:
+    filled(ledger)
+    before = rows(ledger)
+    with ledger.engine.begin() as connection:
+        command.downgrade(schema.alembic_config(connection), "-1")
+        older = schema.current_version(connection)
+    assert older is not None and older < schema.HEAD
+    with ledger.read() as connection:
+        kept, counts = keep_rows(connection, ledger, sealed(Folder(tmp_path)))
+    schema.bring_up_to_date(ledger.engine)
+    assert rows(ledger) == before
+    engine = connect(empty_url)
+    schema.bring_to(engine, older)
+    with engine.begin() as connection:
+        put_rows(connection, kept, sealed(Folder(tmp_path)))
+        assert schema.current_version(connection) == older
+    schema.bring_up_to_date(engine)
+    back = Ledger(engine, project=ledger.project)
+    assert rows(back) == before and counts["requests"] == 40
+    back.close()
