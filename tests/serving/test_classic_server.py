@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,6 +172,14 @@ def test_a_text_that_the_server_refuses_is_the_clients_error(double: OpenInferen
         found.label("a refund")
 
 
+def ask_once(url: str) -> int:
+    try:
+        with urllib.request.urlopen(f"{url}/v1/chat/completions", json.dumps(asked("a refund")).encode()) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 def test_the_engine_is_gone_when_its_server_is_and_only_then(tmp_path: Path) -> None:
     with running(OpenInferenceDouble()) as server:
         made = release(server.url)
@@ -194,5 +203,14 @@ def test_the_engine_is_gone_when_its_server_is_and_only_then(tmp_path: Path) -> 
                 look_at(handle)
             server.loaded = True
             look_at(handle)
+            server.broken = True  # though it goes on saying that the model is ready
+            look_at(handle)
+            assert ask_once(handle.url) == 502
+            look_at(handle), look_at(handle)
+            with pytest.raises(UpstreamError, match="answered 503"):
+                look_at(handle)
+            server.broken = False
+            look_at(handle)
+            assert ask_once(handle.url) == 200
         finally:
             assert stop_engine(handle, grace_s=2)

@@ -15,7 +15,7 @@ import openai
 import pytest
 
 from real_triton import add_version, is_installed, triton
-from small_shop import eventually, ok, serving
+from small_shop import eventually, flyball, ok, serving
 
 pytestmark = [
     pytest.mark.long,
@@ -162,4 +162,6 @@ def test_a_classifier_in_a_real_triton_is_evaluated_gated_canaried_and_rolled_ba
                 before = desk_clients.answered_by(second)
                 time.sleep(2)
                 assert desk_clients.answered_by(second) == before
+            refused = flyball("models", "unload", second, cwd=desk)
+            assert refused.code == 3 and "needs the model" in refused.err  # it would take version 1 away too
             assert desk_clients.failures == [] and desk_clients.answered_by(first["release"]["id"]) > 20

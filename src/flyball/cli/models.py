@@ -151,6 +151,17 @@ def models_gc(project: Project, remove: bool, no_wait: bool, as_json: bool) -> N
     emit_lines([asdict(one) for one in found], as_json=as_json, columns=("model", "size_bytes", "removed"))
 
 
+@models_command.command("unload", epilog="\b\nExample:\n  flyball models unload 3f9c2a71b0de")
+@click.argument("release")
+@json_option
+@with_project
+def models_unload(project: Project, release: str, as_json: bool) -> None:
+    """Have a classic model server let go of a release's model; exit code 3 while a route may still need it."""
+    from flyball.workflows.unload_model import unload_model
+
+    emit(unload_model(project, release), as_json=as_json, text=pairs)
+
+
 @click.command("export", epilog="\b\nExample:\n  flyball export 3f9c2a71b0de --to out --as hf")
 @click.argument("model")
 @click.option("--to", required=True, type=click.Path(path_type=Path), help="A new folder.")

@@ -60,6 +60,8 @@ class ClassicKind(EngineKind):
     config: type[ClassicConfig]
     loads = ""
     program = (sys.executable, "-m", "flyball.serving.classic_server")
+    unloads_all_versions: bool = False
+    """Whether what unloads a model takes away each of its versions."""
     signs = Signs(ready="/health", alive="/alive", running=("classic:requests_running",))
 
     def ready(self, config: Any) -> Call:

@@ -44,6 +44,7 @@ class OpenInference(ClassicKind):
 
     name = "open-inference"
     config = OpenInferenceConfig
+    unloads_all_versions = True
 
     def ready(self, config: OpenInferenceConfig) -> Call:
         """The model's own readiness."""

@@ -35,12 +35,22 @@ class ClassicClient:
         self._clients: dict[tuple[bool, float], tuple[str, ServerClient]] = {}
         self._making = threading.Lock()
         self._known: Mapping[str, Any] | None = None
+        self.failing = False  # whether the server gave no label for the last text
 
-    def label(self, text: str) -> Label:
+    def label(self, text: str, *, timeout_s: float = ASK_S) -> Label:
         """The label of a text; InputError for one that the server refuses, UpstreamError when it gives none."""
+        try:
+            found = self._label(text, timeout_s)
+        except UpstreamError:
+            self.failing = True
+            raise
+        self.failing = False
+        return found
+
+    def _label(self, text: str, timeout_s: float) -> Label:
         if self._known is None:
             self._known = self._describe()
-        status, body = self._ask(self.kind.question(self.settings, self._known, text), ASK_S)
+        status, body = self._ask(self.kind.question(self.settings, self._known, text), timeout_s)
         if status == 200:
             return self.kind.answer(self.settings, body)
         if status in _TEXT_REFUSED:
@@ -71,10 +81,10 @@ class ClassicClient:
             )
         self._manage(calls)
 
-    def require_label(self) -> Label:
+    def require_label(self, *, timeout_s: float = ASK_S) -> Label:
         """The label of a first text, which tells whether the model and the settings fit; UpstreamError."""
         try:
-            return self.label(READY_TEXT)
+            return self.label(READY_TEXT, timeout_s=timeout_s)
         except InputError as error:
             raise UpstreamError(error.message, cure="check release.engine against the model") from error
 

@@ -44,6 +44,11 @@ class Standing:
     def gone(self) -> str:
         """Why it cannot be asked any more. One look that fails is no sign: the server may be busy."""
         problem = self._client.unready(timeout_s=LOOK_S)
+        if not problem and self._client.failing:  # a server may call a model ready whose process has died
+            try:
+                self._client.require_label(timeout_s=LOOK_S)
+            except UpstreamError as error:
+                problem = error.message
         self._failed = self._failed + 1 if problem else 0
         return problem if self._failed >= _FAILED_LOOKS else ""
 
