@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chat_server import ERROR, chat_server
+from chat_server import ERROR, Limited, chat_server
 from refusals import contents, refused
 from small_shop import FLYBALL, eventually, flyball
 
@@ -53,6 +53,27 @@ def test_a_gate_file_that_names_no_suite_decides_about_the_suites_that_are_given
     with chat_server(lambda text, n: "no idea") as server:
         bad = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--gate", "gate.yaml", cwd=tmp_path)
     assert bad.code == 3
+
+
+def test_low_scores_that_come_from_how_a_server_was_asked_are_explained(tmp_path: Path) -> None:
+    cases(tmp_path)
+
+    def answer(text: str, _: int) -> str:
+        n, said = int(text.split()[-1]), right(text)
+        if n < 20:
+            return Limited(said if n < 10 else "The answer to this")
+        if n < 30:
+            return ""
+        return f"<think>Let me see.</think>\n{said}" if n < 45 else said
+
+    with chat_server(answer) as server:
+        found = flyball("evaluate", server.url, "--suite", "cases.jsonl", "--out", "report", cwd=tmp_path)
+    assert found.code == 0
+    assert "the answers to 10 of 60 cases end at the token limit" in found.out + found.err, (
+        "the ten right ones lost nothing"
+    )
+    assert "the answers to 10 of 60 cases are empty" in found.out + found.err
+    assert "the answers to 15 of 60 cases hold the model's reasoning (</think>)" in found.out + found.err
 
 
 def test_a_server_is_asked_greedily_unless_told_otherwise_and_the_report_says_how(tmp_path: Path) -> None:

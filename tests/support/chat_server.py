@@ -28,6 +28,10 @@ class Confident(str):
     listed: dict[str, Any]
 
 
+class Limited(str):
+    """An answer that ended at the limit of tokens."""
+
+
 class ChatServer(ThreadingHTTPServer):
     """Counts what it was asked."""
 
@@ -81,7 +85,7 @@ class Handler(BaseHTTPRequestHandler):
                 "choices": [
                     {
                         "message": {"role": "assistant", "content": str(answer)},
-                        "finish_reason": "stop",
+                        "finish_reason": "length" if isinstance(answer, Limited) else "stop",
                         **({"logprobs": answer.listed} if isinstance(answer, Confident) else {}),
                     }
                 ],

@@ -62,6 +62,23 @@ def test_a_judge_compares_stored_answers_in_both_orders(
     assert "win_rate" in Path("page.html").read_text() and r"win\_rate" in Path("page.md").read_text()
 
 
+@pytest.mark.parametrize(("reply", "why"), [(ERROR, "out of memory"), ("I cannot say.", "one ends: I cannot say.")])
+def test_a_judge_that_gives_no_verdict_at_all_compares_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reply: object, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cases.jsonl").write_text('{"text": "a?", "label": "yes"}\n{"text": "b?", "label": "no"}')
+    Path("judges").mkdir()
+    with chat_server(lambda said, _: "Rating: 3" if "Rate the answer" in said else reply) as judge:
+        Path("judges/j.yaml").write_text(json.dumps({"url": judge.url, "rubric": "Be kind."}))
+        for out in ("a", "b"):
+            with chat_server(lambda *_, out=out: out) as server:
+                assert run(["evaluate", server.url, "--suite", "rated:j:cases.jsonl", "--out", out]) == 0
+        assert run(["compare", "a", "b", "--judge", "j"]) == 5
+    said = capsys.readouterr().err
+    assert "the judge gave no verdict in 4 replies" in said and why in said
+
+
 def test_reports_without_stored_answers_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ judges/NAME.yaml says which server judges, by which rubric, on which scale. Rati
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from msgspec import Meta
 
 from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.evaluation.case_answers import Answer, Partial, ask_all
+from flyball.evaluation.reasoning import without_reasoning
 from flyball.evaluation.suites.suite import Item, Suite
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.http_client import ServerAccess
@@ -65,7 +67,8 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return (said - low) / (high - low)
 
     def rating_in(self, reply: str) -> float | None:
-        """The score that a reply gives; None where it gives none, several, or one beside the scale."""
+        """The score that a reply gives after its reasoning; None for none, several, or one beside the scale."""
+        reply = without_reasoning(reply)
         found = {mark.casefold() for mark in _MARK.findall(reply)}
         if not found and (alone := _ALONE.fullmatch(reply)):
             found = {alone[1]}
@@ -114,10 +117,10 @@ def labels_of(root: Path, judge: Judge) -> dict[tuple[str, str], float]:
     """People's scores by case and redacted answer; InputError names a wrong line; those without one are open."""
     if judge.labels is None:
         return {}
-    path, found = root / judge.labels, {}
+    path, found, lines = root / judge.labels, dict[tuple[str, str], float](), dict[tuple[str, str], int]()
     if not path.is_file():
         raise NotFoundError(f"no labels at {path}", cure="write it, or leave `labels` out of the judge's file")
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -129,7 +132,13 @@ def labels_of(root: Path, judge: Judge) -> dict[tuple[str, str], float]:
         score = judge.score_of(one.label)
         if score is None:
             raise InputError(f"{path}:{number}: the label {one.label!r} is not on the judge's scale", cure="fix it")
-        found[one.item, one.answer] = score
+        key = one.item, one.answer
+        if found.setdefault(key, score) != score:
+            raise InputError(
+                f"{path}:{number}: an answer has the label {one.label!r} here and another in line {lines[key]}",
+                cure="keep one label of each answer: where several people disagree, their mean",
+            )
+        lines.setdefault(key, number)
     return found
 
 

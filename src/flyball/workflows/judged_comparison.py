@@ -18,7 +18,8 @@ from flyball.evaluation.case_answers import Answer, Partial, ask_all
 from flyball.evaluation.comparison import Measured
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.judged import MALFORMED, both_orders, verdict_in
-from flyball.evaluation.rated_answers import ANSWERS, RatedAnswer, read_answers
+from flyball.evaluation.measures.rated import SHOWN
+from flyball.evaluation.rated_answers import ANSWERS, RatedAnswer, read_answers, shown_answer
 from flyball.evaluation.suites.preferences import FIRST, RUBRIC, SECOND, TIE, asked
 from flyball.inference.completions import HttpCompleter
 from flyball.inference.http_client import ServerAccess
@@ -74,11 +75,24 @@ def judged_pair(
     finally:
         completer.close()
     kept.rewrite({key: answer for key, answer in said.items() if not answer.error})  # failures are asked again
+    refuse_silence(said)
     verdicts = {key: verdict_of(pair, questions.get(key), said) for key, pair in pairs.items()}
     sides = [
         replace(one, items=[*one.items, *scores_of(one, verdicts, place)]) for place, one in enumerate((first, second))
     ]
     return sides[0], sides[1]
+
+
+def refuse_silence(said: Mapping[str, Answer]) -> None:
+    """UpstreamError where a judge was asked and said nothing that can be read: there is nothing to compare then."""
+    if not said or any(verdict_in(one.text) for one in said.values() if not one.error):
+        return
+    one = next(iter(said.values()))
+    text = " ".join(shown_answer(one.text).split())[-SHOWN:] or "it is empty"
+    raise UpstreamError(
+        f"the judge gave no verdict in {len(said)} replies: {one.error or f'one ends: {text}'}",
+        cure="ask a judge that answers and ends with a line such as `Verdict: A`; max_tokens is under `request`",
+    )
 
 
 def both_bodies(judge: Judge, pair: Pair) -> tuple[dict[str, JSON], dict[str, JSON]] | None:

@@ -31,6 +31,7 @@ from flyball.records import EvalReport
         ("It is close: [[C]]", "tie"),
         ("B", "second"),
         ("Verdict: A\n\nVerdict: A", "first"),
+        ("<think>Verdict: A? No.\nVerdict: A</think>\nVerdict: B", "second"),
         ("Verdict: A\nVerdict: B", None),
         ("Verdict: A or B", None),
         ("A verdict is hard", None),

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chat_server import ERROR, chat_server
+from chat_server import ERROR, Limited, chat_server
 from flyball.cli.main import run
 from flyball.errors import ConfigError, InputError, NotFoundError
 from flyball.evaluation.answer_judge import Judge
@@ -46,6 +46,9 @@ def evaluated(folder: Path, url: str, out: str, code: int = 0) -> dict[str, dict
         ("I rate it highly.", None),
         ("Rating: 4.5", None),
         ("", None),
+        ("<think>Rating: 2? No.\nRating: 3</think>\n\nRating: 4", 0.75),
+        ("Rating: 2? No.\n</think>\nRating: 5", 1.0),
+        ("<think>\nRating: 2\n", None),
     ],
 )
 def test_a_reply_gives_one_rating_on_the_scale_or_none(reply: str, score: float | None) -> None:
@@ -65,7 +68,7 @@ def test_what_cannot_be_read_or_fails_counts_as_the_lowest_rating(
 
     def judge(said: str, _: int) -> object:
         if "Is 0 odd" in said:
-            return "No idea."
+            return Limited("No idea.")
         return ERROR if "Is 1 odd" in said else "Rating: 5"
 
     with chat_server(judge) as rating, chat_server(lambda said, _: ERROR if "Is 2 " in said else "yes") as answering:
@@ -76,6 +79,8 @@ def test_what_cannot_be_read_or_fails_counts_as_the_lowest_rating(
     assert found["malformed"]["value"] == pytest.approx(0.3) and found["errors"]["value"] == pytest.approx(0.1)
     notes = msgspec.json.decode((tmp_path / "out/report.json").read_bytes())["details"]["notes"]
     assert any("the judge gave no rating of 1 answers; 1 ×" in one and "out of memory" in one for one in notes)
+    assert any("1 replies of the judge cannot be read (1 end at the token limit" in one for one in notes)
+    assert any(one.endswith("one ends: No idea.") for one in notes)
     assert "rating_corrected" not in found and not list((tmp_path / "out").glob("*ratings*"))
 
 
@@ -136,6 +141,10 @@ def test_what_is_wrong_in_a_judge_is_named(tmp_path: Path) -> None:
         load()
     (tmp_path / "labels.jsonl").write_text('{"item": "a", "answer": "b", "label": 9}')
     with pytest.raises(InputError, match=r"labels.jsonl:1: the label 9.0 is not on the judge's scale"):
+        load()
+    twice = ['{"item": "a", "answer": "b", "label": 4}', "", '{"item": "a", "answer": "b", "label": 2}']
+    (tmp_path / "labels.jsonl").write_text("\n".join(twice), encoding="utf-8-sig")  # as Windows programs write it
+    with pytest.raises(InputError, match=r"labels.jsonl:3: an answer has the label 2.0 here and another in line 1"):
         load()
     (tmp_path / "judges/strict.yaml").unlink()
     with pytest.raises(NotFoundError, match="no judge"):

@@ -17,6 +17,7 @@ from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.family import Family, Known, scored
 from flyball.evaluation.measures.summaries import proportion, slices_of
+from flyball.evaluation.reasoning import without_reasoning
 from flyball.evaluation.suites.preferences import FIRST, SECOND, TIE
 from flyball.evaluation.suites.suite import Suite
 from flyball.records import Measure
@@ -32,8 +33,8 @@ WON: Final = {FIRST: 0.0, SECOND: 1.0, TIE: 0.5, MALFORMED: 0.0}
 
 
 def verdict_in(reply: str) -> str | None:
-    """Which of the answers a reply prefers, or that they tie; None where it says none, or says several."""
-    words = reply.casefold()
+    """Which answer a reply prefers after its reasoning, or that they tie; None where it says none, or several."""
+    words = without_reasoning(reply).casefold()
     found = {verdict for mark, verdict in MARKS.items() if mark in words}
     for line in words.splitlines():
         said = line.strip(AROUND)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from flyball.errors import CorruptionError
 from flyball.evaluation.answer_judge import labels_of, load_judge, rating_key
@@ -21,6 +22,9 @@ from flyball.evaluation.suites.suite import Suite
 from flyball.records import Measure
 from flyball.statistics.clustered import FEWEST_CLUSTERS
 from flyball.statistics.prediction_powered import FEWEST_LABELS, prediction_powered_mean
+
+SHOWN: Final = 120
+"""Characters of a reply that a note shows: the last ones, where the rating belongs."""
 
 
 def score(suite: Suite, answers: Mapping[str, Answer], known: Known) -> Iterator[ItemScore]:
@@ -70,19 +74,30 @@ def corrected(suite: Suite, scores: Sequence[ItemScore], level: float) -> Iterat
 
 
 def notes_on(suites: Sequence[Suite], scores: Sequence[ItemScore], ratings: Mapping[str, Answer]) -> Iterator[str]:
-    """One sentence on each judge that failed, and on each suite that has labels but no correction."""
+    """One sentence on each judge that failed or is not understood, and on labels that correct nothing."""
     for suite in suites:
         if suite.kind != "rated" or suite.folder is None:
             continue
-        failed = Counter(ratings[key].error for item in suite.items if (key := rating_key(suite, item)) in ratings)
-        del failed[None]
+        judge = load_judge(suite.folder, str(suite.items[0].data["judged_by"]))
+        replies = [ratings[key] for item in suite.items if (key := rating_key(suite, item)) in ratings]
+        failed = Counter(reply.error for reply in replies if reply.error)
         for reason, count in failed.most_common(1):
             yield f"{suite.name}: the judge gave no rating of {failed.total()} answers; {count} ×: {reason}"
-        if not load_judge(suite.folder, str(suite.items[0].data["judged_by"])).labels:
+        if unclear := [reply for reply in replies if not reply.error and judge.rating_in(reply.text) is None]:
+            yield f"{suite.name}: {unreadable(unclear)}"
+        if not judge.labels:
             continue
         mine = [one for one in scores if one.suite == suite.name]
         if problem := _problem(_by_item(mine, "rating"), _by_item(mine, "human_rating")):
             yield f"{suite.name}: the rating is not corrected: {problem}"
+
+
+def unreadable(replies: Sequence[Answer]) -> str:
+    """How many replies of a judge say nothing that can be read, how many of them were cut, and what one says."""
+    cut = sum(reply.cut for reply in replies)
+    limit = f" ({cut} end at the token limit: allow more max_tokens under `request`)" if cut else ""
+    end = " ".join(shown_answer(replies[0].text).split())[-SHOWN:]
+    return f"{len(replies)} replies of the judge cannot be read{limit}; one ends: {end or 'it is empty'}"
 
 
 def _problem(ratings: Mapping[str, ItemScore], people: Mapping[str, ItemScore]) -> str:

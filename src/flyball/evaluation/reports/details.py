@@ -14,6 +14,7 @@ import msgspec
 from flyball.evaluation.case_answers import Answer
 from flyball.evaluation.item_scores import ItemScore
 from flyball.evaluation.measures.summaries import LATENCY, TELLS_NO_FAILURE, pairs_of
+from flyball.evaluation.reasoning import END, holds_reasoning
 from flyball.evaluation.reports.answer_costs import Price, Spending, spendings
 from flyball.evaluation.reports.reliability import Calibration, calibrations
 from flyball.evaluation.suites.suite import Item, Suite
@@ -137,7 +138,7 @@ def details_of(
         latencies_ms=tuple(score.score for score in scores if score.measure == LATENCY and not score.error),
         outcomes=tuple(outcomes_of(suites, scores, known)),
         prepared=prepared,
-        notes=tuple(note for suite in suites for note in suite.notes),
+        notes=(*(note for suite in suites for note in suite.notes), *notes_on_answers(suites, scores, known)),
         label_examples=tuple(label_examples(suites, labelled, known, rows)),
         calibration=tuple(calibrations(suites, scores, answers)),
         spending=tuple(spendings(suites, scores, answers, price)),
@@ -160,10 +161,7 @@ def outcomes_of(
 
     The first that tells what is right, where the suite has one.
     """
-    first: dict[tuple[str, str], float] = {}
-    for score in sorted(scores, key=lambda score: score.measure in TELLS_NO_FAILURE):
-        if score.measure != LATENCY and not score.error:
-            first.setdefault((score.suite, score.item), score.score)
+    first = first_scores(scores)
     for suite in suites:
         faults = Counter(fault_of(item, answers) for item in suite.items)
         right = sum(first.get((suite.name, item.id), 0.0) >= 1.0 for item in suite.items)
@@ -176,6 +174,38 @@ def outcomes_of(
             not_asked=faults["not asked"],
             cut=sum(answers[item.key].cut for item in suite.items),
         )
+
+
+def first_scores(scores: Sequence[ItemScore]) -> dict[tuple[str, str], float]:
+    """The score of each answered case in the first measure of its suite, by suite and case."""
+    first: dict[tuple[str, str], float] = {}
+    for score in sorted(scores, key=lambda score: score.measure in TELLS_NO_FAILURE):
+        if score.measure != LATENCY and not score.error:
+            first.setdefault((score.suite, score.item), score.score)
+    return first
+
+
+def notes_on_answers(
+    suites: Sequence[Suite], scores: Sequence[ItemScore], answers: Mapping[str, Answer]
+) -> Iterator[str]:
+    """One sentence on each suite whose low scores may come from how it was asked: cut, empty, or full of reasoning."""
+    first = first_scores(scores)
+    for suite in suites:
+        low = [item for item in suite.items if first.get((suite.name, item.id), 1.0) < 1.0]
+        found = [answer for item in low if not (answer := answers[item.key]).error] if not suite.elsewhere else []
+        cut = sum(answer.cut for answer in found)
+        empty = sum(not answer.text.strip() and not answer.cut for answer in found)
+        reasoning = sum(holds_reasoning(answer.text) for answer in found)
+        whole = f"of {len(suite.items)} cases"
+        if cut:
+            yield f"{suite.name}: the answers to {cut} {whole} end at the token limit and score low: raise max_tokens"
+        if empty:
+            yield f"{suite.name}: the answers to {empty} {whole} are empty"
+        if reasoning:
+            yield (
+                f"{suite.name}: the answers to {reasoning} {whole} hold the model's reasoning ({END}), which was scored"
+                " with them: let the server part it (llama.cpp: --reasoning-format, vLLM: --reasoning-parser)"
+            )
 
 
 def fault_of(item: Item, answers: Mapping[str, Answer]) -> str:
