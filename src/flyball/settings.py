@@ -189,6 +189,11 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             )
         if settings.task != "chat":
             yield f"train.objective is {train.objective}, task is {settings.task}", "set task: chat"
+        if train.objective == "dpo" and not any(source.fields.rejected for source in data.sources):
+            yield (
+                "train.objective is dpo, and no source has rejected answers",
+                "name their column in data.sources[].fields.rejected, or set train.objective: supervised",
+            )
     if train.method == "command" and not train.command:
         yield "train.method is command, but train.command is missing", "set train.command to what trains"
     if size.hidden % size.heads or size.heads % size.kv_heads:

@@ -51,6 +51,10 @@ SETTINGS = {
         TINY + "train: {objective: dpo, method: lora, base: b}\n",
         *("objective is dpo, task is classification", "task: chat"),
     ),
+    "preferences without rejected answers": (
+        TINY + "task: chat\ntrain: {objective: dpo, method: lora, base: b}\n",
+        *("no source has rejected answers", "data.sources[].fields.rejected"),
+    ),
     "an objective of what makes no steps": (
         TINY + "train: {objective: dpo, method: command, command: x}\n",
         *("objective is dpo, train.method is command", "leave train.objective out"),
