@@ -47,7 +47,7 @@ image:
 # The chart: linted, rendered over its values, checked against the schemas of Kubernetes, and its pods run as processes.
 helm: install
 	$(BIN)/python tests/support/helm_program.py
-	$(BIN)/python -m pytest tests/deploy
+	$(BIN)/python -m pytest -m "long or not long" tests/deploy
 
 # A file's tests stay in one worker; `serial` ones run alone (tests/support/serial_tests.py).
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+import flyball
 from flyball.settings import parse_settings
 from helm_program import CHART, ROOT, helm, rendered, values_file
 from kubernetes_schemas import VERSIONS, check
@@ -35,6 +36,7 @@ def test_helm_lints_it_strictly_and_kubernetes_would_take_every_object(name: str
         check(document, version)
 
 
+@pytest.mark.long
 def test_every_combination_of_switches_is_valid() -> None:
     for choices in itertools.product(*MATRIX):
         sets = [part for choice in choices for part in ("--set", choice)]
@@ -102,6 +104,15 @@ def test_every_value_is_documented_with_its_default_and_has_a_schema() -> None:
         for part in name.split("."):
             assert found["additionalProperties"] is False
             found = found["properties"][part]
+
+
+def test_it_installs_the_version_that_it_lies_beside() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == flyball.__version__
+    tagged = rendered("--values", values_file("minimal"), "--set", "image.tag=1.2@sha256:0123")
+    gateway = next(one for one in tagged if one["kind"] == "StatefulSet")
+    assert gateway["metadata"]["labels"]["app.kubernetes.io/version"] == "1.2"
+    assert gateway["spec"]["template"]["spec"]["containers"][0]["image"] == "flyball:1.2@sha256:0123"
 
 
 def test_its_rules_are_those_of_the_monitoring_folder_and_name_its_job() -> None:

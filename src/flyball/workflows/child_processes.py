@@ -86,6 +86,8 @@ def _settings_now(project: Project) -> tuple[GatewayConfig, CostConfig]:
 
 def ingester(project: Project) -> None:
     """Segments to the ledger until told to stop, and then all that is there: its gateway has ended before it."""
+    from sqlalchemy.exc import SQLAlchemyError  # a quarter of a second, which other processes need not wait
+
     from flyball.gateway.recording.ingester import ingest_once, run_ingester
     from flyball.gateway.recording.scheduling import give_way
 
@@ -94,7 +96,7 @@ def ingester(project: Project) -> None:
     run_ingester(context, stop=told_to_stop())
     try:
         ingest_once(context)
-    except FlyballError as error:
+    except (FlyballError, SQLAlchemyError, OSError) as error:
         log.error("segments wait in %s for the next start: %s", context.segments_dir, error)
 
 

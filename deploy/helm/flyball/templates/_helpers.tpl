@@ -11,7 +11,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "flyball.labels" -}}
 {{ include "flyball.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | regexFind "^[A-Za-z0-9._-]*[A-Za-z0-9]" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
