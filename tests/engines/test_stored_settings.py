@@ -38,6 +38,7 @@ FLAGS = {
     "enforce-eager": True,
 }
 THERE = {"kind": "openai", "url": "https://api.example.com", "model": "small", "api_key": "env:THERE"}
+SERVED = {"kind": "open-inference", "url": "http://x:8000", "model": "desk", "version": "2", "api_key": "env:THERE"}
 ASKED = {"messages": [{"role": "user", "content": "my card"}]}
 
 
@@ -61,12 +62,13 @@ ASKED = {"messages": [{"role": "user", "content": "my card"}]}
             "a52b2b8ec893d3f5",
             "2446798114f53bd9",
         ),
+        (SERVED, "960382cee656de9a", "9776bd863da3580b"),
     ],
 )
 def test_the_same_settings_make_releases_of_the_names_that_they_had_before_kinds_were_typed(
     engine: dict[str, Any], labels: str, chat: str
 ) -> None:
-    """The names were written down by the code of before (commit ae493d1)."""
+    """The names were written down by the code of before (commit ae493d1), the last one when its kind came."""
     made = [composed(engine, task) for task in ("classification", "chat")]
     assert [fingerprint(release)[:16] for release in made] == [labels, chat]
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from classic_doubles import LABELS, OpenInferenceDouble, running
+from flyball.addresses import Reach
 from flyball.engines.catalog import kind_named
 from flyball.errors import InputError, UpstreamError
 from flyball.inference.completions import HttpCompleter
@@ -214,3 +215,10 @@ def test_the_engine_is_gone_when_its_server_is_and_only_then(tmp_path: Path) -> 
             assert ask_once(handle.url) == 200
         finally:
             assert stop_engine(handle, grace_s=2)
+
+
+def test_a_certificate_that_cannot_be_read_is_no_fault_of_who_asks() -> None:
+    found = settings("https://127.0.0.1:1")
+    way = ServerAccess(reach=Reach(ca_file="nowhere.pem"))
+    with pytest.raises(UpstreamError, match=r"cannot be asked: nowhere\.pem: no certificates"):
+        ClassicClient(kind_named(found.kind), found, way).label("a refund")  # type: ignore[arg-type]

@@ -123,9 +123,19 @@ class ClassicKind(EngineKind):
                 cure="build it again: flyball run",
             ) from error
 
+    def settings_of(self, engine: EngineSettings) -> Any:
+        """The settings of a release's engine; InputError where they are none."""
+        return self.settings(engine.flags)
+
+    def unloads_too(self, engine: EngineSettings, other: EngineSettings) -> bool:
+        """Whether unloading the model of one engine takes away that of the other."""
+        names = ("url", "model") if self.unloads_all_versions else ("url", "model", "version")
+        same = all(engine.flags.get(name) == other.flags.get(name) for name in names)
+        return same and engine.kind == other.kind
+
     def server(self, engine: EngineSettings) -> Server:
         """Where the server behind our process is."""
-        config = self.settings(engine.flags)
+        config = self.settings_of(engine)
         url, exact = normal(config.url)
         return Server(url=url, exact=exact, model=config.model)
 

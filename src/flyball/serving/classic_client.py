@@ -1,7 +1,7 @@
 """Asks a classic model server: brings the model in, looks whether it is ready, labels texts. I/O: HTTP, secrets.
 
-Every call has a time limit, those of management too: Triton's load, for one, never answers once its model's process
-has died. That a server calls a model ready is not believed until it has labelled a text.
+Every call has a time limit, those of management too: Triton's load, for one, may never answer where its model's
+process dies. That a server calls a model ready is not believed until it has labelled a text.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class ClassicClient:
             return error.message
         return self.kind.unready(self.settings, body) if status == 200 else self._answered(status, body).message
 
-    def bring_in(self) -> None:
-        """Have the server load the model where it is not ready and the settings ask for it; UpstreamError."""
-        if self.unready():
+    def bring_in(self, *, again: bool = False) -> None:
+        """Where the settings ask for it, have the server load a model that is not ready, or `again`; UpstreamError."""
+        if again or self.unready():
             self._manage(self.kind.loading(self.settings))
 
     def let_go(self) -> None:
@@ -142,7 +142,10 @@ class ClassicClient:
             if held is not None and held[0] == key:
                 return held[1]
             way = replace(self._way, secrets=lambda name: key if name == self._way.api_key else self._secret(name))
-            client = root_client(self._url(management), way, timeout_s=timeout_s)
+            try:
+                client = root_client(self._url(management), way, timeout_s=timeout_s)
+            except InputError as error:  # of the settings, not of whoever asks
+                raise UpstreamError(f"{self._place} cannot be asked: {error.message}", cure=error.cure) from error
             self._clients[management, timeout_s] = (key, client)
             return client
 

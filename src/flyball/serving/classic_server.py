@@ -54,16 +54,17 @@ class Standing:
 
     def come_up(self) -> None:
         """Bring the model in and wait until it labels a text; ends this process with the reason where it never does."""
-        deadline, pause = time.monotonic() + _START_S, _FIRST_PAUSE_S
+        deadline, pause, broken = time.monotonic() + _START_S, _FIRST_PAUSE_S, False
         while True:
             try:
-                self._client.bring_in()
+                self._client.bring_in(again=broken)
                 if not (problem := self._client.unready()):
                     self._client.require_label()
                     self._problem = ""
                     return
             except UpstreamError as error:
                 problem = f"{error.message}; {error.cure}"
+                broken = (error.status or 0) >= 500  # ready by its word, but broken: loading it again may cure that
             if problem != self._problem:
                 print(f"not ready: {problem}", flush=True)
                 self._problem = problem

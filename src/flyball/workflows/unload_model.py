@@ -32,12 +32,13 @@ def unload_model(project: Project, name: str) -> dict[str, str]:
             cure="roll it back, or deploy another: its engine then ends",
         )
     for other in sorted(_needed(project)):
-        if _shares(kind, release, project.ledger.get(other).record):
+        needing = project.ledger.get(other).record
+        if isinstance(needing, Release) and kind.unloads_too(release.engine, needing.engine):
             raise RefusedError(
                 f"release {short(other)} is live, was live before or is rolled out, and needs the model",
                 cure="try again once two others have followed it on its route",
             )
-    config = kind.settings(release.engine.flags)
+    config = kind.settings_of(release.engine)
     way = EngineTerms(project).behind(stored.id, release)
     assert way is not None  # each classic kind stands before a server
     ClassicClient(kind, config, way).let_go()
@@ -51,11 +52,3 @@ def _needed(project: Project) -> Iterator[str]:
     for route in routes(project.ledger):
         if found := pointer(project.ledger, route):
             yield from filter(None, (found.live_release, found.previous_release))
-
-
-def _shares(kind: ClassicKind, release: Release, other: object) -> bool:
-    """Whether unloading this one's model takes away the other's."""
-    if not isinstance(other, Release) or kind_of(other) is not kind:
-        return False
-    names = ("url", "model") if kind.unloads_all_versions else ("url", "model", "version")
-    return all(release.engine.flags.get(name) == other.engine.flags.get(name) for name in names)
