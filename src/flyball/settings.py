@@ -187,13 +187,19 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
                 "train.objective is dpo, train.method is scratch",
                 "set train.method: lora or finetune, and train.base",
             )
-        if settings.task != "chat":
+        if train.objective in ("text", "dpo") and settings.task != "chat":
             yield f"train.objective is {train.objective}, task is {settings.task}", "set task: chat"
         if train.objective == "dpo" and not any(source.fields.rejected for source in data.sources):
             yield (
                 "train.objective is dpo, and no source has rejected answers",
                 "name their column in data.sources[].fields.rejected, or set train.objective: supervised",
             )
+    if (train.objective == "distillation") != bool(train.teacher):
+        have = f"train.teacher is {train.teacher}" if train.teacher else "train.teacher is missing"
+        yield (
+            f"train.objective is {train.objective}, {have}",
+            "set train.objective: distillation and train.teacher to a model, or neither",
+        )
     if train.method == "command" and not train.command:
         yield "train.method is command, but train.command is missing", "set train.command to what trains"
     if size.hidden % size.heads or size.heads % size.kv_heads:

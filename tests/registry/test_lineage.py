@@ -106,6 +106,19 @@ def test_a_record_leads_back_and_has_no_request(ledger, story):
     assert found["dataset"]["id"] == story["dataset"]
 
 
+def test_a_student_leads_back_to_its_teacher_and_the_teacher_forward_to_its_student(ledger, story):
+    run = replace(ledger.get(story["training_run"]).record, base_model=None, teacher=story["model"])
+    student = replace(MODEL, training_run=fingerprint(run), dataset=story["dataset"])
+    for record in (run, student):
+        ledger.append(record)
+    found = ancestry(ledger, fingerprint(student))
+    assert found["model"]["id"] == fingerprint(student) and found["training_run"]["id"] == fingerprint(run)
+    assert found["teacher"]["id"] == story["model"] and "missing" in found, "the teacher's own base was never imported"
+    assert fingerprint(run) in [
+        one["id"] for one in descendants(ledger, story["model"]) if one["relation"] == "teacher"
+    ]
+
+
 def test_data_leads_forward_to_everything_made_of_it(ledger, story):
     found = descendants(ledger, story["dataset"])
     assert [entry["type"] for entry in found][:2] != []

@@ -67,7 +67,8 @@ def _about(release: Release, model: ModelVersion | None, run: TrainingRun | None
     if run is not None:
         origin = f"tuned from `{short(run.base_model)}`" if run.base_model else "trained from scratch"
         objective = f", objective {run.recipe['objective']}" if "objective" in run.recipe else ""
-        lines.append(f"- Training: {origin}, method {run.method}{objective}, {run.steps:,} steps")
+        teacher = f", teacher `{short(run.teacher)}`" if run.teacher else ""
+        lines.append(f"- Training: {origin}, method {run.method}{objective}{teacher}, {run.steps:,} steps")
     lines.append(f"- Artefact: {release.artifact}, engine {release.engine.kind}")
     lines.append(f"- Personal data in requests: redaction profile `{release.input_redaction}`")
     return ["## What it is", "\n".join(lines)]

@@ -74,6 +74,8 @@ def read_run_comparison(ledger: Ledger, names: Sequence[str], *, root: Path) -> 
 def recipe_of(run: TrainingRun) -> dict[str, str]:
     """What went into a run, by dotted name."""
     parents = {"dataset": text_formats.brief(run.dataset), "base model": text_formats.brief(run.base_model)}
+    if run.teacher:
+        parents["teacher"] = text_formats.brief(run.teacher)
     return {**parents, **{name: setting(value) for name, value in flattened(run.recipe)}}
 
 

@@ -46,6 +46,8 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
 
     command = "flyball stage"
     trained = "training" in stage_names(project)
+    found = teacher_of(project)
+    teacher = [relative(found[0], project.root)] if found else []  # an alias that moves to another trains again
     sources = [
         relative(source_path(source.path, project.root), project.root) for source in project.settings.data.sources
     ]
@@ -58,7 +60,7 @@ def stages(project: Project, present: Sequence[str]) -> dict[str, Stage]:
         },
         "training": {
             "cmd": f"{command} training",
-            "deps": ["loop/dataset", *base_model(project)],
+            "deps": ["loop/dataset", *base_model(project), *teacher],
             "params": params("project", "task", "train", *asked_first(project)),
             "outs": ["loop/training"],
         },
@@ -106,6 +108,22 @@ def asked_first(project: Project) -> list[str]:
 def base_model(project: Project) -> list[str]:
     base = project.settings.train.base
     return [relative(expand(base, project.root), project.root)] if base else []
+
+
+def teacher_of(project: Project) -> tuple[Path, str | None] | None:
+    """The folder of the model that a student learns from, and its name where it is a model version; None for none."""
+    teacher = project.settings.train.teacher
+    if not teacher:
+        return None
+    from flyball.registry.teachers import find_teacher  # SQLAlchemy loads with it
+
+    return find_teacher(
+        teacher,
+        expand(teacher, project.root),
+        ledger=project.ledger,
+        state=project.places.state,
+        artifacts=project.artifacts,
+    )
 
 
 def relative(path: Path, root: Path) -> str:

@@ -78,7 +78,11 @@ def parents_of(record: Record) -> tuple[tuple[str, str], ...]:
         case DatasetVersion():
             links = {"parent": record.parents}
         case TrainingRun():
-            links = {"dataset": (record.dataset,), "base_model": (record.base_model,)}
+            links = {
+                "dataset": (record.dataset,),
+                "base_model": (record.base_model,),
+                "teacher": (record.teacher,),
+            }
         case ModelVersion():
             links = {"training_run": (record.training_run,)}
         case Release():

@@ -76,6 +76,7 @@ class TrainingRun:
     """One training: the rows and the recipe that went in, the weights that came out, and how well it learned."""
 
     VERSION: ClassVar[int] = 1
+    ADDED: ClassVar[tuple[str, ...]] = ("teacher",)
     project: str
     """The project's name."""
     dataset: str
@@ -94,6 +95,8 @@ class TrainingRun:
     """SHA-256 of the weights."""
     tokenizer_hash: str
     """SHA-256 of the tokenizer."""
+    teacher: str | None = None
+    """The model version that it was distilled from, or the hash of the weights of a model that is none; null: none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from flyball.errors import NotFoundError
-from flyball.records import Record, Release, name_of, parents_of
+from flyball.records import Record, Release, TrainingRun, name_of, parents_of
 from flyball.records.canonical import to_plain
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
@@ -34,12 +34,13 @@ ALWAYS = ("request", "release", "deployment", "model", "training_run", "dataset"
 def ancestry(ledger: Ledger, name: str) -> dict[str, Any]:
     """Where a request or record came from: one document per kind, the nearest where there are several.
 
-    The keys of ALWAYS are there even when there is nothing (None). `missing` lists parents that the ledger does not
+    The keys of ALWAYS are there even when there is nothing (None). `teacher` is the model that the training learned
+    from beside its rows. `missing` lists parents that the ledger does not
     hold, such as a base model that was never imported. NotFoundError when `name` itself is unknown.
     """
     found: dict[str, Any] = dict.fromkeys(ALWAYS)
     missing: list[str] = []
-    waiting, seen = deque([name]), set[str]()
+    waiting, seen, teachers = deque([name]), set[str](), set[str]()
     while waiting:
         current = waiting.popleft()
         if current in seen:
@@ -52,7 +53,9 @@ def ancestry(ledger: Ledger, name: str) -> dict[str, Any]:
                 raise
             missing.append(current)
             continue
-        key = KEYS[document["type"]]
+        key = "teacher" if current in teachers else KEYS[document["type"]]
+        if isinstance(record, TrainingRun) and record.teacher:
+            teachers.add(record.teacher)
         if found.get(key) is None:
             found[key] = document
         waiting.extend(_parents(ledger, record, document["id"]))

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 BY_STEPS = (
     *("objective", "steps", "batch_size", "micro_batch", "learning_rate", "warmup"),
+    *("teacher", "distillation"),
     *("weight_decay", "dropout", "seed"),
 )
 READ_BY: dict[str, tuple[str, ...]] = {
@@ -92,6 +93,24 @@ class DpoConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     ] = 0.1
 
 
+class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a student learns from its teacher, for objective distillation."""
+
+    temperature: Annotated[
+        float, Meta(gt=0, description="Softens both distributions: higher tells more of what the teacher found second.")
+    ] = 2.0
+    weight: Annotated[
+        float, Meta(ge=0, le=1, description="Share of the teacher in the loss; the rows' own answers have the rest.")
+    ] = 0.5
+    top_k: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Tokens of the teacher's distribution that are kept, 6 bytes each for each token of an answer.",
+        ),
+    ] = 64
+
+
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recipe: from scratch, from a base model, or a command of the user's."""
 
@@ -105,11 +124,12 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = "scratch"
     objective: Annotated[
-        Literal["supervised", "text", "dpo"],
+        Literal["supervised", "text", "dpo", "distillation"],
         Meta(
             description="What scratch, finetune and lora minimise. supervised: the answers, given what was asked; "
             "text: every token of rows without answers, packed to the context; dpo: preferred answers become likelier "
-            "than rejected ones (fields.rejected), not from scratch."
+            "than rejected ones (fields.rejected), not from scratch; distillation: the answers, and how likely "
+            "`teacher` finds each token."
         ),
     ] = "supervised"
     base: (
@@ -126,6 +146,17 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ]
         | None
     ) = None
+    teacher: (
+        Annotated[
+            str,
+            Meta(
+                description="For objective distillation: a Hugging Face model folder, or a model of this project by "
+                "alias or name. A student from scratch takes its vocabulary and chat template."
+            ),
+        ]
+        | None
+    ) = None
+    distillation: DistillationConfig = msgspec.field(default_factory=DistillationConfig)
     dpo: DpoConfig = msgspec.field(default_factory=DpoConfig)
     lora: LoraConfig = msgspec.field(default_factory=LoraConfig)
     size: SizeConfig = msgspec.field(default_factory=SizeConfig)

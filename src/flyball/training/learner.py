@@ -11,11 +11,11 @@ import msgspec
 from torch import Tensor, nn
 
 from flyball.errors import CorruptionError, FlyballError, InputError
-from flyball.inference.model_folders import read_json, read_model_folder, token_text
+from flyball.inference.model_folders import ModelFolder, read_json, read_model_folder, token_text
 from flyball.inference.preparation.control_tokens import neutraliser, of_tokenizer
 from flyball.inference.templates import CHAT_TEMPLATE, END, PADDING, SPECIAL_TOKENS
 from flyball.training import llama, lora, model_writer
-from flyball.training.config import TrainConfig
+from flyball.training.config import SizeConfig, TrainConfig
 from flyball.training.conversations import Head, Renderer, chat_format
 from flyball.training.examples import Encode, LabelledText, Render
 from flyball.training.text_lengths import context_for, lengths_of, room_for
@@ -45,11 +45,7 @@ class Learner:
 def from_scratch(config: TrainConfig, rows: Sequence[LabelledText], labels: Sequence[str], head: Head) -> Learner:
     """A fresh tokenizer and a fresh Llama, asked behind `head`; with `labels`, each is one token."""
     size = config.size
-    if size.hidden % size.heads or size.heads % size.kv_heads or (size.hidden // size.heads) % 2:
-        raise InputError(
-            f"hidden {size.hidden}, heads {size.heads} and kv_heads {size.kv_heads} do not go together",
-            cure="make hidden a multiple of 2 × heads, and heads a multiple of kv_heads",
-        )
+    require_shape(size)
     learned = [] if labels else [row.label or "" for row in rows]
     tokenizer = train_tokenizer([row.text for row in rows] + learned, vocabulary=size.vocabulary, labels=labels)
     vocabulary, ids = tokenizer.get_vocab_size(), tokenizer.get_vocab()
@@ -91,6 +87,80 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
     All weights are trained, or with method lora adapters beside them. An answer that is one entry of its vocabulary
     (each label of a model trained from scratch is) is learned as that.
     """
+    form = _form_of(base, head)
+    loaded = load_base(base, config)
+    if form.tokenizer.get_vocab_size() > loaded.config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {form.tokenizer.get_vocab_size()} entries, the model {loaded.config.vocab_size} rows",
+            cure="use the tokenizer that belongs to the model",
+        )
+    merge = lora.add_adapters(loaded, config.lora, base=str(config.base)) if config.method == "lora" else None
+    context = config.size.context or context_for(lengths_of(rows, form.renderer))
+
+    def save(out: Path) -> None:
+        if merge:
+            merge(out)
+        model_writer.save_finetuned(out, loaded, base)
+
+    return Learner(
+        model=HeadWhereLearned(loaded),
+        context=min(context, loaded.config.max_position_embeddings),
+        first_word=None,
+        render=form.renderer,
+        text=form.text,
+        save=save,
+    )
+
+
+def from_teacher(teacher: Path, config: TrainConfig, rows: Sequence[LabelledText], head: Head) -> Learner:
+    """A fresh Llama with the vocabulary and the chat template of the model in `teacher`, whose student it is."""
+    form = _form_of(teacher, head)
+    vocabulary, longest = (int(form.folder.config[key]) for key in ("vocab_size", "max_position_embeddings"))
+    context = min(config.size.context or context_for(lengths_of(rows, form.renderer)), longest)
+    size = msgspec.structs.replace(config.size, context=min(config.size.context or room_for(context), longest))
+    require_shape(size)
+    model = llama.Llama(size, vocabulary=vocabulary, dropout=config.dropout)
+    ends = {name: form.folder.config.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+
+    def save(out: Path) -> None:
+        shape = llama.hugging_face_config(size, vocabulary=vocabulary, end=0, padding=0)
+        model_writer.save_weights(out, model)
+        model_writer.save_json(out / "config.json", {**shape, **ends})
+        model_writer.carry_tokenizer(out, teacher)
+
+    ids = form.tokenizer.get_vocab()
+    markers = {ids[token] for token in form.special}
+    return Learner(
+        model=model,
+        context=context,
+        first_word=len(markers) if markers == set(range(len(markers))) else None,
+        render=form.renderer,
+        text=form.text,
+        save=save,
+    )
+
+
+def require_shape(size: SizeConfig) -> None:
+    """InputError for sizes of layers that do not go together."""
+    if size.hidden % size.heads or size.heads % size.kv_heads or (size.hidden // size.heads) % 2:
+        raise InputError(
+            f"hidden {size.hidden}, heads {size.heads} and kv_heads {size.kv_heads} do not go together",
+            cure="make hidden a multiple of 2 × heads, and heads a multiple of kv_heads",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How a model in a folder is asked: its tokenizer, the texts of its markers, and rows in its chat template."""
+
+    folder: ModelFolder
+    tokenizer: Tokenizer
+    special: Sequence[str]
+    renderer: Renderer
+    text: Encode
+
+
+def _form_of(base: Path, head: Head) -> _Form:
     from tokenizers import Tokenizer  # in the `train` extra only
 
     folder = read_model_folder(base)
@@ -102,13 +172,6 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         raise CorruptionError(f"{base}/tokenizer.json cannot be read: {error}", cure="copy the model again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    loaded = load_base(base, config)
-    if tokenizer.get_vocab_size() > loaded.config.vocab_size:
-        raise InputError(
-            f"the tokenizer has {tokenizer.get_vocab_size()} entries, the model {loaded.config.vocab_size} rows",
-            cure="use the tokenizer that belongs to the model",
-        )
-    merge = lora.add_adapters(loaded, config.lora, base=str(config.base)) if config.method == "lora" else None
     tokens = {name: token_text(folder.tokenizer.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
     document, ids = read_json(base / "tokenizer.json"), tokenizer.get_vocab()
     special = [str(entry.get("content")) for entry in document.get("added_tokens") or () if entry.get("special")]
@@ -132,21 +195,7 @@ def from_base(base: Path, config: TrainConfig, rows: Sequence[LabelledText], hea
         head=head,
         answers=answers,
     )
-    context = config.size.context or context_for(lengths_of(rows, renderer))
-
-    def save(out: Path) -> None:
-        if merge:
-            merge(out)
-        model_writer.save_finetuned(out, loaded, base)
-
-    return Learner(
-        model=HeadWhereLearned(loaded),
-        context=min(context, loaded.config.max_position_embeddings),
-        first_word=None,
-        render=renderer,
-        text=text,
-        save=save,
-    )
+    return _Form(folder=folder, tokenizer=tokenizer, special=special, renderer=renderer, text=text)
 
 
 def load_base(base: Path, config: TrainConfig) -> Any:

@@ -26,6 +26,11 @@ def save_weights(folder: Path, model: Any) -> None:
 def save_finetuned(folder: Path, loaded: Any, base: Path) -> None:
     """A transformers model with the tokenizer files of the folder that it came from."""
     loaded.save_pretrained(folder)
+    carry_tokenizer(folder, base)
+
+
+def carry_tokenizer(folder: Path, base: Path) -> None:
+    """The tokenizer files of another model folder, its chat template and how it generates."""
     for name in _CARRIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)

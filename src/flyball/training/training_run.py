@@ -7,6 +7,7 @@ whole at the end.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,13 @@ from flyball.training.batches import epoch_batches, padding_share
 from flyball.training.checkpoints import Checkpoints
 from flyball.training.config import TrainConfig
 from flyball.training.conversations import Head
-from flyball.training.learner import Learner, from_base, from_scratch
+from flyball.training.learner import Learner, from_base, from_scratch, from_teacher
 from flyball.training.linear_model import train_linear
 from flyball.training.loss_curve import CurvePoint, write_curve
 from flyball.training.mlflow_tracking import Tracker
 from flyball.training.model_writer import flattened, hash_of
 from flyball.training.objectives.catalog import OBJECTIVES
+from flyball.training.objectives.distillation import require_same_vocabulary
 from flyball.training.objectives.objective import Item, Objective, Prepared
 from flyball.training.text_lengths import most_characters
 from flyball.training.tracking_store import RUN_OF
@@ -42,6 +44,16 @@ MOST_WATCHED = 512
 """Validation rows at most that are measured while a training runs."""
 Watch = Callable[[int, float, float], None]
 """Called with (tenths of the training done, validation loss, validation exact match or 0 where it is not measured)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """The folder of the model that a student learns from, and its name where it is a model version."""
+
+    folder: Path
+    name: str | None = None
+
+
 WITHOUT_STEPS = ("command", "linear")
 """Methods that make no optimiser steps of ours."""
 
@@ -54,6 +66,7 @@ def train(
     dataset: DatasetVersion,
     dataset_dir: Path,
     base_dir: Path | None,
+    teacher: Teacher | None = None,
     out: Path,
     tracking_uri: str,
     experiment: str | None = None,
@@ -81,7 +94,8 @@ def train(
         tracker.tag("flyball.trial", trial)
     tracker.dataset(name, [split.name for split in dataset.splits if split.rows])
     status = "KILLED"
-    checkpoints = _checkpoints(checkpoints_dir, config, recipe, name, base_dir)
+    taught_by = teacher.name or hash_of(teacher.folder, "*.safetensors") if teacher else None
+    checkpoints = _checkpoints(checkpoints_dir, config, recipe, name, base_dir, taught_by)
     try:
         with whole_folder(out) as folder:
             if config.method == "command":
@@ -98,7 +112,18 @@ def train(
                 )
             else:
                 metrics = _fit_and_save(
-                    config, task, dataset, dataset_dir, base_dir, head, folder, tracker, progress, checkpoints, watch
+                    config,
+                    task,
+                    dataset,
+                    dataset_dir,
+                    base_dir,
+                    teacher.folder if teacher else None,
+                    head,
+                    folder,
+                    tracker,
+                    progress,
+                    checkpoints,
+                    watch,
                 )
             run = TrainingRun(
                 project=project,
@@ -110,6 +135,7 @@ def train(
                 metrics=metrics,
                 weights_hash=hash_of(folder, LINEAR if config.method == "linear" else "*.safetensors"),
                 tokenizer_hash=hash_of(folder, VECTORIZER if config.method == "linear" else "tokenizer.json"),
+                teacher=taught_by,
             )
         if checkpoints is not None:
             checkpoints.remove()
@@ -125,13 +151,18 @@ def train(
 
 
 def _checkpoints(
-    folder: Path | None, config: TrainConfig, recipe: Mapping[str, Any], dataset: str, base_dir: Path | None
+    folder: Path | None,
+    config: TrainConfig,
+    recipe: Mapping[str, Any],
+    dataset: str,
+    base_dir: Path | None,
+    teacher: str | None,
 ) -> Checkpoints | None:
-    """Those of exactly this training: the same rows, recipe, base, torch and Flyball, since other bits would follow."""
+    """Those of exactly this training: same rows, recipe, base, teacher, torch and Flyball, else other bits follow."""
     if folder is None or config.method in WITHOUT_STEPS:
         return None
     base = base_hash(config, base_dir)
-    name = fingerprint_of([recipe, dataset, base, torch.__version__, __version__])
+    name = fingerprint_of([recipe, dataset, base, teacher, torch.__version__, __version__])
     return Checkpoints(folder, name, every_s=config.checkpoint_every_s)
 
 
@@ -154,6 +185,9 @@ def recipe_of(config: TrainConfig, head: Head) -> dict[str, Any]:
         recipe.pop("objective")  # recipes from before it keep their names
     if config.objective != "dpo":
         recipe.pop("dpo")
+    recipe.pop("teacher")  # where it is; the run names the model itself
+    if config.objective != "distillation":
+        recipe.pop("distillation")
     if config.method != "lora":
         recipe.pop("lora")
     linear = recipe.pop("linear")
@@ -182,6 +216,7 @@ def _fit_and_save(
     dataset: DatasetVersion,
     dataset_dir: Path,
     base_dir: Path | None,
+    teacher: Path | None,
     head: Head,
     folder: Path,
     tracker: Tracker,
@@ -195,9 +230,9 @@ def _fit_and_save(
     kind = OBJECTIVES[config.objective]
     rows = list(read_rows(dataset_dir, "train"))
     asked = kind.asked(rows)
-    learner = _learner(config, task, dataset, base_dir, asked, head)
+    learner = _learner(config, task, dataset, base_dir, teacher, asked, head)
     most = most_characters(asked, render=learner.render, context=learner.context)
-    objective = kind(config, learner)
+    objective = kind(config, learner, teacher=teacher)
     training = objective.prepare(rows, most)
     objective.require_enough(training)
     held_out = objective.prepare(read_rows(dataset_dir, "validation"), most)
@@ -232,8 +267,16 @@ def _fit_and_save(
 
 
 def _learner(
-    config: TrainConfig, task: str, dataset: DatasetVersion, base_dir: Path | None, rows: Sequence[Row], head: Head
+    config: TrainConfig,
+    task: str,
+    dataset: DatasetVersion,
+    base_dir: Path | None,
+    teacher: Path | None,
+    rows: Sequence[Row],
+    head: Head,
 ) -> Learner:
+    if config.method == "scratch" and teacher is not None:
+        return from_teacher(teacher, config, rows, head)
     if config.method == "scratch":
         labels = dataset.labels if task == "classification" else ()
         return from_scratch(config, rows, labels, head)
@@ -241,6 +284,8 @@ def _learner(
         raise InputError(
             f"train.method is {config.method}, train.base is missing", cure="add train.base: a model folder"
         )
+    if teacher is not None:
+        require_same_vocabulary(teacher, base_dir)
     return from_base(base_dir, config, rows, head)
 
 

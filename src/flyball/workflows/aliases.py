@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from flyball.errors import CorruptionError, InputError, NotFoundError
+from flyball.errors import InputError, NotFoundError
 from flyball.records import EvalReport, GateDecision, ModelVersion, Release
 from flyball.records.canonical import to_plain
+from flyball.registry.aliases import FILE, find_model, read_aliases
 from flyball.storage.ledger import Stored
 from flyball.storage.signatures import signature_path
 from flyball.whole_files import held, replace_file
@@ -24,13 +25,7 @@ _DIGITS = re.compile(r"[0-9a-f]{8,64}")
 
 def aliases_of(project: Project) -> dict[str, str]:
     """Every alias with its model's name."""
-    path = project.places.state / "aliases.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-    except FileNotFoundError:
-        return {}
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(f"{path} cannot be read: {error}", cure="delete it, and set the aliases again") from error
+    return read_aliases(project.places.state)
 
 
 def set_alias(project: Project, alias: str, model: str | None) -> dict[str, str]:
@@ -48,18 +43,13 @@ def set_alias(project: Project, alias: str, model: str | None) -> dict[str, str]
         if target:
             changed[alias] = target
         data = msgspec.json.encode(changed, order="sorted")
-        replace_file(project.places.state / "aliases.json", data, durable=True)
+        replace_file(project.places.state / FILE, data, durable=True)
     return changed
 
 
 def model_named(project: Project, name: str) -> tuple[Stored, ModelVersion]:
     """A model version by its alias, its name, its first digits, or a release of it; InputError for another record."""
-    stored = project.ledger.get(aliases_of(project).get(name, name))
-    if isinstance(stored.record, Release):
-        stored = project.ledger.get(stored.record.model)
-    if not isinstance(stored.record, ModelVersion):
-        raise InputError(f"{name} is a {type(stored.record).__name__}, not a model", cure="see `flyball models`")
-    return stored, stored.record
+    return find_model(project.ledger, project.places.state, name)
 
 
 def model_facts(project: Project, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import msgspec
 
 from flyball import __version__
 from flyball.data.dataset_folder import replaced_folder
+from flyball.dvc.pipeline import teacher_of
 from flyball.errors import FlyballError, NotFoundError
 from flyball.records import JSON, DatasetVersion, EvalReport, ModelVersion, Record, Release, TrainingRun
 from flyball.records.canonical import fingerprint
@@ -104,12 +105,14 @@ def training(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from flyball.registry.release_composition import examples_of
     from flyball.training.conversations import Head
-    from flyball.training.training_run import train  # torch loads with it
+    from flyball.training.training_run import Teacher, train  # torch loads with it
 
     config, asked = project.settings.train, project.settings.release
     version, _ = read_document(project.places.dataset / "record.json")
+    teacher = teacher_of(project)
     return train(
         config,
+        teacher=Teacher(folder=teacher[0], name=teacher[1]) if teacher else None,
         project=project.name,
         task=project.settings.task,
         dataset=cast(DatasetVersion, version),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 from torch import Tensor, nn
@@ -45,8 +46,11 @@ class Objective(ABC, Generic[Item]):
     dropout: ClassVar[bool] = True
     """Whether activations are dropped while it learns."""
 
-    def __init__(self, config: TrainConfig, learner: Learner) -> None:
-        self.config, self.learner = config, learner
+    needs_teacher: ClassVar[bool] = False
+    """Whether another model says what is to be learned."""
+
+    def __init__(self, config: TrainConfig, learner: Learner, *, teacher: Path | None = None) -> None:
+        self.config, self.learner, self.teacher = config, learner, teacher
 
     @classmethod
     @abstractmethod
