@@ -6,6 +6,7 @@ The judge is a double: a scripted server that reads the answer it is shown.
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import msgspec
@@ -53,6 +54,32 @@ def evaluated(folder: Path, url: str, out: str, code: int = 0) -> dict[str, dict
 )
 def test_a_reply_gives_one_rating_on_the_scale_or_none(reply: str, score: float | None) -> None:
     assert Judge(url="u", rubric=RUBRIC).rating_in(reply) == score
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [("4/5", 0.75), ("Rating: 4/5", 0.75), ("Rating: 4/10", None), ("9" * 5000, None), ("Rating: " + "1" * 5000, None)],
+)
+def test_a_rating_is_of_the_judges_own_scale_and_of_a_sane_length(reply: str, score: float | None) -> None:
+    assert Judge(url="u", rubric=RUBRIC).rating_in(reply) == score
+
+
+def test_a_rating_keeps_its_sign() -> None:
+    judge = Judge(url="u", rubric=RUBRIC, scale=(-2, 2))
+    assert [judge.rating_in(one) for one in ("Rating: -1", "Rating:-1", "-1", "**Rating: 1**")] == [
+        0.25,
+        0.25,
+        0.25,
+        0.75,
+    ]
+    assert judge.score_of("--1") is None
+
+
+@pytest.mark.parametrize("reply", ["\n" * 50_000, "\n- " * 20_000, "rating" + ":" * 50_000 + "x", "-" * 50_000 + "x"])
+def test_a_reply_of_signs_alone_is_read_in_linear_time(reply: str) -> None:
+    began = time.process_time()
+    assert Judge(url="u", rubric=RUBRIC).rating_in(reply) is None
+    assert time.process_time() - began < 2
 
 
 def test_a_judge_may_pass_or_fail() -> None:
