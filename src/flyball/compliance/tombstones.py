@@ -49,21 +49,32 @@ def copy_tombstones(source: Place, target: Place) -> int:
 
 def erased_since(place: Place, ledger: Ledger, project_key: ProjectKey) -> Iterator[str]:
     """Names of those whose erasure a restored ledger does not know of."""
+    for _, subject, ended_ms in _erasures(place, ledger, project_key):
+        if ended_ms is None:
+            yield subject
+
+
+def remove_older(place: Place, ledger: Ledger, project_key: ProjectKey, *, at_ms: int) -> int:
+    """Remove the tombstones of erasures that ended before a moment: no backup that is left holds those people.
+
+    A backup that began while somebody was being erased may hold them still.
+    """
+    ended = _erasures(place, ledger, project_key)
+    old = [name for name, _, ended_ms in ended if ended_ms is not None and ended_ms < at_ms]
+    for name in old:
+        place.delete(name)
+    return len(old)
+
+
+def _erasures(place: Place, ledger: Ledger, project_key: ProjectKey) -> Iterator[tuple[str, str, int | None]]:
+    """Each tombstone's name, who it is of, and when that erasure ended; None where the ledger has no receipt of it."""
     for name in place.names(FOLDER):
         stone = _read(place, name)
         person = Person(subject="", hash=name.rpartition("/")[2])
         subject = unseal(project_key.seal_key, stone.sealed, context=_context(person)).decode()
         receipt = find_receipt(ledger, project_key=project_key, subject=subject)
-        if receipt is None or receipt.at_ms < stone.at_ms:
-            yield subject
-
-
-def remove_older(place: Place, at_ms: int) -> int:
-    """Remove the tombstones of erasures from before a moment: no backup that is left holds those people."""
-    old = [name for name in place.names(FOLDER) if _read(place, name).at_ms < at_ms]
-    for name in old:
-        place.delete(name)
-    return len(old)
+        is_over = receipt is not None and receipt.at_ms >= stone.at_ms
+        yield name, subject, receipt.at_ms if receipt and is_over else None
 
 
 def _read(place: Place, name: str) -> Tombstone:

@@ -59,6 +59,7 @@ def back_up(
     state = project.places.state
     with held(state / "backup.lock"):
         known = _earlier(project, place)
+        remember(project, place.url)  # first: an erasure that begins meanwhile leaves word there
         objects = sealed_objects(place, project.key)
         began = now_ms()
         segments = _kept(project, objects, list(_files(project.places.segments)), known, progress, "segments")
@@ -80,8 +81,7 @@ def back_up(
         made = msgspec.structs.replace(unsigned, signature=project.key.sign(unsigned.signed_bytes()))
         copy_tombstones(Folder(state), place)
         manifests.write_manifest(place, made)
-        _remember(project, place.url)
-        removed = _prune(place, objects, keep) if keep else 0
+        removed = _prune(project, place, objects, keep) if keep else 0
     return {
         "id": made.id,
         "place": place.url,
@@ -193,6 +193,8 @@ def _kept(
     kept = []
     for number, path in enumerate(paths, 1):
         name = path.relative_to(project.root).as_posix()
+        if not name.isascii() and name != name.encode("utf-8", "replace").decode():
+            raise InputError(f"the name of {name!r} is not UTF-8: no backup can list it", cure="rename that file")
         try:
             status = path.stat()
             before = known.get(name)
@@ -221,18 +223,19 @@ def _snapshots(project: Project, objects: Objects) -> list[KeptFile]:
     return [KeptFile(path=path.relative_to(project.root).as_posix(), objects=pieces, size_bytes=size, mtime_ns=0)]
 
 
-def _remember(project: Project, url: str) -> None:
+def remember(project: Project, url: str) -> None:
+    """Note on this machine that backups of the project are at a place."""
     known = places_of(project)
     if url not in known:
         replace_file(project.places.state / PLACES, msgspec.json.encode([*known, url]), durable=True)
 
 
-def _prune(place: Place, objects: Objects, keep: int) -> int:
+def _prune(project: Project, place: Place, objects: Objects, keep: int) -> int:
     """Remove all but the newest backups, then objects and tombstones that no other needs."""
     known = manifests.ids(place)
     for id in known[:-keep]:
         place.delete(f"{manifests.FOLDER}/{id}.json")
     left = [manifests.read_manifest(place, id) for id in known[-keep:]]
     objects.remove_others(name for one in left for name in one.objects())
-    remove_older(place, min(one.at_ms for one in left))
+    remove_older(place, project.ledger, project.key, at_ms=min(one.at_ms for one in left))
     return len(known[:-keep])

@@ -26,7 +26,7 @@ from flyball.storage.connections import connect
 from flyball.storage.schema import bring_to, bring_up_to_date
 from flyball.whole_files import replace_file
 from flyball.wiring import Project
-from flyball.workflows.backup import sealed_objects
+from flyball.workflows.backup import remember, sealed_objects
 from flyball.workflows.erase import erase_subject
 
 MARK = "restoring.json"
@@ -63,6 +63,7 @@ def restore(
     counts = _restore_ledger(project, made, objects)
     kept += _fetch(root, made, objects, progress)
     copy_tombstones(place, Folder(project.places.state))
+    remember(project, place.url)
     try:
         erased = _erase_again(project, place, say)
         audit.verify(project.ledger)

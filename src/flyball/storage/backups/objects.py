@@ -68,7 +68,8 @@ class Objects:
     def fetch(self, names: Iterable[str], target: Path) -> None:
         """Write the pieces of a file to `target`; nothing is left there when one is damaged."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.restored")
+        # a name of its own: what is as long as names may be has no room for an ending
+        beside = target.with_name(f".{hashlib.sha256(target.name.encode()).hexdigest()[:16]}.restored")
         try:
             with beside.open("wb") as file:
                 for name in names:
