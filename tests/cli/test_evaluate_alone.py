@@ -76,6 +76,14 @@ def test_low_scores_that_come_from_how_a_server_was_asked_are_explained(tmp_path
     assert "the answers to 15 of 60 cases hold the model's reasoning (</think>)" in found.out + found.err
 
 
+def test_a_server_that_refuses_a_field_is_told_how_to_go_without(tmp_path: Path) -> None:
+    cases(tmp_path, 6)
+    message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."
+    with chat_server(lambda *_: (400, message)) as server:
+        result = flyball("evaluate", server.url, "--suite", "cases.jsonl", cwd=tmp_path)
+    assert result.code == 5 and "--max-tokens none" in result.err and "--seed" not in result.err
+
+
 def test_a_server_is_asked_greedily_unless_told_otherwise_and_the_report_says_how(tmp_path: Path) -> None:
     (tmp_path / "faq.csv").write_text("Frage,Antwort\n" + "".join(f"question {k},{k % 2}\n" for k in range(20)))
     named = ("--suite", "faq.csv", "--text", "Frage", "--label", "Antwort", "--out", "report", "--json")

@@ -123,6 +123,10 @@ def why_no_answer(url: str, *, model: str, details: Details, way: ServerAccess) 
     cure = "start that server, or fix the URL"
     if " answered " in reason:
         cure = "look at the server's log"
+    if refused := [
+        name for name in GREEDY if name in reason and (" answered 400" in reason or " answered 422" in reason)
+    ]:
+        cure = "leave out what the server refuses: " + " ".join(f"--{name.replace('_', '-')} none" for name in refused)
     if " answered 404" in reason:
         cure = _other_model(url, model, way)
     elif " answered 401" in reason or " answered 403" in reason:

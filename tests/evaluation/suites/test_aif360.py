@@ -131,6 +131,13 @@ def test_weights_are_read_and_said_to_be_unused(tmp_path: Path) -> None:
     assert suite.items[1].weight == 1.5 and "have weights" in suite.notes[1]
 
 
+def test_rows_without_a_group_are_counted(tmp_path: Path) -> None:
+    rows = rows_of(1)
+    table(tmp_path / "answers.csv", [rows[0] | {"sex": ""}, *rows[1:]])
+    suite = load_suite("aif360:answers.csv", dataset_dir=None, root=tmp_path)
+    assert any(f"1 of {len(rows)} rows have no sex and are not compared by it" in note for note in suite.notes)
+
+
 @pytest.mark.parametrize(
     ("row", "arguments", "what"),
     [

@@ -11,7 +11,7 @@ import pytest
 
 from flyball.errors import InputError
 from flyball.evaluation.suites.catalog import load_suite
-from flyball.evaluation.suites.files import Columns, find_layout, rows_of
+from flyball.evaluation.suites.files import Columns, file_items, find_layout, rows_of
 from flyball.evaluation.suites.suite import Suite
 from rows_on_disk import write_lines
 
@@ -121,3 +121,9 @@ def test_where_one_side_is_known_the_cure_names_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which of its columns answers is not known: is_toxic, is_long") as caught:
         find_layout(path, rows_of(path), Columns())
     assert caught.value.cure == "say which: --text text --label COLUMN"
+
+
+def test_a_row_whose_expected_answer_is_empty_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tickets.csv").write_text("text,label\nwhere is it?,order\nmoney back,\n")
+    with pytest.raises(InputError, match=r"tickets.csv:3: label is empty"):
+        file_items(tmp_path / "tickets.csv")

@@ -131,6 +131,17 @@ def test_tests_of_junit_xml_are_read_and_skipped_ones_are_named(tmp_path: Path) 
         loaded(tmp_path / "junit.xml")
 
 
+def test_nan_in_a_file_is_no_score_and_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    """Python's json writes NaN as such, so that lm-eval and inspect_ai do."""
+    nan = float("nan")
+    path = lines(tmp_path / "s.jsonl", [sample(0, acc=1.0, acc_norm=nan), sample(1, acc=0.0, acc_norm=1.0)])
+    assert scores_of(loaded(path, "?acc_norm")) == {"0": "no score: NaN", "1": 1.0}
+    assert scores_of(loaded(lines(tmp_path / "rows.jsonl", [{"id": "a", "score": nan}]))) == {"a": "no score: NaN"}
+    path.write_text(path.read_text() + '{"doc_id": 2, "metr')
+    with pytest.raises(InputError, match="line 3 is not JSON"):
+        loaded(path, "?acc")
+
+
 @pytest.mark.parametrize("value", [1.5, -0.1, "C", "nan", [1], 85])
 def test_a_score_outside_0_to_1_is_refused_with_its_value(tmp_path: Path, value: object) -> None:
     path = lines(tmp_path / "rows.jsonl", [{"id": "a", "score": 1}, {"id": "b", "score": value}])

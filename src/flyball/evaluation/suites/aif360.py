@@ -78,6 +78,9 @@ def load(path: Path, name: str) -> Suite:
     notes = [f"{name}: made elsewhere ({path.name}, SHA-256 {digest[:12]}), nothing asked."]
     if any(item.weight != 1.0 for item in items.values()):
         notes.append(f"{name}: the rows have weights, which AIF360 uses and measures of bias here do not.")
+    for dimension in arguments.protected_attribute_names:
+        if unknown := sum(dimension not in item.groups for item in items.values()):
+            notes.append(f"{name}: {unknown} of {len(items)} rows have no {dimension} and are not compared by it")
     made = MadeElsewhere(
         about=ScoresFile(suite=name, file=path.name, sha256=digest), scores={}, missing={}, answers=answers
     )

@@ -138,4 +138,6 @@ def answer_in(value: Any, column: str) -> tuple[str, bool]:
     answer = label_text(value)
     if answer is None:
         raise ValueError(f"{column} is {'missing or null' if value is None else 'neither text nor a number'}")
+    if not answer:
+        raise ValueError(f"{column} is empty")
     return answer, False

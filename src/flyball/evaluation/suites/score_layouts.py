@@ -6,6 +6,7 @@ pytest: JUnit XML. Rows: {id, score, group?, groups?, cluster?}.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -83,9 +84,11 @@ def lm_eval(rows: Sequence[Mapping[str, Any]], choice: str) -> ScoresRead:
 
 
 def scored_case(name: str, value: object, **more: Any) -> ScoredCase:
-    """A case with what stands where its score belongs; none is a failure; ValueError names the case."""
+    """A case with what stands where its score belongs; none, or NaN, is a failure; ValueError names the case."""
     if value is None or value == "":
         return ScoredCase(id=name, missing=NO_SCORE, **more)
+    if isinstance(value, float) and math.isnan(value):
+        return ScoredCase(id=name, missing=f"{NO_SCORE}: NaN", **more)
     try:
         return ScoredCase(id=name, score=score_in(value), **more)
     except ValueError as error:

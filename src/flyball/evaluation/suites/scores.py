@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,22 @@ def read_scores(path: Path, choice: str) -> ScoresRead:
         if "samples" not in log:
             raise ValueError("the log has no samples; write it with them (`inspect log dump`)")
         return inspect_ai(log, choice)
-    rows: list[dict[str, Any]] = [dict(row.fields or {}) for row in rows_of(path)]
+    rows = json_lines(path) if head.startswith(b"{") else [dict(row.fields or {}) for row in rows_of(path)]
     return (lm_eval if rows and all(map(is_lm_eval, rows)) else plain_rows)(rows, choice)
+
+
+def json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of JSON lines as Python's json writes them, NaN included; ValueError names a line that is none."""
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            raise ValueError(f"line {number} is not JSON: {error}") from error
+        if row is not None and not isinstance(row, dict):
+            raise ValueError(f"line {number} is no JSON object")
+        found += [row] if row else []
+    return found
 
 
 def xml_in(path: Path) -> ElementTree.Element:
