@@ -25,6 +25,7 @@ from flyball.gateway.config import GatewayConfig
 from flyball.improvement.config import ImproveConfig
 from flyball.monitoring.config import MonitorConfig, ObjectivesConfig
 from flyball.monitoring.notices.config import Channel, NoticesConfig
+from flyball.monitoring.traces.config import TracesConfig
 from flyball.records.yaml_documents import load_yaml
 from flyball.references import expand as expand
 from flyball.references import filled
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     monitor: MonitorConfig = msgspec.field(default_factory=MonitorConfig)
     objectives: ObjectivesConfig = msgspec.field(default_factory=ObjectivesConfig)
     notices: NoticesConfig = msgspec.field(default_factory=NoticesConfig)
+    traces: TracesConfig = msgspec.field(default_factory=TracesConfig)
     improve: ImproveConfig = msgspec.field(default_factory=ImproveConfig)
     cost: CostConfig = msgspec.field(default_factory=CostConfig)
     security: SecurityConfig = msgspec.field(default_factory=SecurityConfig)

@@ -90,6 +90,7 @@ class Memory:
     retention: PeriodicJob = field(default_factory=lambda: PeriodicJob("retention"))
     judging: PeriodicJob = field(default_factory=lambda: PeriodicJob("judging"))
     notices: PeriodicJob = field(default_factory=lambda: PeriodicJob("notices"))
+    traces: PeriodicJob = field(default_factory=lambda: PeriodicJob("traces"))
     findings: FindingCounts = field(default_factory=FindingCounts)
     metrics: PeriodicJob = field(default_factory=lambda: PeriodicJob("metrics"))
 
@@ -102,8 +103,8 @@ class ControlContext:
     the host's name and the project's folder); different on another host. The callables close the loop without control
     importing what they need: `terms(name, release)` says which key and prices count for a release now; `watch(route,
     live release)` runs the monitors, `propose(route, findings)` makes of them a proposal, `retention(now_ms)` lets go
-    what is too old, `judge()` has sampled answers judged, `notify()` tells people what is new; what listens is told of
-    findings and proposals.
+    what is too old, `judge()` has sampled answers judged, `notify()` tells people what is new, `export()` sends
+    traces of requests; what listens is told of findings and proposals.
     """
 
     ledger: Ledger
@@ -123,6 +124,8 @@ class ControlContext:
     judge: Callable[[], object] | None = None
     notify: Callable[[], object] | None = None
     notify_every_s: float = 30.0
+    export: Callable[[], object] | None = None
+    export_every_s: float = 5.0
     secrets: Callable[[str], str] | None = None  # turns a reference such as env:NAME into the secret
     proxy_for: Callable[[str], str | None] | None = None  # the environment's proxy for a URL
     home: str = ""  # where file: of a reference begins

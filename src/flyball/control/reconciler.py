@@ -103,6 +103,7 @@ def _lead(
     _watch(context, world)
     _judge(context)
     _notify(context)
+    _export(context)
     _sweep(context)
     return world
 
@@ -175,6 +176,12 @@ def _notify(context: ControlContext) -> None:
     """Tell people, beyond the console, of what is new."""
     if context.notify is not None:
         context.memory.notices.run(context.background, context.notify, every_s=context.notify_every_s)
+
+
+def _export(context: ControlContext) -> None:
+    """Send traces of the requests that the ledger took in."""
+    if context.export is not None:
+        context.memory.traces.run(context.background, context.export, every_s=context.export_every_s)
 
 
 def _judge(context: ControlContext) -> None:

@@ -25,11 +25,13 @@ from flyball.workflows.engine_terms import EngineTerms
 from flyball.workflows.judge_program import JudgeProgram
 from flyball.workflows.notices import outbox_of
 from flyball.workflows.release_preparation import in_prepared
+from flyball.workflows.traces import exporter_of
 
 
 def control_context(project: Project) -> ControlContext:
     """Everything one control process of this project needs."""
     ledger, settings, places = project.ledger, project.settings, project.places
+    exporter = exporter_of(project)
 
     @lru_cache(maxsize=8)
     def view(release: str) -> LiveView:
@@ -68,6 +70,8 @@ def control_context(project: Project) -> ControlContext:
         judge=JudgeProgram(project, settings.rollout.judge).judge if settings.rollout.judge else None,
         notify=outbox_of(project).send_due if settings.notices.to else None,
         notify_every_s=settings.notices.every_s,
+        export=exporter.send_due if exporter else None,
+        export_every_s=settings.traces.every_s,
         on_proposal=(lambda proposal: accept_in_background(project, proposal),),
     )
 

@@ -1,0 +1,1 @@
+"""Traces: one for each request, sent over OTLP to what flyball.yaml names."""
