@@ -244,6 +244,8 @@ def test_an_engine_in_the_pod_answers_and_one_whose_process_dies_is_started_agai
     install.deploy(release)
     all_ready([gateway], 60)
     assert gateway.ask()[1]
+    status = json.loads(gateway.pod.run("control", ["flyball", "status", "--json"]).stdout)
+    assert status["live"][NAME]["release"] == release
     assert gateway.pod.end("control") == 0  # and with it the engine, as with its container
     gateway.pod.start("control")
     wait_for(lambda: gateway.probe("readinessProbe") == 200 and gateway.answers(), gateway.pod.log("control"), 60)
