@@ -76,6 +76,28 @@ def test_low_scores_that_come_from_how_a_server_was_asked_are_explained(tmp_path
     assert "the answers to 15 of 60 cases hold the model's reasoning (</think>)" in found.out + found.err
 
 
+def test_a_gate_rule_on_a_slice_that_no_case_is_in_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    rows = [{"text": f"question {n}", "label": "ab"[n % 2], "groups": {"sex": "fm"[n % 2]}} for n in range(40)]
+    rows = [row | {"favourable": "a"} for row in rows]
+    (tmp_path / "loans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rule = "rules: [{{suite: groups-loans, measure: {}, slice: {}, at_most: 0.9}}]"
+    ask = ("--suite", "groups:loans.jsonl", "--gate", "gate.yaml")
+    with chat_server(lambda *_: "a") as server:
+        for measure, part, code in (
+            ("accuracy", "sex=f", 0),
+            ("statistical_parity_difference", "sex", 0),
+            ("accuracy", "sexe=f", 2),
+            ("accuracy", "language=de", 2),
+        ):
+            (tmp_path / "gate.yaml").write_text(rule.format(measure, part))
+            before = len(server.asked)
+            result = flyball("evaluate", server.url, *ask, cwd=tmp_path)
+            assert (result.code == 2) == (code == 2), result.err
+            assert code == 0 or (f"no case of groups-loans is in the slice '{part}'" in result.err)
+            assert (len(server.asked) > before) == (code == 0)
+            assert part != "sexe=f" or "did you mean sex=f?" in result.err
+
+
 def test_a_server_that_refuses_a_field_is_told_how_to_go_without(tmp_path: Path) -> None:
     cases(tmp_path, 6)
     message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens'."

@@ -10,21 +10,24 @@ from pathlib import Path
 from flyball.addresses import ReachConfig, reach_of
 from flyball.cost.config import CostConfig
 from flyball.cost.prices import request_usd
-from flyball.errors import InputError, UpstreamError
+from flyball.errors import ConfigError, InputError, UpstreamError, nearest
 from flyball.evaluation.config import EvaluateConfig
 from flyball.evaluation.reports.answer_costs import Price
 from flyball.evaluation.reports.details import Details
 from flyball.evaluation.reports.files import read_report, write_report
 from flyball.evaluation.suites.files import Columns
+from flyball.evaluation.suites.suite import Suite
 from flyball.evaluation.url_evaluation import GREEDY, evaluate_url, load_cases
 from flyball.inference.http_client import ServerAccess
 from flyball.inference.model_list import model_names
 from flyball.records import JSON, EvalReport, GateDecision, name_of
+from flyball.rollout.config import GateConfig
 from flyball.rollout.gate import decide
 from flyball.rollout.gate_file import load_gate
 from flyball.settings import proxy_for, secret
 from flyball.telemetry import Progress
 
+SLICES_SHOWN = 20
 NAMES_SHOWN = 10
 
 
@@ -78,6 +81,8 @@ def judge(
         )
     cases = load_cases(suites, columns=columns, config=config)
     policy = load_gate(gate_file, cases.measures()) if gate_file else None
+    if policy:
+        check_slices(policy, cases.suites, str(gate_file))
     folder = out or Path(tempfile.mkdtemp(prefix="flyball-evaluation-"))
     report, items = evaluate_url(
         url,
@@ -104,6 +109,24 @@ def judge(
     )
     write_report(folder, document.report, document.details, decision=decision)
     return UrlVerdict(report=report, decision=decision, details=document.details, folder=folder)
+
+
+def check_slices(policy: GateConfig, suites: Sequence[Suite], source: str) -> None:
+    """ConfigError for a rule on a slice that no case of its suite is in: it could never be decided."""
+    by_name = {suite.name: suite for suite in suites}
+    for rule in policy.rules:
+        items = by_name[rule.suite].items
+        dimensions = {dimension for item in items for dimension in item.groups}
+        known = {f"{dimension}={value}" for item in items for dimension, value in item.groups.items()}
+        known |= {name for item in items for name in (item.slice, item.expected) if name}
+        if rule.slice is None or rule.slice in known or set(rule.slice.split("+")) <= dimensions:
+            continue
+        close = nearest(rule.slice, [*known, *dimensions])
+        some = ", ".join(sorted({one for item in items for one in (item.slice, *dimensions) if one})[:SLICES_SHOWN])
+        raise ConfigError(
+            f"{source}: no case of {rule.suite} is in the slice {rule.slice!r}",
+            cure=f"did you mean {close}?" if close else f"its slices and dimensions are {some or 'none'}",
+        )
 
 
 def price_of(usd_per_million: tuple[float, float] | None) -> Price | None:
