@@ -238,6 +238,7 @@ def test_batches_are_bounded_and_a_backlog_is_sent_in_order(
     wanted = add(ledger, 5)
     assert [sender.send_due(), sender.send_due()] == [4, 1] and receiver.traces == wanted
     monkeypatch.setattr(export, "BATCH_BYTES", 1)
+    monkeypatch.setattr(export, "TEXTS", 1)
     add(ledger, 2)
     sender.send_due()
     assert receiver.asked == 5

@@ -140,6 +140,16 @@ def payload_of(ledger: Ledger, id: str) -> Payload | None:
     return Payload(id=row.id, subject=row.subject, sealed=sealed, redacted=row.redacted, expires_ms=row.expires_ms)
 
 
+def redacted_of(ledger: Ledger, ids: Sequence[str]) -> dict[str, str]:
+    """By id: the redacted payloads that are there and were not erased, as JSON."""
+    column = tables.payloads.c
+    query = select(column.id, column.redacted).where(
+        column.project == ledger.project, column.id.in_(ids), column.redacted.is_not(None)
+    )
+    with ledger.read() as connection:
+        return {row.id: row.redacted for row in connection.execute(query)}
+
+
 def resolve_client_id(connection: Connection, project: str, key_id: str, client_id: str) -> str | None:
     """The newest request that this key sent under the caller's own id."""
     column = tables.requests.c

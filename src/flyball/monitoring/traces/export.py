@@ -7,7 +7,7 @@ again. OTLP's JSON needs no library of ours; protobuf would be two packages for 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,18 +18,20 @@ from flyball.addresses import Reach, shown
 from flyball.errors import UpstreamError
 from flyball.inference.http_client import ProxyOf, Secrets, ServerAccess, ServerClient, client_of
 from flyball.monitoring.traces.config import TracesConfig
-from flyball.monitoring.traces.spans import Answerer, export_request, is_sampled, spans_of
+from flyball.monitoring.traces.spans import Answerer, Span, export_request, is_sampled, spans_of
 from flyball.records import RequestRecord
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger, insert_new
 from flyball.storage.payload_texts import payload_document
-from flyball.storage.traffic import payload_of, requests_since
+from flyball.storage.traffic import redacted_of, requests_since
 from flyball.telemetry import log
 
 NAME = "traces"
 BATCH = 500
 BATCH_BYTES = 2 * 1024 * 1024
-"""A batch ends behind the request that goes over it; receivers commonly take 4 to 20 MiB."""
+"""A batch ends behind the requests that go over it; receivers commonly take 4 to 20 MiB."""
+TEXTS = 25
+"""So many requests' texts are in memory at once."""
 BATCHES = 20
 """At most so many at one look: a long backlog is sent over several."""
 TIMEOUT_S = 10.0
@@ -73,22 +75,24 @@ class Exporter:
         """The next traces, and the place behind them."""
         traces: list[Trace] = []
         size = 0
-        for seen in requests_since(self.ledger, after_seq=place, limit=BATCH):
-            place = seen.seq
-            if not is_sampled(seen.record.id, self.config.sample):
-                continue
-            trace = [msgspec.Raw(msgspec.json.encode(span)) for span in self._spans(seen.record)]
-            traces.append(trace)
-            size += sum(len(bytes(span)) for span in trace)
+        found = requests_since(self.ledger, after_seq=place, limit=BATCH)
+        for begin in range(0, len(found), TEXTS):
+            group = found[begin : begin + TEXTS]
+            wanted = [seen.record for seen in group if is_sampled(seen.record.id, self.config.sample)]
+            for spans in self._spans(wanted):
+                trace = [msgspec.Raw(msgspec.json.encode(span)) for span in spans]
+                traces.append(trace)
+                size += sum(len(bytes(span)) for span in trace)
+            place = group[-1].seq
             if size >= BATCH_BYTES:
                 break
         return traces, place
 
-    def _spans(self, record: RequestRecord) -> list[dict[str, object]]:
-        texts = None
-        if self.config.content and (payload := payload_of(self.ledger, record.id)) is not None:
-            texts = payload_document(payload.redacted)
-        return spans_of(record, self.answerer(record.answered_by or record.release), texts)
+    def _spans(self, records: Sequence[RequestRecord]) -> Iterator[list[Span]]:
+        texts = redacted_of(self.ledger, [one.id for one in records]) if self.config.content and records else {}
+        for record in records:
+            document = payload_document(texts.pop(record.id, None))
+            yield spans_of(record, self.answerer(record.answered_by or record.release), document)
 
     def _client(self) -> ServerClient:
         headers = tuple((name.lower(), value) for name, value in self.config.headers.items())
