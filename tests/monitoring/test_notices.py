@@ -21,6 +21,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from flyball.errors import UpstreamError
+from flyball.monitoring.notices import outbox as outboxes
 from flyball.monitoring.notices.channels import Senders, signing_key
 from flyball.monitoring.notices.config import EmailConfig, NoticesConfig, QuietHours, SlackConfig, WebhookConfig
 from flyball.monitoring.notices.events import Event
@@ -258,3 +259,59 @@ def test_settings_refuse_two_channels_of_one_name_and_unknown_time_zones() -> No
         msgspec.convert({"to": [channel, channel]}, NoticesConfig)
     with pytest.raises(msgspec.ValidationError, match="no time zone"):
         msgspec.convert({"begin": "22:00", "end": "07:00", "timezone": "Mars/Olympus"}, QuietHours)
+
+
+def test_a_channel_that_answers_for_ever_holds_up_no_other(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outboxes, "PATIENCE_S", 0.5)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def stream() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while not over.wait(0.05):
+                    connection.sendall(b".")
+
+        thread = threading.Thread(target=stream)
+        thread.start()
+        endless = WebhookConfig(name="endless", url=f"http://127.0.0.1:{listening.getsockname()[1]}/hook")
+        box = outbox(ledger, endless, hook(receiver))
+        box.send_due(NOON)
+        for measure in ("first", "second"):
+            find(ledger, measure=measure)
+            assert box.send_due(NOON) == 1
+        over.set()
+        thread.join()
+    assert receiver.titles == [["drift: first on shop"], ["drift: second on shop"]]
+
+
+def test_many_minor_findings_hide_no_critical_one_in_quiet_hours(
+    ledger: Ledger, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyball.monitoring.notices.events.BATCH", 3)
+    monkeypatch.setattr(outboxes, "MOST", 4)
+    box = outbox(ledger, hook(receiver), quiet=QuietHours(begin="23:00", end="07:00"))
+    box.send_due(NOON)
+    for _ in range(10):
+        find(ledger)
+    find(ledger, "critical", "urgent")
+    assert [box.send_due(NIGHT) for _ in range(4)].count(1) == 1
+    assert receiver.titles == [["drift: urgent on shop"]]
+    told = [box.send_due(NOON) for _ in range(4)]
+    assert sum(told) >= 2 and told[-1] == 0
+    assert [title for one in receiver.titles for title in one].count("drift: urgent on shop") == 1
+    assert sum(map(len, receiver.titles)) == 11
+
+
+def test_an_address_that_no_mail_can_carry_is_an_error_of_that_channel(receiver: Receiver, mailbox: Mailbox) -> None:
+    event = Event(id="1", at_ms=0, severity="info", title="t", text="x", route="", path="/")
+    message = Message(project="shop", console="", events=(event,))
+    mail = EmailConfig(
+        name="m", host="127.0.0.1", port=mailbox.port, tls="none", sender="a\nb@example.com", to=("c@d",)
+    )
+    for channel in (mail, hook(receiver, secret="whsec_&&&")):
+        with pytest.raises(UpstreamError, match="was not sent"):
+            senders().send(channel, message)

@@ -48,7 +48,7 @@ class Senders:
             else:
                 body_bytes = msgspec.json.encode(message.document)
                 self._post(channel.url, body_bytes, self._signature(channel, message.id, body_bytes))
-        except (OSError, http.client.HTTPException, smtplib.SMTPException) as error:
+        except (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError) as error:  # also: bad addresses
             raise UpstreamError(
                 f"the notice to {channel.name} was not sent: {error or type(error).__name__}",
                 cure="check it with `flyball monitoring notices`",
@@ -100,8 +100,13 @@ class Senders:
 
 
 def signing_key(secret: str) -> bytes:
-    """The key of a webhook's secret: base64 after `whsec_`, as Standard Webhooks writes it, else its own bytes."""
-    return base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
+    """The key of a webhook's secret: base64 after `whsec_`, as Standard Webhooks writes it, else its own bytes.
+
+    ValueError for what is no base64: a key of fewer bytes than was meant would sign without a word.
+    """
+    if secret.startswith("whsec_"):
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    return secret.encode()
 
 
 def slack_text(message: Message) -> str:

@@ -14,7 +14,7 @@ from flyball.records.identity import short
 from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 
-BATCH = 100
+BATCH = 500
 TOLD: dict[str, Severity] = {"paused": "warning", "rolled_back": "critical", "failed": "critical", "live": "info"}
 """States of a deployment that somebody may want to know of."""
 _KINDS = ("Finding", "Proposal")
