@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from flyball.serving.engine_processes import running_engines, stop_engine
+
 Document = dict[str, Any]
 OWN = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-ec")
 MOUNTS = """
@@ -126,11 +128,13 @@ class Pod:
         os.kill(self._first(self.processes[name]), signal.SIGCONT if go_on else signal.SIGSTOP)
 
     def kill(self) -> None:
-        """End all that still runs."""
+        """End all that still runs, and engines, which outlive control where it has no process ids of its own."""
         for process in self.processes.values():
             process.kill()
             process.wait()
         self.processes.clear()
+        for engine in [] if can_isolate() else running_engines(self.state / "run"):
+            stop_engine(engine, grace_s=2.0)
 
     def log(self, name: str) -> str:
         """What a container has said."""
