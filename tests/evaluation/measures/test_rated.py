@@ -148,11 +148,14 @@ def test_people_correct_a_judge_that_is_too_kind(tmp_path: Path, monkeypatch: py
         found = evaluated(tmp_path, answering.url, "after")
         with chat_server(lambda *_: "no") as other:
             evaluated(tmp_path, other.url, "other")
+        (tmp_path / "labels.jsonl").write_text("\n".join(json.dumps(one | {"label": 5}) for one in labels[:250]))
+        assert "rating_corrected" not in evaluated(tmp_path, answering.url, "alike"), "it would have no width"
     raw, corrected = found["rating"], found["rating_corrected"]
     assert raw["value"] == pytest.approx(0.8) and raw["lower"] > 0.5
     assert corrected["lower"] < 0.5 < corrected["upper"] and found["human_rating"]["n"] == 250
     assert r"rating\_corrected" in (tmp_path / "after/report.md").read_text()
     notes = msgspec.json.decode((tmp_path / "other/report.json").read_bytes())["details"]["notes"]
+    assert "all 250 labels are the same" in (tmp_path / "alike/report.json").read_text()
     assert any("0 labels are of answers in this evaluation, 200 are missing" in one for one in notes)
 
 

@@ -127,3 +127,10 @@ def test_a_row_whose_expected_answer_is_empty_is_named(tmp_path: Path) -> None:
     (tmp_path / "tickets.csv").write_text("text,label\nwhere is it?,order\nmoney back,\n")
     with pytest.raises(InputError, match=r"tickets.csv:3: label is empty"):
         file_items(tmp_path / "tickets.csv")
+
+
+def test_choices_that_are_not_asked_are_said(tmp_path: Path) -> None:
+    """As MMLU has them: the answer is a position, and the question alone cannot be answered with it."""
+    rows = [{"question": f"{n} + 1?", "choices": [str(n), str(n + 1)], "answer": 1} for n in range(3)]
+    _, notes = file_items(write_lines(tmp_path / "mc.jsonl", rows))
+    assert any("its column 'choices' is not asked" in note for note in notes)

@@ -106,6 +106,8 @@ def _problem(ratings: Mapping[str, ItemScore], people: Mapping[str, ItemScore]) 
             f"{len(people)} labels are of answers in this evaluation, {FEWEST_LABELS - len(people)} are missing"
             " (answers.jsonl beside the report holds the answers)"
         )
+    if len({one.score for one in people.values()}) == 1:
+        return f"all {len(people)} labels are the same; the interval of human_rating says what they prove"
     clusters = {one.cluster or one.item for one in ratings.values()}
     return f"its cases are of fewer than {FEWEST_CLUSTERS} clusters" if len(clusters) < FEWEST_CLUSTERS else ""
 

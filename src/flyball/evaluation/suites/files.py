@@ -18,6 +18,8 @@ from flyball.evaluation.suites.suite import Item
 from flyball.records import canonical_json
 
 HEAD = 50
+CHOICES = ("choices", "options")
+"""Columns of multiple choice, whose question makes no sense without them."""
 SHAPE = 'each row has {"text": …, "label": …} or {"messages": […], "expected": …}; name others with --text and --label'
 
 
@@ -44,7 +46,11 @@ def file_items(path: Path, columns: Columns | None = None) -> tuple[tuple[Item, 
             answers[canonical_json(messages)] += 1
         items[name] = Item(id=name, messages=messages, expected=expected)
     contradicted = sum(times > 1 for times in answers.values())
-    return tuple(items.values()), tuple(noticed(path.name, len(rows), len(items), contradicted, several, reason))
+    notes = [*noticed(path.name, len(rows), len(items), contradicted, several, reason)]
+    asked = (layout.question, layout.beside, layout.answer)
+    if unasked := [name for name in CHOICES if name not in asked and name in (rows[0].fields or {})]:
+        notes.append(f"{path.name}: its column {unasked[0]!r} is not asked: write the choices into {layout.question!r}")
+    return tuple(items.values()), tuple(notes)
 
 
 def noticed(name: str, rows: int, items: int, contradicted: int, several: int, reason: str) -> Iterator[str]:
