@@ -119,9 +119,11 @@ class Pod:
 
     def end(self, name: str, *, grace_s: float = 30) -> int:
         """Ask a container to end, as before its grace period; its exit code."""
-        process = self.processes.pop(name)
+        process = self.processes[name]
         os.kill(self._first(process), signal.SIGTERM)
-        return process.wait(grace_s)
+        code = process.wait(grace_s)
+        del self.processes[name]
+        return code
 
     def pause(self, name: str, *, go_on: bool = False) -> None:
         """Have a container stand still, or go on."""
