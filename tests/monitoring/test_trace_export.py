@@ -191,7 +191,7 @@ def test_the_same_ids_are_sent_again_after_a_failure(ledger: Ledger, receiver: R
     wanted = add(ledger, 3)
     first = [span["spanId"] for span in spans_of(request_record(id="a"), None)]
     assert first == [span["spanId"] for span in spans_of(request_record(id="a"), None)]
-    for status in (503, 429, 401, 415):
+    for status in (503, 429, 401, 415, 422):
         receiver.answers = [(status, b"later")]
         with pytest.raises(UpstreamError, match=f"answered {status}: later"):
             sender.send_due()

@@ -35,8 +35,9 @@ TEXTS = 25
 BATCHES = 20
 """At most so many at one look: a long backlog is sent over several."""
 TIMEOUT_S = 10.0
-_MALFORMED = (400, 422)
-"""OTLP: what a receiver calls malformed must not be sent again. Any other failure may end."""
+_MALFORMED = 400
+"""OTLP: what a receiver calls malformed must not be sent again. Any other failure may end: MLflow says 422 without its
+header."""
 Trace = list[msgspec.Raw]
 
 
@@ -117,7 +118,7 @@ class Exporter:
             middle = len(traces) // 2
             self._deliver(client, traces[:middle])
             self._deliver(client, traces[middle:])
-        elif status in (*_MALFORMED, 413):
+        elif status in (_MALFORMED, 413):
             log.error("%d traces were refused for good: %s", len(traces), said)
         else:
             raise UpstreamError(
