@@ -10,7 +10,7 @@ import pytest
 
 from flyball.monitoring.columns import COLUMNS, Exchange, categories
 from flyball.monitoring.config import MonitorConfig
-from flyball.monitoring.mix_detection import OTHER, MixTest
+from flyball.monitoring.mix_detection import OTHER, MixTest, nearest_allowed
 from flyball.monitoring.mix_monitor import watch_mixes
 from flyball.monitoring.monitor_state import load
 from flyball.records import Finding
@@ -112,6 +112,31 @@ def test_a_small_reference_makes_no_alarm_of_its_own_error(size: int) -> None:
         stream = rng.choices(LABELS, WEIGHTS, k=1000)
         alarms += any(test.update(label, place=at) >= test.needed for at, label in enumerate(stream))
     assert alarms < 10
+
+
+def test_no_allowed_mix_gains_from_the_bets_on_a_mix_that_is_not_allowed() -> None:
+    dice = random.Random(8)
+    for _ in range(200):
+        size = dice.randint(2, 30)
+        allowed, other = ([dice.expovariate(1.0) + 1e-3 for _ in range(size)] for _ in range(2))
+        allowed, other = ([one / sum(mix) for one in mix] for mix in (allowed, other))
+        bounds = [(share * dice.random(), min(1.0, share * (1 + dice.random()))) for share in allowed]
+        nearest = nearest_allowed(other, bounds)
+        assert sum(nearest) == pytest.approx(1.0, abs=1e-6)
+        assert all(low <= one <= high for one, (low, high) in zip(nearest, bounds, strict=True))
+        gain = sum(p * q / one for p, q, one in zip(allowed, other, nearest, strict=True))
+        assert gain <= 1.0 + 1e-12
+
+
+def test_a_collapse_to_five_of_77_answers_is_found_within_200() -> None:
+    """No answer's share alone says so much: all of them together do."""
+    rng, labels = random.Random(9), [f"answer {number}" for number in range(77)]
+    test = MixTest(Counter(rng.choices(labels, k=1000)), margin=0.02, alpha=0.001)
+    for at in range(3000):
+        assert test.update(rng.choice(labels), place=at) < test.needed
+    stream = iter(range(3000, 3200))
+    assert any(test.update(rng.choice(labels[:5]), place=at) >= test.needed for at in stream)
+    assert test.moved.category in labels[:5] and test.moved.direction == "above"
 
 
 def test_a_test_goes_on_from_its_state() -> None:
