@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flyball.errors import InputError, UpstreamError
-from flyball.inference.completions import HttpCompleter
+from flyball.inference.completions import HttpCompleter, parse_completion
 
 ANSWER = {
     "choices": [{"message": {"content": "a"}, "finish_reason": "stop"}],
@@ -134,3 +134,12 @@ def test_a_silent_server_is_given_up_after_the_time_out():
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(InputError, match="is not an HTTP address"):
         HttpCompleter(url)
+
+
+def test_half_a_character_at_the_end_of_an_answer_is_replaced_and_the_answer_kept() -> None:
+    """A server whose strings are UTF-16 writes it where the token limit falls inside an emoji."""
+    raw = (
+        rb'{"choices": [{"message": {"content": "fine \ud83d\ude00 \ud83d"}, "finish_reason": "length"}], "took": NaN}'
+    )
+    found = parse_completion(raw, total_ms=1.0)
+    assert (found.text, found.finish_reason) == ("fine \U0001f600 \ufffd", "length")

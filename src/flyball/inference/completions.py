@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -134,14 +135,23 @@ class HttpCompleter:
         return UpstreamError(f"{self._url} does not answer: {reason}", cure="check that the engine runs there")
 
 
+def _document(raw: bytes) -> Any:
+    """JSON, also with halves of surrogate pairs, which an answer that is cut inside an emoji may end with, or NaN."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return json.loads(raw, parse_constant=lambda _: None)
+
+
 def parse_completion(raw: bytes, *, total_ms: float) -> Completion:
     """The Completion in a chat completion's JSON, read leniently; UpstreamError when it is not one."""
     try:
-        document = msgspec.json.decode(raw)
+        document = _document(raw)
         choice = document["choices"][0]
         usage = document.get("usage")
         counts = usage if isinstance(usage, dict) else {}
         text = text_of_calls(choice["message"].get("tool_calls")) or _text(choice["message"].get("content"))
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         completion_tokens = _count(counts.get("completion_tokens"))
         probability, unknown = answer_probability(choice.get("logprobs"), text, completion_tokens=completion_tokens)
         return Completion(
