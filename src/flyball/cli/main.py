@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("build", "Collect, clean, redact, deduplicate, validate, split, version."),
     "train": ("build", "Train on the dataset version."),
     "search": ("search", "Look for a better recipe: trials within a budget, ranked by validation rows."),
+    "optimise": ("optimise", "Compare smaller forms of a model: quality, latency, memory, size, cost."),
     "package": ("build", "Package the trained weights for serving."),
     "compose": ("build", "Compose the release: model, prompts, sampling, constraint, engine."),
     "evaluate": ("evaluate", "Measure the release in its engine, or any OpenAI-compatible URL."),
