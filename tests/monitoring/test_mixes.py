@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import pytest
+from sqlalchemy import delete
 
 from flyball.monitoring.columns import COLUMNS, Exchange, categories
 from flyball.monitoring.config import MonitorConfig
@@ -14,6 +15,7 @@ from flyball.monitoring.mix_detection import OTHER, MixTest, nearest_allowed
 from flyball.monitoring.mix_monitor import watch_mixes
 from flyball.monitoring.monitor_state import load
 from flyball.records import Finding
+from flyball.storage import tables
 from flyball.storage.ledger import Ledger
 from traffic_samples import RELEASE, ROUTE, Traffic
 
@@ -161,3 +163,23 @@ def test_every_column_takes_any_text(column: object) -> None:
         for one in exchanges:
             found = column.category(fit, one)
             assert found in {OTHER, *categories(column, fit)} and column.described(fit, found)
+
+
+@pytest.mark.parametrize("column", COLUMNS[:4], ids=lambda column: column.name)
+def test_a_column_that_never_varied_sees_what_is_new(column: object) -> None:
+    assert isinstance(column, type(COLUMNS[0]))
+    same = Exchange(text="where is it", answer="orders", answer_tokens=1)
+    fit = column.fit([same] * 100)
+    assert column.category(fit, same) in categories(column, fit)
+    other = Exchange(text="refund the invoice please", answer="payments", answer_tokens=9)
+    assert column.category(fit, other) != column.category(fit, same)
+
+
+def test_a_reference_whose_texts_are_all_gone_is_begun_again(ledger: Ledger) -> None:
+    rng, traffic = random.Random(6), Traffic(ledger)
+    usual(rng, traffic, CONFIG.reference_requests)
+    with ledger.begin() as connection:
+        connection.execute(delete(tables.payloads))
+    usual(rng, traffic, 300)
+    assert watch(ledger) == []
+    assert load(ledger, f"mix:{ROUTE}:{RELEASE}").through_seq > 0

@@ -64,9 +64,13 @@ def _digest(answer: str) -> str:
 
 
 def _cuts(values: Sequence[float]) -> Fit:
-    """Where values are cut so that as many are in each bin, as far as ties allow."""
+    """Where values are cut so that as many are in each bin, as far as ties allow.
+
+    Many of the greatest value have a bin of their own: where all are one length, a greater one is seen.
+    """
     ordered = sorted(values)
-    return {"cuts": sorted({ordered[len(ordered) * bin // BINS] for bin in range(1, BINS)})}
+    cuts = {ordered[len(ordered) * bin // BINS] for bin in range(1, BINS)}
+    return {"cuts": sorted(cuts | {ordered[-1] + 1} if ordered[-1] in cuts else cuts)}
 
 
 def _binned(fit: Fit, value: float) -> str:

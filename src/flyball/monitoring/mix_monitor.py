@@ -83,6 +83,8 @@ def _take(scene: _Scene, progress: MixProgress, kept: Sequence[Answered]) -> lis
         if len(progress.reference) < scene.config.reference_requests:
             return []
         _fit(scene, progress)
+        if not progress.fits:
+            return []  # no reference request has a text: later ones are the reference
         kept = kept[room:]
     tests = {name: MixTest.restore(state) for name, state in progress.tests.items()}
     texts = texts_and_answers(scene.ledger, [one.request for one in kept])

@@ -23,6 +23,8 @@ STRANGE = 0.05
 """Share of the fitted texts that are less like any centre than the limit: texts below it are in no cluster."""
 _LONGEST = 2000
 _PER_CLUSTER = 15
+_ROUNDED = 0.002
+"""What rounding weights and centres may take from a likeness: a text that was fitted stays in its cluster."""
 
 Vector = dict[int, float]
 
@@ -32,6 +34,8 @@ def fit_clusters(texts: Sequence[str]) -> dict[str, Any]:
     found = [set(buckets_of(text[:_LONGEST], BITS)) for text in texts]
     spread = Counter(bucket for buckets in found for bucket in buckets)
     weights = {bucket: math.log(1.0 + len(texts) / count) - math.log(2.0) for bucket, count in spread.items()}
+    if not any(weights.values()):  # every text has the same words, which are all there is to know them by
+        weights = dict.fromkeys(weights, 1.0)
     vectors = [_normal({bucket: weights[bucket] for bucket in buckets}) for buckets in found]
     centres = _first_centres(vectors, max(1, min(CLUSTERS, len(texts) // _PER_CLUSTER)))
     for _ in range(ROUNDS):
@@ -43,7 +47,7 @@ def fit_clusters(texts: Sequence[str]) -> dict[str, Any]:
     return {
         "weights": [round(weights.get(bucket, 0.0), 3) for bucket in range(1 << BITS)],
         "centres": [[[bucket, round(value, 4)] for bucket, value in sorted(centre.items())] for centre in centres],
-        "least": likeness[int(STRANGE * len(likeness))] if likeness else 0.0,
+        "least": likeness[int(STRANGE * len(likeness))] - _ROUNDED if likeness else 0.0,
     }
 
 
