@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from flyball.compliance.tombstones import keep_tombstone
 from flyball.errors import InputError
+from flyball.security import audit
 from flyball.settings import load_settings
 from flyball.storage.backups.places import Folder
 from flyball.wiring import Project
 from flyball.workflows import backup as backups
-from flyball.workflows.backup import back_up, places_of
+from flyball.workflows.backup import back_up, leave_word, places_of
 from flyball.workflows.erase import erase_subject
 from flyball.workflows.restore import restore
 from small_shop import ok
@@ -87,6 +89,28 @@ def test_pruning_keeps_the_tombstone_of_an_erasure_that_ended_after_the_backup_b
     assert restored(project, place, tmp_path / "new")["erased_again"] == 1
     back_up(project, str(place), keep=1, progress=quiet)  # holds nobody who was erased
     assert not Folder(place).names("tombstones")
+
+
+def test_a_restore_killed_while_it_erases_again_goes_on(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, new = tmp_path / "place", tmp_path / "new"
+    Traffic(project.ledger).ask("where is my parcel", user=PERSON)
+    back_up(project, str(place), progress=quiet)
+    keep_tombstone(project.places.state, project.key, PERSON)
+    leave_word(project, quiet)
+
+    def killed(broken: Project, *_: object, **__: object) -> None:
+        audit.record(broken.ledger, actor="local", action="erase", subject="somebody", details={})
+        (broken.places.loop / "suppressions.json").unlink(missing_ok=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flyball.workflows.restore.erase_subject", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restored(project, place, new)
+    assert restored(project, place, new)["erased_again"] == 1
+    assert not (new / ".flyball/restoring.json").exists()
 
 
 def test_a_file_with_the_longest_name_comes_back(project: Project, tmp_path: Path) -> None:

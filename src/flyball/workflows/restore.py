@@ -30,7 +30,9 @@ from flyball.workflows.backup import remember, sealed_objects
 from flyball.workflows.erase import erase_subject
 
 MARK = "restoring.json"
-"""In `.flyball/` while a restore is not over: which backup it is of."""
+"""In `.flyball/` while a restore is not over: which backup it is of, and whether all of it is here."""
+_ALL_HERE = " erasing"
+"""After the backup's id: what erasures changed since is neither compared with the backup nor fetched again."""
 
 
 def restore(
@@ -46,12 +48,13 @@ def restore(
     place = open_place(url)
     root = root.resolve()
     mark = root / ".flyball" / MARK
-    begun = mark.read_text() if mark.is_file() else None
-    made = read_manifest(place, id or begun)
+    begun, step, _ = (mark.read_text() if mark.is_file() else "").partition(_ALL_HERE)
+    made = read_manifest(place, id or begun or None)
     _check_target(root, begun, made)
     project_key = _key(root, made, key)
     objects = sealed_objects(place, project_key)
-    replace_file(mark, made.id.encode(), durable=True)
+    if not step:
+        replace_file(mark, made.id.encode(), durable=True)
     kept = [] if (root / "flyball.yaml").exists() else _fetch(root, made, objects, progress, only="flyball.yaml")
     project = Project(root=root, settings=load_settings(root))
     if project.name != made.project:
@@ -60,8 +63,10 @@ def restore(
             cure="restore into an empty folder",
         )
     _put_key(project, key)
-    counts = _restore_ledger(project, made, objects)
-    kept += _fetch(root, made, objects, progress)
+    if not step:
+        _restore_ledger(project, made, objects)
+        kept += _fetch(root, made, objects, progress)
+        replace_file(mark, (made.id + _ALL_HERE).encode(), durable=True)
     copy_tombstones(place, Folder(project.places.state))
     remember(project, place.url)
     try:
@@ -74,17 +79,17 @@ def restore(
         "id": made.id,
         "project": made.project,
         "at_ms": made.at_ms,
-        "requests": counts["requests"],
-        "records": counts["records"],
+        "requests": made.rows["requests"],
+        "records": made.rows["records"],
         "files": len(made.files),
         "erased_again": erased,
         "kept": kept,
     }
 
 
-def _check_target(root: Path, begun: str | None, made: Manifest) -> None:
+def _check_target(root: Path, begun: str, made: Manifest) -> None:
     state = root / ".flyball"
-    if begun is not None:
+    if begun:
         if begun != made.id:
             raise RefusedError(
                 f"{root} holds a part of the backup {begun}",
@@ -123,20 +128,18 @@ def _put_key(project: Project, given: Path | None) -> None:
         replace_file(project.home / name, given.read_bytes(), durable=True, mode=0o600)
 
 
-def _restore_ledger(project: Project, made: Manifest, objects: Objects) -> dict[str, int]:
+def _restore_ledger(project: Project, made: Manifest, objects: Objects) -> None:
     engine = connect(project.ledger_url)
     try:
         bring_to(engine, made.schema)
-        if _counts(engine, made) == made.rows and any(made.rows.values()):
-            counts = made.rows  # a restore that was killed after this step
-        else:
+        is_here = any(made.rows.values()) and _counts(engine, made) == made.rows  # killed after this step
+        if not is_here:
             check_empty(engine)
             with engine.begin() as connection:
-                counts = put_rows(connection, made.tables, objects)
+                put_rows(connection, made.tables, objects)
         bring_up_to_date(engine)
     finally:
         engine.dispose()
-    return dict(counts)
 
 
 def _counts(engine: Engine, made: Manifest) -> dict[str, int]:
