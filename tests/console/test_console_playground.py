@@ -18,7 +18,7 @@ from test_console_browser import CONTRAST, UNNAMED, opened
 
 from console_site import served_context
 from flyball.console.context import ConsoleContext
-from flyball.console.playground import marked_spans, note_on, split_words
+from flyball.console.playground import can_mark, marked_spans, note_on, split_words
 from flyball.security import audit
 from flyball.storage.deployments import move_pointer
 from flyball.storage.ledger import open_ledger
@@ -194,3 +194,9 @@ def test_words_are_marked_whole_and_in_scripts_without_spaces_each_character() -
     assert left == (("It comes on", False), (" ", False), ("Monday", True), (".", False))
     assert right == (("It comes  on", False), (" ", False), ("Friday, surely", True), (".", False))
     assert split_words("届いた x") == ["届", "い", "た", " x"]
+
+
+def test_answers_that_repeat_one_word_are_not_compared_for_minutes() -> None:
+    stuck, other = ["a"] * 4000, ["a", "b"] * 2000
+    assert not can_mark(stuck, other) and can_mark(stuck, stuck)
+    assert marked_spans(stuck, stuck) == ((("a" * 4000, False),),) * 2

@@ -209,3 +209,9 @@ def test_lines_for_a_suite_hold_what_was_asked_and_each_different_answer() -> No
     failed = Tried(name="c" * 64, problem="it failed")
     ((whose, line),) = suite_cases(talk, [sides[0], failed])
     assert whose == "a" * 12 and line.endswith('"expected":"refund"}') and '"system"' in line
+
+
+@pytest.mark.parametrize("typed", ['[{"role": "user"}]', '[{"role": "user", "content": "\\ud800"}]'])
+def test_messages_that_no_engine_can_be_asked_are_refused(typed: str) -> None:
+    with pytest.raises(InputError):
+        messages_in(typed, as_json=True)

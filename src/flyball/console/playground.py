@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -25,6 +26,8 @@ MOST_BYTES = 256 * 1024
 """Of a posted form: 32,000 characters of any alphabet, percent-encoded, and a little more."""
 MOST_WORDS = 4_000
 """Longer answers are shown without marks: comparing takes the square of their length."""
+MOST_PAIRS = 100_000
+"""Of equal words on both sides: one that comes again and again takes minutes to compare."""
 MOST_SHOWN = 2_000
 _UNSPACED = UNSPACED.pattern
 _WORD = re.compile(rf"\s*(?:{_UNSPACED}|(?:(?!{_UNSPACED})\w)+|[^\w\s])|\s+")
@@ -132,7 +135,7 @@ def tried_page(playground: Playground, ledger: Ledger, form: Form) -> Page:
     tried = playground.answers((diff["first"], diff["second"]), messages)
     page = empty_page(playground, form)
     words = [split_words(one.text) for one in tried]
-    marked = all(len(one) <= MOST_WORDS for one in words)
+    marked = can_mark(*words)
     spans = marked_spans(*words) if marked else tuple(((one.text, False),) for one in tried)
     roles = {choice.name: role_of(choice) for choice in page.choices}
     return Page(
@@ -159,7 +162,19 @@ def note_on(tried: Sequence[Tried], spans: Sequence[Sequence[Span]], *, marked: 
         return ""
     if tried[0].text == tried[1].text:
         return "Both answers are the same."
-    return "The answers differ in blanks alone." if marked else "The answers are too long to mark their differences."
+    return (
+        "The answers differ in blanks alone."
+        if marked
+        else "The answers are too long, or too repetitive, to mark their differences."
+    )
+
+
+def can_mark(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two sequences of words are compared in a second or so."""
+    if max(len(first), len(second)) > MOST_WORDS:
+        return False
+    there = Counter(word.strip() for word in second)
+    return first == second or sum(there[word.strip()] for word in first) <= MOST_PAIRS
 
 
 def marked_spans(first: Sequence[str], second: Sequence[str]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
@@ -169,6 +184,9 @@ def marked_spans(first: Sequence[str], second: Sequence[str]) -> tuple[tuple[Spa
     """
     left: list[Span] = []
     right: list[Span] = []
+    if first == second:
+        whole = (("".join(first), False),) if first else ()
+        return whole, whole
     one, two = [word.strip() for word in first], [word.strip() for word in second]
     for kind, a, b, c, d in SequenceMatcher(None, one, two, autojunk=False).get_opcodes():
         for side, text in ((left, "".join(first[a:b])), (right, "".join(second[c:d]))):

@@ -163,7 +163,7 @@ class Playground:
         )
         return Tried(
             name=name,
-            text=answer.text,
+            text=answer.text.encode("utf-8", "replace").decode(),  # no half of a surrogate pair is shown or kept
             finish_reason=answer.finish_reason,
             total_ms=answer.total_ms,
             prompt_tokens=answer.prompt_tokens,
@@ -197,7 +197,12 @@ def messages_in(text: str, *, as_json: bool) -> tuple[Mapping[str, JSON], ...]:
         cure = 'write [{"role": "user", "content": "…"}]'
         raise InputError(f"the messages are not JSON: {error}", cure=cure) from error
     messages = messages_of({"messages": found})
-    last_user_text(messages)
+    if not last_user_text(messages).strip():
+        raise InputError("the last message of the user is empty", cure="write what a user would ask")
+    try:
+        msgspec.json.encode(messages)
+    except UnicodeEncodeError as error:
+        raise InputError("a message has half of a surrogate pair", cure="write that character whole") from error
     return tuple(messages)
 
 
@@ -208,7 +213,7 @@ def suite_cases(messages: Sequence[Mapping[str, JSON]], answers: Sequence[Tried]
         if not one.problem:
             texts.setdefault(one.text, []).append(short(one.name))
     for text, names in texts.items():
-        only = len(messages) == 1 and messages[0]["role"] == "user"
+        only = len(messages) == 1 and isinstance(messages[0].get("content"), str)
         asked = {"text": messages[0]["content"]} if only else {"messages": list(messages)}
         line = {**asked, "label" if only else "expected": text}
         yield " and ".join(dict.fromkeys(names)), msgspec.json.encode(line).decode()
