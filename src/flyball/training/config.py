@@ -98,7 +98,7 @@ class DistillationConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     temperature: Annotated[
         float, Meta(gt=0, description="Softens both distributions: higher tells more of what the teacher found second.")
-    ] = 2.0
+    ] = 1.0
     weight: Annotated[
         float, Meta(ge=0, le=1, description="Share of the teacher in the loss; the rows' own answers have the rest.")
     ] = 0.5
