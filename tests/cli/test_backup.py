@@ -130,3 +130,16 @@ def test_wrong_key_damaged_object_and_place_inside_are_refused(shop: Path, key: 
     weights = max(files, key=lambda path: path.stat().st_size)
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     assert weights.name[:12] in refused("restore", str(place), "--into", "c", "--key", str(key), cwd=tmp_path, code=5)
+
+
+def test_a_list_that_nobody_can_read_stops_no_later_backup(shop: Path, tmp_path: Path) -> None:
+    place = tmp_path / "backups"
+    ok("backup", str(place), cwd=shop)
+    (torn,) = (place / "backups").iterdir()
+    torn.write_bytes(torn.read_bytes()[:100])
+    (shop / "my key.pem").write_text("a secret")
+    with (shop / "flyball.yaml").open("a") as file:
+        file.write('notices: {to: [{kind: slack, name: team, url: "file:my key.pem"}]}\n')
+    made = ok("backup", str(place), "--keep", "1", cwd=shop)
+    assert made["removed_backups"] == 1 and "my key.pem" in made["left_out"]
+    assert [row["id"] for row in ok_lines("restore", str(place), "--list", cwd=tmp_path)] == [made["id"]]

@@ -7,7 +7,6 @@ backup began is missing. All is sealed with the project's key, which is never in
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import tempfile
 import time
@@ -24,7 +23,7 @@ from flyball.errors import CorruptionError, FlyballError, InputError
 from flyball.records.identity import uuid7
 from flyball.security.keys import ProjectKey
 from flyball.security.sealing import seal, unseal
-from flyball.settings import source_path
+from flyball.settings import read_yaml, source_path
 from flyball.storage.backups import manifest as manifests
 from flyball.storage.backups.ledger_rows import keep_rows
 from flyball.storage.backups.manifest import KeptFile, Manifest
@@ -107,8 +106,7 @@ def sealed_objects(place: Place, key: ProjectKey) -> Objects:
 
 def backups_at(url: str) -> list[dict[str, Any]]:
     """The backups at a place, the oldest first."""
-    place = open_place(url)
-    found = (manifests.read_manifest(place, id) for id in manifests.ids(place))
+    found = manifests.readable(open_place(url))
     return [
         {
             "id": one.id,
@@ -143,18 +141,25 @@ def places_of(project: Project) -> list[str]:
 
 def secret_files(project: Project) -> list[Path]:
     """Keys of the project and files that flyball.yaml names as secrets: they are no part of a backup."""
-    named = re.findall(r"file:([^\s,}\]\"']+)", (project.root / "flyball.yaml").read_text(encoding="utf-8"))
-    named.append(project.settings.security.project_key.partition(":")[2])
-    files = {(project.home / name).resolve() for name in named if name}
+    named = [*_texts(read_yaml(project.root / "flyball.yaml")), project.settings.security.project_key]
+    files = {(project.home / text.removeprefix("file:")).resolve() for text in named if text.startswith("file:")}
     files |= {path.resolve() for path in _files(project.places.state / _KEYS)}
     return [path for path in files if path.is_file() and path.is_relative_to(project.root.resolve())]
 
 
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(part)
+
+
 def _earlier(project: Project, place: Place) -> dict[str, KeptFile]:
     """Files of the newest backup here by path; InputError where it is another project's."""
-    if not manifests.ids(place):
+    known = manifests.readable(place)
+    if not known:
         return {}
-    newest = manifests.read_manifest(place)
+    newest = known[-1]
     if (newest.project, newest.public_key) != (project.name, project.key.public_key):
         raise InputError(
             f"{place.url} holds backups of project {newest.project} under another key", cure="give each project its own"
@@ -232,10 +237,10 @@ def remember(project: Project, url: str) -> None:
 
 def _prune(project: Project, place: Place, objects: Objects, keep: int) -> int:
     """Remove all but the newest backups, then objects and tombstones that no other needs."""
-    known = manifests.ids(place)
-    for id in known[:-keep]:
+    left = manifests.readable(place)[-keep:]
+    removed = set(manifests.ids(place)) - {one.id for one in left}  # among them what nobody can read
+    for id in removed:
         place.delete(f"{manifests.FOLDER}/{id}.json")
-    left = [manifests.read_manifest(place, id) for id in known[-keep:]]
     objects.remove_others(name for one in left for name in one.objects())
     remove_older(place, project.ledger, project.key, at_ms=min(one.at_ms for one in left))
-    return len(known[:-keep])
+    return len(removed)

@@ -8,6 +8,7 @@ import msgspec
 
 from flyball.errors import CorruptionError, NotFoundError
 from flyball.storage.backups.places import Place
+from flyball.telemetry import log
 
 FOLDER = "backups"
 
@@ -66,6 +67,17 @@ def read_manifest(place: Place, id: str | None = None) -> Manifest:
         raise CorruptionError(
             f"{place.url}/{name} is not a list of a backup: {error}", cure="restore another"
         ) from error
+
+
+def readable(place: Place) -> list[Manifest]:
+    """The backups at a place that can be read, the newest last; a warning names each other."""
+    found = []
+    for id in ids(place):
+        try:
+            found.append(read_manifest(place, id))
+        except CorruptionError as error:
+            log.warning("%s", error.message)
+    return found
 
 
 def write_manifest(place: Place, manifest: Manifest) -> None:
