@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from flyball.engines.catalog import is_elsewhere, kind_of
 from flyball.errors import FlyballError
 from flyball.monitoring.traces.export import Exporter
 from flyball.monitoring.traces.spans import Answerer
@@ -41,5 +42,5 @@ def answerer_of(project: Project, release: str) -> Answerer | None:
         return None
     if not isinstance(record, Release):
         return None
-    named = record.engine.flags.get("model")
-    return Answerer(provider=record.engine.kind, model=named if isinstance(named, str) else short(record.model))
+    named = kind_of(record).server(record.engine).model if is_elsewhere(record) else None
+    return Answerer(provider=record.engine.kind, model=named or short(record.model))
