@@ -8,11 +8,10 @@ import hmac
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import msgspec
@@ -31,6 +30,7 @@ from flyball.records import Finding, Transition
 from flyball.records.identity import uuid7
 from flyball.storage.deployments import add_transition
 from flyball.storage.ledger import Ledger
+from post_receiver import post_receiver
 from record_samples import deployment_record
 
 SECRETS = {"env:SLACK": "", "env:HOOK": "whsec_" + base64.b64encode(b"k" * 24).decode(), "env:PASSWORD": "pass"}
@@ -58,27 +58,14 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     kept = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if kept.status == 200:
-                kept.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(kept.status)
-            self.send_header("content-length", "4")
-            self.end_headers()
-            self.wfile.write(b"said")
+    def answer(_path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        if kept.status == 200:
+            kept.taken.append((dict(headers), body))
+        return kept.status, b"said"
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    kept.url = f"http://127.0.0.1:{server.server_port}/hook"
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with post_receiver(answer) as url:
+        kept.url = f"{url}/hook"
+        yield kept
 
 
 @dataclass

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import msgspec
@@ -24,6 +22,7 @@ from flyball.monitoring.traces.export import Exporter
 from flyball.monitoring.traces.spans import MOST_CHARACTERS, Answerer, is_sampled, spans_of, trace_id
 from flyball.records.identity import uuid7
 from flyball.storage.ledger import Ledger
+from post_receiver import post_receiver
 from record_samples import request_record
 from traffic_rows import add_payload, add_request
 
@@ -76,30 +75,17 @@ class Receiver:
 def receiver() -> Iterator[Receiver]:
     kept = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            kept.asked += 1
-            kept.headers = {name.lower(): value for name, value in self.headers.items()} | {"path": self.path}
-            status, answer = kept.answers.pop(0) if kept.answers else (200, b"{}")
-            if status == 200:
-                kept.bodies.append(body)
-            self.send_response(status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        kept.asked += 1
+        kept.headers = {**headers, "path": path}
+        status, said = kept.answers.pop(0) if kept.answers else (200, b"{}")
+        if status == 200:
+            kept.bodies.append(body)
+        return status, said
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    kept.url = f"http://127.0.0.1:{server.server_port}/v1/traces"
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with post_receiver(answer) as url:
+        kept.url = f"{url}/v1/traces"
+        yield kept
 
 
 def exporter(ledger: Ledger, receiver: Receiver, **config: Any) -> Exporter:

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from flyball.evaluation.reports.charts import CONFIG, INK, SOFT
-from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure
+from flyball.evaluation.reports.html import SECTIONS, Section, figure, page
 from flyball.evaluation.reports.plots import svgs
 from flyball.workflows.optimise import Comparison
 
@@ -17,29 +17,14 @@ HEADS = (
     *("Variant", "Quality", "Lower", "Upper", "Cases", "Median ms", "Answers/s"),
     *("Memory MB", "Size MB", "USD per 1,000 good", "Best of its kind", "Release"),
 )
-PAGE = (
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Variants by {{ found.target }}</title>
-"""
-    + STYLE
-    + """</head>
-<body>
-<main>
-<h1>Variants by {{ found.target }}</h1>
+PAGE = page(
+    "Variants by {{ found.target }}",
+    """<h1>Variants by {{ found.target }}</h1>
 <p>Quality is <code>{{ found.suite }}.{{ found.measure }}</code>; times and memory are of this machine.
 Nothing is released: the gate decides on other rows.</p>
 <pre>{{ commands }}</pre>
 """
-    + SECTIONS
-    + """</main>
-</body>
-</html>
-"""
+    + SECTIONS,
 )
 
 

@@ -8,24 +8,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from flyball.evaluation.reports.charts import CONFIG, INK, SOFT
-from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure
+from flyball.evaluation.reports.html import SECTIONS, Section, figure, page
 from flyball.evaluation.reports.plots import svgs
 from flyball.workflows.search import Search, shown_values, suite_measure
 
-PAGE = (
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Search {{ found.name }}</title>
-"""
-    + STYLE
-    + """</head>
-<body>
-<main>
-<h1>Search {{ found.name }}</h1>
+PAGE = page(
+    "Search {{ found.name }}",
+    """<h1>Search {{ found.name }}</h1>
 <p>Ranked by <code>{{ ranked_by }}</code> ({{ found.direction }}). The gate decides on other rows: the best of many is
 lucky on those that it was chosen by.</p>
 {% if diff %}
@@ -33,11 +22,7 @@ lucky on those that it was chosen by.</p>
 <pre>{{ diff }}</pre>
 {% endif %}
 """
-    + SECTIONS
-    + """</main>
-</body>
-</html>
-"""
+    + SECTIONS,
 )
 
 

@@ -10,25 +10,14 @@ from markupsafe import Markup
 
 from flyball.evaluation.load.job import LoadResult
 from flyball.evaluation.reports.charts import CONFIG, INK, SOFT
-from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure, gate_section
+from flyball.evaluation.reports.html import SECTIONS, Section, figure, gate_section, page
 from flyball.evaluation.reports.plots import svgs
 from flyball.records import GateDecision
 
 ALERT = "#b3372f"
-PAGE = (
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Load on {{ result.url }}</title>
-"""
-    + STYLE
-    + """</head>
-<body>
-<main>
-<h1>Load on {{ result.url }}</h1>
+PAGE = page(
+    "Load on {{ result.url }}",
+    """<h1>Load on {{ result.url }}</h1>
 <p>Model <code>{{ result.model }}</code>, {{ "streamed" if result.stream else "plain" }} answers. Open loop: requests
 left by plan ({{ result.arrivals }}), whatever became of those before; times count from the planned moment.</p>
 <p>{{ run.requests }} requests in {{ run.seconds|figure }} s, {{ run.answered }} answered. The sender was
@@ -40,11 +29,7 @@ left by plan ({{ result.arrivals }}), whatever became of those before; times cou
 <p>{{ note }}.</p>
 {% endfor %}
 """
-    + SECTIONS
-    + """</main>
-</body>
-</html>
-"""
+    + SECTIONS,
 )
 
 

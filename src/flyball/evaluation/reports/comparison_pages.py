@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from flyball.evaluation.comparison import Comparison, Difference, Flip, Side, SpentBoth
 from flyball.evaluation.reports.answer_costs import shown
-from flyball.evaluation.reports.html import SECTIONS, STYLE, Section, figure
+from flyball.evaluation.reports.html import SECTIONS, Section, figure, page
 from flyball.evaluation.reports.markdown import escaped
 from flyball.evaluation.reports.markdown import table as markdown_table
 
@@ -19,27 +19,7 @@ HEADS: Final = ("Suite", "Measure", "Slice", "First", "Second", "Difference", "L
 FLIP_HEADS: Final = ("Suite", "Case", "Text", "Expected", "First", "Second")
 SPENT: Final = "Tokens, time and cost"
 SPENT_HEADS: Final = ("Suite", "Figure", "First", "Second", "Difference", "Why not")
-PAGE: Final = (
-    """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{{ title }}</title>
-"""
-    + STYLE
-    + """</head>
-<body>
-<main>
-<h1>{{ title }}</h1>
-"""
-    + SECTIONS
-    + """</main>
-</body>
-</html>
-"""
-)
+PAGE: Final = page("{{ title }}", "<h1>{{ title }}</h1>\n" + SECTIONS, images="")
 
 
 def comparison_html(found: Sequence[Comparison]) -> str:

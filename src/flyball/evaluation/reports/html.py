@@ -62,20 +62,32 @@ SECTIONS = """{% for section in sections if section.rows or section.chart %}
 {% endfor %}
 """
 
-PAGE = (
-    """<!doctype html>
+
+def page(title: str, main: str, *, images: str = "; img-src data:") -> str:
+    """The template of a page that runs no script and loads nothing; `title` and `main` are templates themselves."""
+    return (
+        f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>Evaluation of {{ report.project }} {{ release }}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'{images}">
+<title>{title}</title>
 """
-    + STYLE
-    + """</head>
+        + STYLE
+        + f"""</head>
 <body>
 <main>
-<h1>Evaluation of {{ report.project }}</h1>
+{main}</main>
+</body>
+</html>
+"""
+    )
+
+
+PAGE = page(
+    "Evaluation of {{ report.project }} {{ release }}",
+    """<h1>Evaluation of {{ report.project }}</h1>
 <p>Release <code>{{ report.release }}</code>, report <code>{{ name }}</code>, engine {{ report.engine }},
 prompt path {{ report.prompt_path }}{% if report.dataset %}, dataset <code>{{ report.dataset }}</code>{% endif %}.</p>
 <p>{{ details.asked }} requests, {{ details.answered }} answered,
@@ -108,11 +120,7 @@ and are told apart below),{% endif %}
 </ul>
 {% endif %}
 """
-    + SECTIONS
-    + """</main>
-</body>
-</html>
-"""
+    + SECTIONS,
 )
 
 
